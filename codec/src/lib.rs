@@ -1,0 +1,49 @@
+//! Exact, zero-copy layouts of the Linux perf records that tell which namespaces a task is in.
+//!
+//! `PERF_RECORD_NAMESPACES` and what belongs to it (FORK, EXIT, COMM, CGROUP, LOST, the `sample_id` trailer,
+//! `perf_event_attr`, the mmap ring, the perf.data container): decoded and encoded in place, in both byte orders,
+//! without `std` and, by default, without `alloc`.
+//!
+//! ```
+//! use nsscope_codec::{encode::{self, Encode}, LittleEndian, Record, Records};
+//! use nsscope_codec::wire::{namespaces::{NsId, NsKind}, sample_id::{SampleId, SampleIdLayout}};
+//!
+//! // Emit a record ...
+//! let mut buf = [0u8; 136];
+//! let links = [NsId { dev: 4, ino: 0xf000_0001 }; 7];
+//! encode::Namespaces { pid: 10, tid: 11, links: &links }
+//!     .encode::<LittleEndian>(0, SampleIdLayout::NONE, &SampleId::default(), &mut buf)?;
+//!
+//! // ... and read it, in place.
+//! for record in Records::<LittleEndian>::new(&buf, 0) {
+//!     if let Record::Namespaces(ns) = record?.parse()? {
+//!         assert_eq!(ns.tid(), 11);
+//!         assert_eq!(ns.get(NsKind::Net), Some(NsId { dev: 4, ino: 0xf000_0001 }));
+//!     }
+//! }
+//! # Ok::<(), nsscope_codec::Error>(())
+//! ```
+//!
+//! # Promises
+//! Decoding never panics, never allocates by a number found in the input and never reads past a record.
+//! A count larger than its record is an [`Error`] with the offset, and the next record is still read. Unknown
+//! record types, longer attrs and kernels with more namespaces than we know are passed through.
+
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod encode;
+mod error;
+#[cfg(feature = "alloc")]
+pub mod order;
+pub mod perf_data;
+mod record;
+pub mod ring;
+pub mod wire;
+
+pub use error::{Error, ErrorKind};
+pub use record::{Parse, RawRecord, Record, Records};
+pub use wire::{BigEndian, Endian, LittleEndian, Native, Order};

@@ -1,0 +1,551 @@
+//! The push decoder: takes a perf.data stream in chunks of any size and hands out its records.
+//!
+//! Records are read where they lie in the chunk; only one that straddles two chunks is put together in a buffer of
+//! at most one record. The metadata of a file (all that lies between its header and its records, and its feature
+//! sections) is held in memory up to a limit that the input has no say in.
+
+use super::session::Session;
+use super::tracing;
+use super::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
+use crate::record::{RawRecord, Records};
+use crate::wire::attr::Attr;
+use crate::wire::header::{RecordType, HEADER_SIZE};
+use crate::wire::user::{Auxtrace, EventUpdate, HeaderFeature, TracingData, EVENT_UPDATE_NAME};
+use crate::wire::{until_nul, BigEndian, Endian, LittleEndian, Order};
+use crate::{Error, ErrorKind};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use zerocopy::byteorder::U64;
+use zerocopy::FromBytes;
+
+/// Most metadata that is held at once, in bytes.
+const METADATA_LIMIT: u64 = 32 << 20;
+
+/// Takes what the decoder finds.
+pub trait Visitor {
+    /// A record, the perf tool's own included. `session` is what the stream has told so far.
+    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>);
+
+    /// Damage that costs a part of the input: the decoder goes on behind it where it can.
+    fn fault(&mut self, error: Error);
+}
+
+/// Decodes a perf.data stream that is pushed in chunks.
+///
+/// Output is the same whatever the chunks' sizes.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    session: Session,
+    state: State,
+    /// Bytes of the current step that came in an earlier chunk.
+    pending: Vec<u8>,
+    /// Offset of the next byte to come.
+    position: u64,
+    /// Bytes to leave out.
+    skip: u64,
+    metadata_only: bool,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Magic and header size, 16 bytes.
+    #[default]
+    Magic,
+    /// The rest of a file's header.
+    Header,
+    /// From the header's end to the data.
+    Prologue(Layout),
+    /// Records.
+    Data(Layout),
+    /// Payload of a `HEADER_TRACING_DATA` record, of this size, amid records.
+    TracingData(Layout, u64),
+    /// `{offset, size}` of the features.
+    Table(Layout),
+    /// Features behind the table, in file order.
+    Features(VecDeque<(Feature, u64, u64)>),
+    /// All read, or nothing more that can be.
+    Done,
+}
+
+/// Where things are in the stream, in host order.
+#[derive(Debug, Default)]
+struct Layout {
+    attrs: (u64, u64),
+    attr_size: u64,
+    data_at: u64,
+    /// `None`: up to the end of the stream.
+    data_end: Option<u64>,
+    features: Vec<Feature>,
+    /// Bytes from the header's end to the data.
+    prologue: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder for a stream from its first byte.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A decoder that leaves a file's records out: for a first look at its metadata, some of which perf writes
+    /// behind the records. [`skippable`](Self::skippable) says how far a caller may seek.
+    pub fn metadata_only() -> Self {
+        Self { metadata_only: true, ..Self::default() }
+    }
+
+    /// A decoder for the same file from its first byte, that knows what this one has learnt.
+    #[must_use]
+    pub fn restart(self) -> Self {
+        Self { session: self.session, ..Self::default() }
+    }
+
+    /// What the stream has told about itself so far.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Offset of the next byte to push.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many of the next bytes are of no interest: a caller that can seek may [`skip`](Self::skip) them.
+    pub fn skippable(&self) -> u64 {
+        self.skip
+    }
+
+    /// Whether nothing that could still come is of interest.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// The caller leaves out `bytes` of [`skippable`](Self::skippable).
+    pub fn skip(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.skip);
+        self.skip = self.skip.saturating_sub(bytes);
+        self.position = self.position.saturating_add(bytes);
+    }
+
+    /// Takes the next bytes of the stream, any number of them.
+    ///
+    /// # Errors
+    /// Where the stream is not perf.data at all, or its header cannot be used. Damage further on is told to the visitor.
+    pub fn push<V: Visitor>(&mut self, mut chunk: &[u8], visitor: &mut V) -> Result<(), Error> {
+        loop {
+            if self.skip > 0 {
+                let len = self.skip.min(chunk.len() as u64);
+                self.skip(len);
+                chunk = chunk.get(len as usize..).unwrap_or(&[]);
+                if self.skip > 0 {
+                    return Ok(());
+                }
+            }
+            if matches!(self.state, State::Done) {
+                self.position = self.position.saturating_add(chunk.len() as u64);
+                return Ok(());
+            }
+            if matches!(self.state, State::Data(_)) {
+                if self.data_ended() {
+                    self.end_data();
+                    continue;
+                }
+                if chunk.is_empty() {
+                    return Ok(());
+                }
+                let taken = match self.session.endian() {
+                    Some(Endian::Big) => self.data::<BigEndian, V>(chunk, visitor),
+                    _ => self.data::<LittleEndian, V>(chunk, visitor),
+                };
+                chunk = chunk.get(taken..).unwrap_or(&[]);
+                continue;
+            }
+            // Every other step needs so many bytes in one piece.
+            let needed = self.needed();
+            if needed > METADATA_LIMIT {
+                return Err(Error::new(self.position, ErrorKind::Limit { size: needed, limit: METADATA_LIMIT }));
+            }
+            let missing = (needed as usize).saturating_sub(self.pending.len());
+            let (taken, rest) = chunk.split_at_checked(missing).unwrap_or((chunk, &[]));
+            self.pending.extend_from_slice(taken);
+            self.position = self.position.saturating_add(taken.len() as u64);
+            chunk = rest;
+            if self.pending.len() < needed as usize {
+                return Ok(());
+            }
+            let piece = core::mem::take(&mut self.pending);
+            match self.session.endian() {
+                None => self.magic(&piece)?,
+                Some(Endian::Little) => self.step::<LittleEndian, V>(piece, visitor)?,
+                Some(Endian::Big) => self.step::<BigEndian, V>(piece, visitor)?,
+            }
+        }
+    }
+
+    /// The stream has ended.
+    ///
+    /// # Errors
+    /// Where it ended before its first record could have come.
+    pub fn finish<V: Visitor>(&mut self, visitor: &mut V) -> Result<(), Error> {
+        let begun = self.position.saturating_sub(self.pending.len() as u64);
+        let cut = |needed: u64, room: usize| {
+            Error::new(begun, ErrorKind::Truncated { needed: needed as u32, room: room as u32 })
+        };
+        match &self.state {
+            State::Magic if MAGIC_LE.starts_with(&self.pending) || MAGIC_BE.starts_with(&self.pending) => {
+                Err(cut(PIPE_HEADER_SIZE, self.pending.len()))
+            }
+            State::Magic => Err(Error::new(0, ErrorKind::Magic)),
+            State::Header | State::Prologue(_) => Err(cut(self.needed(), self.pending.len())),
+            State::Data(layout) => {
+                let short = layout.data_end.is_some_and(|end| self.position < end);
+                if !self.pending.is_empty() || short || self.skip > 0 {
+                    let needed = if self.pending.is_empty() {
+                        layout.data_end.unwrap_or(self.position).saturating_sub(self.position).max(self.skip)
+                    } else {
+                        self.record_size()
+                    };
+                    visitor.fault(cut(needed, self.pending.len()));
+                }
+                Ok(())
+            }
+            State::TracingData(..) | State::Table(_) | State::Features(_) => {
+                // A file of no features may end right behind its data.
+                if self.needed() > 0 {
+                    visitor.fault(cut(self.needed(), self.pending.len()));
+                }
+                Ok(())
+            }
+            State::Done => Ok(()),
+        }
+    }
+
+    /// Bytes that the current step needs in one piece, but for records.
+    fn needed(&self) -> u64 {
+        match &self.state {
+            State::Magic => PIPE_HEADER_SIZE,
+            State::Header => FILE_HEADER_SIZE,
+            State::Prologue(layout) => layout.data_at.saturating_sub(FILE_HEADER_SIZE),
+            State::TracingData(_, size) => *size,
+            State::Table(layout) => (layout.features.len() as u64).saturating_mul(16),
+            State::Features(sections) => sections.front().map_or(0, |&(_, _, size)| size),
+            State::Data(_) | State::Done => 0,
+        }
+    }
+
+    fn magic(&mut self, piece: &[u8]) -> Result<(), Error> {
+        let bad = Error::new(0, ErrorKind::Magic);
+        let (magic, size) = piece.split_first_chunk::<8>().ok_or(bad)?;
+        let (endian, size) = match *magic {
+            MAGIC_LE => (Endian::Little, U64::<LittleEndian>::ref_from_bytes(size).map_err(|_| bad)?.get()),
+            MAGIC_BE => (Endian::Big, U64::<BigEndian>::ref_from_bytes(size).map_err(|_| bad)?.get()),
+            _ => return Err(bad),
+        };
+        let pipe = size == PIPE_HEADER_SIZE;
+        self.state = match size {
+            PIPE_HEADER_SIZE => State::Data(Layout::default()),
+            FILE_HEADER_SIZE => State::Header,
+            _ => return Err(Error::new(8, ErrorKind::HeaderSize { size })),
+        };
+        self.session.start(endian, pipe);
+        if !pipe {
+            self.pending.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    fn step<O: Order, V: Visitor>(&mut self, piece: Vec<u8>, visitor: &mut V) -> Result<(), Error> {
+        self.state = match core::mem::take(&mut self.state) {
+            State::Header => State::Prologue(Self::header::<O>(&piece)?),
+            State::Prologue(mut layout) => {
+                layout.prologue = piece;
+                self.attrs::<O, V>(&layout, visitor)?;
+                if self.metadata_only {
+                    match layout.data_end {
+                        Some(end) => self.skip = end.saturating_sub(self.position),
+                        None => {
+                            self.state = State::Done;
+                            return Ok(());
+                        }
+                    }
+                }
+                State::Data(layout)
+            }
+            State::TracingData(layout, _) => {
+                self.session.add_feature(Feature::TRACING_DATA, piece);
+                State::Data(layout)
+            }
+            State::Table(layout) => self.table::<O, V>(&layout, &piece, visitor),
+            State::Features(mut sections) => {
+                if let Some((feature, ..)) = sections.pop_front() {
+                    self.session.add_feature(feature, piece);
+                }
+                self.next_feature(sections, visitor)
+            }
+            other @ (State::Magic | State::Data(_) | State::Done) => other,
+        };
+        Ok(())
+    }
+
+    fn header<O: Order>(piece: &[u8]) -> Result<Layout, Error> {
+        let header = FileHeader::<O>::ref_from_bytes(piece).map_err(|_| Error::new(0, ErrorKind::Magic))?;
+        let (at, size) = (header.data.offset.get(), header.data.size.get());
+        let end = at.checked_add(size);
+        let (Some(end), true) = (end, at >= FILE_HEADER_SIZE) else {
+            return Err(Error::new(40, ErrorKind::Section { at, size }));
+        };
+        let attrs = (header.attrs.offset.get(), header.attrs.size.get());
+        let attrs_end = attrs.0.checked_add(attrs.1);
+        if attrs.0 < FILE_HEADER_SIZE || attrs_end.is_none_or(|end| end > at) {
+            return Err(Error::new(24, ErrorKind::Section { at: attrs.0, size: attrs.1 }));
+        }
+        Ok(Layout {
+            attrs,
+            attr_size: header.attr_size.get(),
+            data_at: at,
+            data_end: (size > 0).then_some(end),
+            features: header.feature_bits().collect(),
+            prologue: Vec::new(),
+        })
+    }
+
+    fn attrs<O: Order, V: Visitor>(&mut self, layout: &Layout, visitor: &mut V) -> Result<(), Error> {
+        let (at, size) = layout.attrs;
+        let bytes = layout.slice(at, size).unwrap_or(&[]);
+        let entry = usize::try_from(layout.attr_size).ok().filter(|&size| size >= 16 + 64);
+        let Some(entry) = entry else {
+            return Err(Error::new(16, ErrorKind::Attr { size: layout.attr_size as u32, room: bytes.len() as u32 }));
+        };
+        for (index, bytes) in bytes.chunks_exact(entry).enumerate() {
+            let offset = at.saturating_add((index as u64).saturating_mul(layout.attr_size));
+            let (attr, ids) = bytes.split_at_checked(entry.saturating_sub(16)).unwrap_or((bytes, &[]));
+            let attr = Attr::<O>::parse(attr, offset)?;
+            let ids = Section::<O>::ref_from_bytes(ids).map_or((0, 0), |s| (s.offset.get(), s.size.get()));
+            let ids = match layout.slice(ids.0, ids.1) {
+                Some(bytes) => bytes,
+                None if ids.1 == 0 => &[],
+                None => {
+                    visitor.fault(Error::new(offset, ErrorKind::Section { at: ids.0, size: ids.1 }));
+                    &[]
+                }
+            };
+            self.session.add_event(&attr, words::<O>(ids));
+        }
+        // A file whose writer was killed before its features were in place may still have this one.
+        if layout.features.is_empty() {
+            let behind = at.saturating_add(size).saturating_sub(FILE_HEADER_SIZE) as usize;
+            let gap = layout.prologue.get(behind..).unwrap_or(&[]);
+            if gap.starts_with(&tracing::MAGIC) {
+                self.session.add_feature(Feature::TRACING_DATA, gap.to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    fn data_ended(&self) -> bool {
+        match &self.state {
+            State::Data(layout) => layout.data_end.is_some_and(|end| self.position >= end) && self.pending.is_empty(),
+            _ => false,
+        }
+    }
+
+    fn end_data(&mut self) {
+        self.state = match core::mem::take(&mut self.state) {
+            State::Data(layout) if !self.session.is_pipe() && !layout.features.is_empty() => State::Table(layout),
+            _ => State::Done,
+        };
+    }
+
+    /// Reads records off the chunk's front; returns how many bytes were taken.
+    fn data<O: Order, V: Visitor>(&mut self, chunk: &[u8], visitor: &mut V) -> usize {
+        let State::Data(layout) = &self.state else { return 0 };
+        let data_end = layout.data_end;
+        let left = data_end.map_or(u64::MAX, |end| end.saturating_sub(self.position));
+        let chunk = chunk.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(chunk);
+
+        if !self.pending.is_empty() {
+            // Complete the record that the last chunk began.
+            let missing = (self.record_size() as usize).saturating_sub(self.pending.len());
+            let taken = chunk.get(..missing).unwrap_or(chunk);
+            self.pending.extend_from_slice(taken);
+            self.position = self.position.saturating_add(taken.len() as u64);
+            if self.pending.len() == HEADER_SIZE && self.record_size() > HEADER_SIZE as u64 {
+                return taken.len();
+            }
+            if (self.pending.len() as u64) < self.record_size() {
+                if data_end.is_some_and(|end| self.position >= end) {
+                    self.cut_short(visitor);
+                }
+                return taken.len();
+            }
+            let pending = core::mem::take(&mut self.pending);
+            let offset = self.position.saturating_sub(pending.len() as u64);
+            match RawRecord::<O>::split(&pending, offset) {
+                Ok((record, _)) => {
+                    self.record(record, visitor);
+                }
+                Err(error) => self.damaged(error, visitor),
+            }
+            self.pending = pending;
+            self.pending.clear();
+            return taken.len();
+        }
+
+        let start = self.position;
+        let mut records = Records::<O>::new(chunk, start);
+        let taken = |records: &Records<'_, O>| chunk.len().saturating_sub(records.rest().len());
+        loop {
+            match records.next() {
+                Some(Ok(record)) => {
+                    if !record.kind().is_user() {
+                        visitor.record(&self.session, record);
+                        continue;
+                    }
+                    let before = taken(&records);
+                    self.position = start.saturating_add(before as u64);
+                    if self.record(record, visitor) {
+                        return before;
+                    }
+                }
+                Some(Err(Error { kind: ErrorKind::Truncated { .. }, .. })) => {
+                    self.pending.extend_from_slice(records.rest());
+                    self.position = start.saturating_add(chunk.len() as u64);
+                    if data_end.is_some_and(|end| self.position >= end) {
+                        self.cut_short(visitor);
+                    }
+                    return chunk.len();
+                }
+                Some(Err(error)) => {
+                    let taken = taken(&records);
+                    self.position = start.saturating_add(taken as u64);
+                    self.damaged(error, visitor);
+                    return taken;
+                }
+                None => {
+                    self.position = start.saturating_add(chunk.len() as u64);
+                    return chunk.len();
+                }
+            }
+        }
+    }
+
+    /// The data section ends within a record.
+    fn cut_short<V: Visitor>(&mut self, visitor: &mut V) {
+        let room = self.pending.len() as u32;
+        let offset = self.position.saturating_sub(u64::from(room));
+        visitor.fault(Error::new(offset, ErrorKind::Truncated { needed: self.record_size() as u32, room }));
+        self.pending.clear();
+    }
+
+    /// Nothing behind a record of impossible size can be found again: the rest of the data is left out.
+    fn damaged<V: Visitor>(&mut self, error: Error, visitor: &mut V) {
+        visitor.fault(error);
+        match &self.state {
+            State::Data(Layout { data_end: Some(end), .. }) => self.skip = end.saturating_sub(self.position),
+            _ => self.state = State::Done,
+        }
+    }
+
+    /// Size of the record whose first bytes are pending: its header's, until that is complete.
+    fn record_size(&self) -> u64 {
+        match self.pending.get(6..8) {
+            Some(&[a, b]) => u64::from(match self.session.endian() {
+                Some(Endian::Big) => u16::from_be_bytes([a, b]),
+                _ => u16::from_le_bytes([a, b]),
+            })
+            .max(HEADER_SIZE as u64),
+            _ => HEADER_SIZE as u64,
+        }
+    }
+
+    /// A record that may concern the stream itself. Returns whether what follows it is not a record.
+    fn record<O: Order, V: Visitor>(&mut self, record: RawRecord<'_, O>, visitor: &mut V) -> bool {
+        let end = self.position;
+        let read = match record.kind() {
+            RecordType::HEADER_ATTR => self.header_attr(&record),
+            RecordType::HEADER_FEATURE => record.fixed::<HeaderFeature<O>>().map(|(fixed, bytes)| {
+                self.session.add_feature(Feature(fixed.feat_id.get() as u16), bytes.to_vec());
+            }),
+            RecordType::EVENT_UPDATE => record.fixed::<EventUpdate<O>>().map(|(fixed, bytes)| {
+                if fixed.update_type.get() == EVENT_UPDATE_NAME {
+                    self.session.name_event(fixed.id.get(), until_nul(bytes));
+                }
+            }),
+            RecordType::HEADER_TRACING_DATA => record.body_as::<TracingData<O>>().map(|fixed| {
+                let size = u64::from(fixed.size.get());
+                if size > METADATA_LIMIT {
+                    let kind = ErrorKind::Limit { size, limit: METADATA_LIMIT };
+                    visitor.fault(Error::new(record.offset(), kind));
+                    self.skip = size;
+                } else if let State::Data(layout) = core::mem::take(&mut self.state) {
+                    self.state = State::TracingData(layout, size);
+                }
+            }),
+            RecordType::AUXTRACE => record.body_as::<Auxtrace<O>>().map(|fixed| self.skip = fixed.size.get()),
+            RecordType::COMPRESSED | RecordType::COMPRESSED2 => Err(record.error(ErrorKind::Compressed)),
+            _ => Ok(()),
+        };
+        if let Err(error) = read {
+            visitor.fault(error);
+        }
+        if let State::Data(Layout { data_end: Some(data_end), .. }) = &self.state {
+            self.skip = self.skip.min(data_end.saturating_sub(end));
+        }
+        visitor.record(&self.session, record);
+        self.skip > 0 || !matches!(self.state, State::Data(_))
+    }
+
+    fn header_attr<O: Order>(&mut self, record: &RawRecord<'_, O>) -> Result<(), Error> {
+        let body = record.body();
+        let attr = Attr::<O>::parse(body, record.offset())?;
+        let size = (attr.size.get() as usize).max(crate::wire::attr::ATTR_SIZE_VER0);
+        self.session.add_event(&attr, words::<O>(body.get(size..).unwrap_or(&[])));
+        Ok(())
+    }
+
+    fn table<O: Order, V: Visitor>(&mut self, layout: &Layout, piece: &[u8], visitor: &mut V) -> State {
+        let table_at = self.position.saturating_sub(piece.len() as u64);
+        let mut behind: Vec<(Feature, u64, u64)> = Vec::new();
+        for (&feature, bytes) in layout.features.iter().zip(piece.chunks_exact(16)) {
+            let Ok(section) = Section::<O>::ref_from_bytes(bytes) else { continue };
+            let (at, size) = (section.offset.get(), section.size.get());
+            if at >= self.position && at.checked_add(size).is_some() {
+                behind.push((feature, at, size));
+            } else if let Some(bytes) = layout.slice(at, size) {
+                self.session.add_feature(feature, bytes.to_vec());
+            } else {
+                visitor.fault(Error::new(table_at, ErrorKind::Section { at, size }));
+            }
+        }
+        behind.sort_by_key(|&(_, at, _)| at);
+        self.next_feature(behind.into(), visitor)
+    }
+
+    /// Moves to the next section that lies ahead and is not too large.
+    fn next_feature<V: Visitor>(&mut self, mut sections: VecDeque<(Feature, u64, u64)>, visitor: &mut V) -> State {
+        while let Some(&(_, at, size)) = sections.front() {
+            let problem = if at < self.position {
+                ErrorKind::Section { at, size }
+            } else if size > METADATA_LIMIT {
+                ErrorKind::Limit { size, limit: METADATA_LIMIT }
+            } else {
+                self.skip = at.saturating_sub(self.position);
+                return State::Features(sections);
+            };
+            visitor.fault(Error::new(at, problem));
+            sections.pop_front();
+        }
+        State::Done
+    }
+}
+
+impl Layout {
+    /// Bytes of the file between its header and its data.
+    fn slice(&self, at: u64, size: u64) -> Option<&[u8]> {
+        let from = usize::try_from(at.checked_sub(FILE_HEADER_SIZE)?).ok()?;
+        let to = from.checked_add(usize::try_from(size).ok()?)?;
+        self.prologue.get(from..to)
+    }
+}
+
+fn words<O: Order>(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.chunks_exact(8).filter_map(|word| Some(U64::<O>::ref_from_bytes(word).ok()?.get()))
+}

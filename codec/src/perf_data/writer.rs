@@ -1,0 +1,159 @@
+//! Writes a perf.data file that is complete after every append.
+//!
+//! All metadata lies between the header and the records; behind the records is only the small table that points
+//! back to it. So a recorder that is killed leaves a file that every reader, perf included, can open.
+
+use super::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE};
+use crate::wire::attr::Attr;
+use crate::wire::{Endian, Order};
+use core::mem::offset_of;
+use zerocopy::byteorder::U64;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Where a [`FileWriter`] writes to: a file, or memory.
+pub trait Output {
+    /// What can go wrong.
+    type Error;
+
+    /// Writes `bytes` at `offset` from the start.
+    ///
+    /// # Errors
+    /// Where not all could be written.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+}
+
+/// An event of the file: its attr and the ids that its records carry.
+#[derive(Clone, Copy, Debug)]
+pub struct AttrIds<'a, O: Order> {
+    /// The attr.
+    pub attr: &'a Attr<O>,
+    /// One a CPU or thread it was opened on.
+    pub ids: &'a [u64],
+}
+
+/// How many feature sections a file can have here.
+pub const MAX_FEATURES: usize = 32;
+
+/// Writes a perf.data file in file mode.
+#[derive(Debug)]
+pub struct FileWriter<O: Order, W> {
+    out: W,
+    end: u64,
+    header: FileHeader<O>,
+    table: [Section<O>; MAX_FEATURES],
+    features: [Feature; MAX_FEATURES],
+    count: usize,
+}
+
+impl<O: Order, W: Output> FileWriter<O, W> {
+    /// Writes header, attrs and features. `features` must be in ascending order; those over [`MAX_FEATURES`] are left out.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn begin(mut out: W, attrs: &[AttrIds<'_, O>], features: &[(Feature, &[u8])]) -> Result<Self, W::Error> {
+        let mut header = FileHeader::<O>::new_zeroed();
+        header.magic = match O::ENDIAN {
+            Endian::Little => MAGIC_LE,
+            Endian::Big => MAGIC_BE,
+        };
+        header.size.set(FILE_HEADER_SIZE);
+        let entry = (size_of::<Attr<O>>() as u64).saturating_add(16);
+        header.attr_size.set(entry);
+
+        let mut at = FILE_HEADER_SIZE;
+        let mut ids_at = at;
+        for event in attrs {
+            for &id in event.ids {
+                out.write_at(at, U64::<O>::new(id).as_bytes())?;
+                at = at.saturating_add(8);
+            }
+        }
+        header.attrs = Section::new(at, entry.saturating_mul(attrs.len() as u64));
+        for event in attrs {
+            // The whole structure goes into the file, whatever part of it the kernel was given.
+            let mut attr = *event.attr;
+            attr.size.set(size_of::<Attr<O>>() as u32);
+            let ids = Section::<O>::new(ids_at, (event.ids.len() as u64).saturating_mul(8));
+            ids_at = ids_at.saturating_add(ids.size.get());
+            out.write_at(at, attr.as_bytes())?;
+            out.write_at(at.saturating_add(size_of::<Attr<O>>() as u64), ids.as_bytes())?;
+            at = at.saturating_add(entry);
+        }
+
+        let mut writer = Self {
+            out,
+            end: 0,
+            header,
+            table: [Section::new(0, 0); MAX_FEATURES],
+            features: [Feature(0); MAX_FEATURES],
+            count: 0,
+        };
+        for ((section, slot), &(feature, bytes)) in writer.table.iter_mut().zip(&mut writer.features).zip(features) {
+            *section = Section::new(at, bytes.len() as u64);
+            *slot = feature;
+            writer.count = writer.count.saturating_add(1);
+            writer.out.write_at(at, bytes)?;
+            // perf aligns the data; sections it does not mind.
+            at = at.saturating_add(bytes.len() as u64).saturating_add(7) & !7;
+            if let Some(word) = writer.header.features.get_mut(usize::from(feature.0 >> 6)) {
+                word.set(word.get() | 1 << (feature.0 & 63));
+            }
+        }
+        writer.header.data = Section::new(at, 0);
+        writer.end = at;
+        // Set before the first record so that a size of 0 is only ever seen in a file without records.
+        writer.out.write_at(0, writer.header.as_bytes())?;
+        writer.checkpoint()?;
+        Ok(writer)
+    }
+
+    /// Appends whole records, in one or more pieces.
+    ///
+    /// # Errors
+    /// Those of the output. What was appended before stays readable.
+    pub fn append<'b>(&mut self, pieces: impl IntoIterator<Item = &'b [u8]>) -> Result<(), W::Error> {
+        let before = self.end;
+        for piece in pieces {
+            self.out.write_at(self.end, piece)?;
+            self.end = self.end.saturating_add(piece.len() as u64);
+        }
+        if self.end == before {
+            return Ok(());
+        }
+        self.checkpoint()
+    }
+
+    /// Replaces a feature section's bytes by as many others: for what is known only at the end.
+    /// Unknown features and other sizes are left alone.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn update_feature(&mut self, feature: Feature, bytes: &[u8]) -> Result<(), W::Error> {
+        let sections = self.table.iter().zip(&self.features).take(self.count);
+        for (section, _) in sections.filter(|(_, &f)| f == feature) {
+            if section.size.get() == bytes.len() as u64 {
+                self.out.write_at(section.offset.get(), bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of records so far.
+    pub fn data_size(&self) -> u64 {
+        self.end.saturating_sub(self.header.data.offset.get())
+    }
+
+    /// The output.
+    pub fn output(&self) -> &W {
+        &self.out
+    }
+
+    /// Table behind the records, then their size in the header.
+    fn checkpoint(&mut self) -> Result<(), W::Error> {
+        let table = self.table.get(..self.count).unwrap_or(&[]);
+        self.out.write_at(self.end, table.as_bytes())?;
+        self.header.data.size.set(self.data_size());
+        let at = offset_of!(FileHeader<O>, data).saturating_add(offset_of!(Section<O>, size));
+        self.out.write_at(at as u64, self.header.data.size.as_bytes())
+    }
+}

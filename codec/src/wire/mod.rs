@@ -1,0 +1,71 @@
+//! The binary layouts: one file a record, each layout written once, as a type.
+//!
+//! Every type here is unaligned, generic over its byte order and read in place. Sizes and field
+//! offsets are asserted at compile time beside the type.
+
+pub mod attr;
+pub mod cgroup;
+pub mod comm;
+pub mod header;
+pub mod lost;
+pub mod misc;
+pub mod mmap;
+pub mod mmap_page;
+pub mod namespaces;
+pub mod sample;
+pub mod sample_id;
+pub mod switch;
+pub mod task;
+pub mod user;
+
+use zerocopy::byteorder::ByteOrder;
+pub use zerocopy::byteorder::{BigEndian, LittleEndian};
+
+/// Byte order of a record, known at compile time: [`LittleEndian`] or [`BigEndian`].
+pub trait Order: ByteOrder + 'static {
+    /// The same as a value.
+    const ENDIAN: Endian;
+}
+
+impl Order for LittleEndian {
+    const ENDIAN: Endian = Endian::Little;
+}
+
+impl Order for BigEndian {
+    const ENDIAN: Endian = Endian::Big;
+}
+
+/// The byte order of the machine this is compiled for: what a live ring holds.
+#[cfg(target_endian = "little")]
+pub type Native = LittleEndian;
+/// The byte order of the machine this is compiled for: what a live ring holds.
+#[cfg(target_endian = "big")]
+pub type Native = BigEndian;
+
+/// Byte order as a value, for what is only known at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endian {
+    /// Least significant byte first (`x86_64`, `aarch64`, `riscv64`).
+    Little,
+    /// Most significant byte first (`s390x`).
+    Big,
+}
+
+/// Asserts a layout's size and field offsets at compile time, for both byte orders.
+macro_rules! impl_layout {
+    ($name:ident, $size:literal, $($field:ident: $offset:literal),* $(,)?) => {
+        const _: () = {
+            use crate::wire::{BigEndian, LittleEndian};
+            assert!(core::mem::size_of::<$name<LittleEndian>>() == $size);
+            assert!(core::mem::size_of::<$name<BigEndian>>() == $size);
+            assert!(core::mem::align_of::<$name<LittleEndian>>() == 1);
+            $(assert!(core::mem::offset_of!($name<LittleEndian>, $field) == $offset);)*
+        };
+    };
+}
+pub(crate) use impl_layout;
+
+/// The bytes up to the first NUL, or all of them where there is none.
+pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&b| b == 0).next().unwrap_or(bytes)
+}
