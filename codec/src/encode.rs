@@ -260,7 +260,13 @@ fn put_text(buf: &mut [u8], text: &[u8]) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::arithmetic_side_effects)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::items_after_statements
+)]
 mod tests {
     use super::*;
     use crate::record::{RawRecord, Record, Records};

@@ -58,6 +58,11 @@ impl<T> Sorter<T> {
         }
     }
 
+    /// The values that are held, for a caller that moves what they refer to.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.queue.iter_mut().map(|(_, value)| value)
+    }
+
     /// How many values came later than values that had gone out already.
     pub fn late(&self) -> u64 {
         self.late

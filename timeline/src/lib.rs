@@ -36,7 +36,7 @@ impl NsSet {
     }
 
     /// The types in which this set is known to differ from `other`.
-    pub fn differences(&self, other: &Self) -> impl Iterator<Item = NsKind> {
+    pub fn differences(&self, other: &Self) -> impl Iterator<Item = NsKind> + use<> {
         let (ours, theirs) = (*self, *other);
         NsKind::ALL.into_iter().filter(move |&kind| {
             let (a, b) = (ours.get(kind), theirs.get(kind));
@@ -111,6 +111,8 @@ pub struct Timeline {
     tasks: Vec<Task>,
     /// Thread id to the task that has it now, or had it last.
     current: BTreeMap<u32, usize>,
+    /// Process id to the tasks that ever had it.
+    threads: BTreeMap<u32, Vec<usize>>,
     ns_sets: Interner<NsSet>,
     cgroup_sets: Interner<CgroupSet>,
     names: Interner<Vec<u8>>,
@@ -254,6 +256,7 @@ impl Timeline {
             cgroups: Vec::new(),
         });
         self.current.insert(tid, index);
+        self.threads.entry(pid).or_default().push(index);
         index
     }
 
@@ -311,10 +314,9 @@ impl Timeline {
         };
         let pid = self.tasks[index].pid;
         let whole = pid == tid && source == Source::Tracepoint;
-        for at in 0..self.tasks.len() {
-            if at != index && !(whole && self.tasks[at].pid == pid && self.tasks[at].end.is_none()) {
-                continue;
-            }
+        let siblings = self.threads.get(&pid).filter(|_| whole).into_iter().flatten().copied();
+        let moved: Vec<usize> = siblings.filter(|&at| at != index && self.tasks[at].end.is_none()).collect();
+        for at in moved.into_iter().chain([index]) {
             let before = self.tasks[at].cgroups.last().map(|since| self.cgroup_sets.get(since.value).clone());
             let mut set = before.unwrap_or_default();
             match set.0.binary_search_by_key(&root, |&(root, _)| root) {

@@ -50,7 +50,7 @@ pub fn encode(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
     raw.extend([0; 6]);
     raw.extend(tid.to_ne_bytes());
     raw.extend(root.to_ne_bytes());
-    raw.extend((20 | (path.len() as u32 + 1) << 16).to_ne_bytes());
+    raw.extend((((path.len() as u32 + 1) << 16) + 20).to_ne_bytes());
     raw.extend(path);
     raw.push(0);
     raw

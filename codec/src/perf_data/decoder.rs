@@ -172,10 +172,10 @@ impl Decoder {
                 return Ok(());
             }
             let piece = core::mem::take(&mut self.pending);
-            match self.session.endian() {
-                None => self.magic(&piece)?,
-                Some(Endian::Little) => self.step::<LittleEndian, V>(piece, visitor)?,
-                Some(Endian::Big) => self.step::<BigEndian, V>(piece, visitor)?,
+            match (&self.state, self.session.endian()) {
+                (State::Magic, _) => self.magic(&piece)?,
+                (_, Some(Endian::Big)) => self.step::<BigEndian, V>(piece, visitor)?,
+                _ => self.step::<LittleEndian, V>(piece, visitor)?,
             }
         }
     }
@@ -259,13 +259,11 @@ impl Decoder {
                 layout.prologue = piece;
                 self.attrs::<O, V>(&layout, visitor)?;
                 if self.metadata_only {
-                    match layout.data_end {
-                        Some(end) => self.skip = end.saturating_sub(self.position),
-                        None => {
-                            self.state = State::Done;
-                            return Ok(());
-                        }
-                    }
+                    let Some(end) = layout.data_end else {
+                        self.state = State::Done;
+                        return Ok(());
+                    };
+                    self.skip = end.saturating_sub(self.position);
                 }
                 State::Data(layout)
             }

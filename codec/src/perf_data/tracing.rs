@@ -113,9 +113,18 @@ fn parse_field(text: &str) -> Option<Field> {
     Some(Field { name: name.into(), declaration: declaration.into(), offset: offset?, size: size?, signed })
 }
 
-/// Writes a section. `header_page` and `header_event` are the texts of those files in tracefs' `events`,
-/// `formats` tracepoints' `format` texts by system.
-pub fn write(header_page: &str, header_event: &str, page_size: u32, formats: &[(&str, &[&str])]) -> Vec<u8> {
+/// Layout of an ftrace ring's page: of no use to a reader of perf.data, but perf wants it to be there.
+const HEADER_PAGE: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;
+\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;
+\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;
+\tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;
+";
+
+/// The same for an event in such a page; perf skips it.
+const HEADER_EVENT: &str = "# compressed entry header\n";
+
+/// Writes a section, in the byte order of this machine. `formats` are tracepoints' `format` texts by system.
+pub fn write(page_size: u32, formats: &[(&str, &[&str])]) -> Vec<u8> {
     fn text(out: &mut Vec<u8>, text: &str) {
         out.extend((text.len() as u64).to_ne_bytes());
         out.extend(text.as_bytes());
@@ -127,9 +136,9 @@ pub fn write(header_page: &str, header_event: &str, page_size: u32, formats: &[(
     out.push(size_of::<usize>() as u8);
     out.extend(page_size.to_ne_bytes());
     out.extend(b"header_page\0");
-    text(&mut out, header_page);
+    text(&mut out, HEADER_PAGE);
     out.extend(b"header_event\0");
-    text(&mut out, header_event);
+    text(&mut out, HEADER_EVENT);
     out.extend(0u32.to_ne_bytes());
     out.extend((formats.len() as u32).to_ne_bytes());
     for (system, texts) in formats {
@@ -223,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let bytes = write("page", "event", 4096, &[("cgroup", &[ATTACH, ATTACH]), ("other", &[ATTACH])]);
+        let bytes = write(4096, &[("cgroup", &[ATTACH, ATTACH]), ("other", &[ATTACH])]);
         let formats = read(&bytes);
         assert_eq!(formats.len(), 3);
         assert_eq!(

@@ -4,7 +4,7 @@
 //! back to it. So a recorder that is killed leaves a file that every reader, perf included, can open.
 
 use super::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE};
-use crate::wire::attr::Attr;
+use crate::wire::attr::{Attr, ATTR_SIZE_VER0};
 use crate::wire::{Endian, Order};
 use core::mem::offset_of;
 use zerocopy::byteorder::U64;
@@ -57,7 +57,10 @@ impl<O: Order, W: Output> FileWriter<O, W> {
             Endian::Big => MAGIC_BE,
         };
         header.size.set(FILE_HEADER_SIZE);
-        let entry = (size_of::<Attr<O>>() as u64).saturating_add(16);
+        // perf refuses attrs longer than those it knows, so no more is written than the attrs say they have.
+        let size = attrs.iter().map(|event| event.attr.size.get() as usize).max().unwrap_or(0);
+        let size = size.clamp(ATTR_SIZE_VER0, size_of::<Attr<O>>());
+        let entry = (size as u64).saturating_add(16);
         header.attr_size.set(entry);
 
         let mut at = FILE_HEADER_SIZE;
@@ -70,13 +73,12 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         }
         header.attrs = Section::new(at, entry.saturating_mul(attrs.len() as u64));
         for event in attrs {
-            // The whole structure goes into the file, whatever part of it the kernel was given.
             let mut attr = *event.attr;
-            attr.size.set(size_of::<Attr<O>>() as u32);
+            attr.size.set(size as u32);
             let ids = Section::<O>::new(ids_at, (event.ids.len() as u64).saturating_mul(8));
             ids_at = ids_at.saturating_add(ids.size.get());
-            out.write_at(at, attr.as_bytes())?;
-            out.write_at(at.saturating_add(size_of::<Attr<O>>() as u64), ids.as_bytes())?;
+            out.write_at(at, attr.as_bytes().get(..size).unwrap_or(&[]))?;
+            out.write_at(at.saturating_add(size as u64), ids.as_bytes())?;
             at = at.saturating_add(entry);
         }
 

@@ -81,8 +81,8 @@ impl_layout!(
 
 /// `PERF_ATTR_SIZE_VER0`: the smallest attr there ever was, in bytes.
 pub const ATTR_SIZE_VER0: usize = 64;
-/// `PERF_ATTR_SIZE_VER8`: enough for every field that this crate sets itself, in bytes.
-pub const ATTR_SIZE_VER8: usize = 136;
+/// `PERF_ATTR_SIZE_VER3`: up to `clockid`; kernels and perf versions since 3.19 take it, in bytes.
+pub const ATTR_SIZE_VER3: usize = 96;
 /// Every published size, in bytes.
 pub const ATTR_SIZES: [usize; 10] = [64, 72, 80, 96, 104, 112, 120, 128, 136, 144];
 
@@ -245,11 +245,11 @@ impl<O: Order> Attr<O> {
         Ok(attr)
     }
 
-    /// An attr with nothing set but its size.
+    /// An attr with nothing set but its size, [`ATTR_SIZE_VER3`]. Raise that to use later fields.
     pub fn new(kind: u32, config: u64) -> Self {
         let mut attr = Self::new_zeroed();
         attr.kind.set(kind);
-        attr.size.set(ATTR_SIZE_VER8 as u32);
+        attr.size.set(ATTR_SIZE_VER3 as u32);
         attr.config.set(config);
         attr
     }

@@ -68,6 +68,19 @@ pub struct NsId {
     pub ino: u64,
 }
 
+impl NsId {
+    /// An identity from the device's major and minor number, as `stat(2)` tells them, and the inode.
+    pub const fn new(major: u32, minor: u32, ino: u64) -> Self {
+        Self { dev: new_encode_dev(major, minor) as u64, ino }
+    }
+}
+
+/// A device number in the form that the record carries (`new_encode_dev()`, `include/linux/kdev_t.h`):
+/// bits 0-7 and 20-31 are the minor, bits 8-19 the major number.
+pub const fn new_encode_dev(major: u32, minor: u32) -> u32 {
+    (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12)
+}
+
 impl<O: Order> From<NsLink<O>> for NsId {
     fn from(link: NsLink<O>) -> Self {
         Self { dev: link.dev.get(), ino: link.ino.get() }

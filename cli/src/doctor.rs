@@ -1,0 +1,254 @@
+//! `nsscope doctor`: what this kernel and this user can record, and how to mend what is missing.
+
+use crate::args;
+use crate::error::Outcome;
+use crate::record::{cgroup_tracepoints, cgroup2_mount};
+use crate::sys;
+use nsscope_codec::wire::namespaces::NsKind;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The result of one check.
+struct Check {
+    name: &'static str,
+    state: State,
+    /// What was found.
+    found: String,
+    /// The command or setting that mends it.
+    mend: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Works,
+    /// Something less, but not the main job, is missing.
+    Limited,
+    /// The main job cannot be done.
+    Fails,
+}
+
+/// Exit code 0 where recording works, 1 where it does not.
+pub(crate) fn run(args: &args::Doctor) -> Outcome {
+    let checks = checks();
+    let records = !checks.iter().any(|check| check.state == State::Fails);
+    let text = if args.json { format!("{:#}\n", as_json(&checks, records)) } else { as_text(&checks, records) };
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(if records { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn checks() -> Vec<Check> {
+    let mut checks =
+        vec![kernel(), perf_event(), capability(), paranoid(), synthesis(), locked_memory(), tracefs(), cgroups()];
+    checks.extend(NsKind::ALL.into_iter().map(namespace));
+    checks.push(time_namespace());
+    checks
+}
+
+fn kernel() -> Check {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (state, mend) = match version {
+        (0..=3, _) | (4, 0..=11) => (State::Fails, Some("namespace records need Linux 4.12 or newer")),
+        (4, _) | (5, 0..=6) => (State::Limited, Some("cgroup records need Linux 5.7 or newer")),
+        _ => (State::Works, None),
+    };
+    Check { name: "kernel", state, found: format!("Linux {release}"), mend }
+}
+
+/// The one check that counts: the event is opened as `record` does it.
+fn perf_event() -> Check {
+    let attr = crate::record::side_band_attr();
+    let cpu = sys::online_cpus().ok().and_then(|cpus| cpus.first().copied()).unwrap_or(0);
+    let (state, found, mend) = match sys::Event::open(&attr, -1, cpu as i32) {
+        Ok(_) => (State::Works, "the whole system can be recorded".into(), None),
+        Err(error) => {
+            let mend = match error.raw_os_error() {
+                Some(libc::EACCES | libc::EPERM) => {
+                    "sudo nsscope record ..., or: sudo setcap cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep \"$(command -v nsscope)\"; \
+                     without privileges: nsscope snapshot"
+                }
+                Some(libc::EINVAL) => "this kernel lacks a record type: Linux 5.7 or newer has them all",
+                _ => "a kernel with CONFIG_PERF_EVENTS; without it: nsscope snapshot",
+            };
+            (State::Fails, format!("perf_event_open: {}", crate::error::reason(&error)), Some(mend))
+        }
+    };
+    Check { name: "namespace records", state, found, mend }
+}
+
+fn capability() -> Check {
+    let held = [
+        ("CAP_PERFMON", sys::has_capability(sys::CAP_PERFMON)),
+        ("CAP_SYS_ADMIN", sys::has_capability(sys::CAP_SYS_ADMIN)),
+        ("CAP_SYS_PTRACE", sys::has_capability(sys::CAP_SYS_PTRACE)),
+        ("CAP_IPC_LOCK", sys::has_capability(sys::CAP_IPC_LOCK)),
+    ];
+    let any = held[0].1 || held[1].1;
+    Check {
+        name: "capabilities",
+        state: if any { State::Works } else { State::Limited },
+        found: held.map(|(name, has)| format!("{name} {}", if has { "yes" } else { "no" })).join(", "),
+        mend: (!any).then_some("CAP_PERFMON (or CAP_SYS_ADMIN) allows namespace records: sudo, or setcap as above"),
+    }
+}
+
+fn paranoid() -> Check {
+    match sys::paranoid() {
+        Some(level) => Check {
+            name: "perf_event_paranoid",
+            state: State::Works,
+            found: format!("{level} (namespace records need CAP_PERFMON at every level)"),
+            mend: None,
+        },
+        None => Check {
+            name: "perf_event_paranoid",
+            state: State::Fails,
+            found: "absent: the kernel has no perf events".into(),
+            mend: Some("a kernel with CONFIG_PERF_EVENTS; without it: nsscope snapshot"),
+        },
+    }
+}
+
+/// Whether other processes' namespaces can be read.
+fn synthesis() -> Check {
+    let readable = |pid: &u32| fs::metadata(format!("/proc/{pid}/ns/mnt")).is_ok();
+    let all: Vec<u32> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    let read = all.iter().filter(|pid| readable(pid)).count();
+    let some_hidden = read < all.len();
+    Check {
+        name: "running processes",
+        state: if some_hidden { State::Limited } else { State::Works },
+        found: format!("the namespaces of {read} of {} can be read from /proc", all.len()),
+        mend: some_hidden.then_some(
+            "CAP_SYS_PTRACE shows other users' processes; those with more capabilities than you stay hidden",
+        ),
+    }
+}
+
+fn locked_memory() -> Check {
+    let kib = fs::read_to_string("/proc/sys/kernel/perf_event_mlock_kb").unwrap_or_default();
+    let unlimited = sys::has_capability(sys::CAP_IPC_LOCK);
+    Check {
+        name: "ring memory",
+        state: State::Works,
+        found: if unlimited {
+            "not limited (CAP_IPC_LOCK)".into()
+        } else {
+            format!("perf_event_mlock_kb is {} per CPU; rings are made to fit", kib.trim())
+        },
+        mend: None,
+    }
+}
+
+fn tracefs() -> Check {
+    match cgroup_tracepoints() {
+        Ok(found) => Check {
+            name: "cgroup tracepoints",
+            state: State::Works,
+            found: found.iter().map(|t| t.format.name.as_str()).collect::<Vec<_>>().join(", "),
+            mend: None,
+        },
+        Err(why) => Check {
+            name: "cgroup tracepoints",
+            state: State::Limited,
+            found: format!("{why}: moves between cgroups are not recorded"),
+            mend: Some("run as root, or: sudo mount -t tracefs -o gid=$(id -g),mode=750 tracefs /sys/kernel/tracing"),
+        },
+    }
+}
+
+fn cgroups() -> Check {
+    let v1 = fs::read_to_string("/proc/self/cgroup").unwrap_or_default().lines().any(|line| !line.starts_with("0::"));
+    let (state, found) = match (cgroup2_mount(), v1) {
+        (Some(at), false) => (State::Works, format!("v2 at {at}")),
+        (Some(at), true) => (State::Works, format!("v1 and v2 (hybrid), v2 at {at}")),
+        (None, true) => (State::Limited, "v1 only: the kernel reports no paths of cgroups".into()),
+        (None, false) => (State::Limited, "none mounted: containers are told by their namespaces alone".into()),
+    };
+    let mend =
+        (state != State::Works).then_some("mount -t cgroup2 none /sys/fs/cgroup (systemd.unified_cgroup_hierarchy=1)");
+    Check { name: "cgroups", state, found, mend }
+}
+
+fn namespace(kind: NsKind) -> Check {
+    let name = match kind {
+        NsKind::Net => "net namespace",
+        NsKind::Uts => "uts namespace",
+        NsKind::Ipc => "ipc namespace",
+        NsKind::Pid => "pid namespace",
+        NsKind::User => "user namespace",
+        NsKind::Mnt => "mnt namespace",
+        NsKind::Cgroup => "cgroup namespace",
+    };
+    let link = fs::read_link(Path::new("/proc/self/ns").join(kind.name()));
+    match link {
+        Ok(link) => Check { name, state: State::Works, found: format!("ours is {}", link.display()), mend: None },
+        Err(_) => Check {
+            name,
+            state: State::Limited,
+            found: "not in this kernel: records carry zeros for it".into(),
+            mend: Some("a kernel with CONFIG_NAMESPACES and this type compiled in"),
+        },
+    }
+}
+
+fn time_namespace() -> Check {
+    let found = match fs::read_link("/proc/self/ns/time") {
+        Ok(link) => format!("ours is {}; the kernel's records do not carry it", link.display()),
+        Err(_) => "not in this kernel".into(),
+    };
+    Check { name: "time namespace", state: State::Works, found, mend: None }
+}
+
+fn as_text(checks: &[Check], records: bool) -> String {
+    let mut out = String::new();
+    for check in checks {
+        let (color, mark) = match check.state {
+            State::Works => (anstyle::AnsiColor::Green, "ok"),
+            State::Limited => (anstyle::AnsiColor::Yellow, "limited"),
+            State::Fails => (anstyle::AnsiColor::Red, "FAILS"),
+        };
+        let style = color.on_default();
+        let _ = writeln!(out, "{style}{mark:<8}{style:#} {:<20} {}", check.name, check.found);
+        if let Some(mend) = check.mend {
+            let _ = writeln!(out, "         {:<20} -> {mend}", "");
+        }
+    }
+    let _ = writeln!(
+        out,
+        "\n{}",
+        if records {
+            "nsscope record works here."
+        } else {
+            "nsscope record does not work here; nsscope snapshot does."
+        }
+    );
+    out
+}
+
+fn as_json(checks: &[Check], records: bool) -> Value {
+    let checks: Vec<_> = checks
+        .iter()
+        .map(|check| {
+            let state = match check.state {
+                State::Works => "ok",
+                State::Limited => "limited",
+                State::Fails => "fails",
+            };
+            json!({ "check": check.name, "state": state, "found": check.found, "mend": check.mend })
+        })
+        .collect();
+    json!({ "can_record": records, "checks": checks })
+}

@@ -1,0 +1,294 @@
+//! `nsscope record` and `nsscope snapshot`: from the kernel's rings, or /proc, into a perf.data file.
+
+mod events;
+mod features;
+mod output;
+mod synth;
+mod tally;
+mod tracefs;
+mod workload;
+
+pub(crate) use events::side_band_attr;
+pub(crate) use synth::cgroup2_mount;
+pub(crate) use tracefs::cgroup_tracepoints;
+
+use crate::args;
+use crate::error::{Failure, Outcome, note};
+use crate::sys;
+use events::{Described, Events, Target};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use nsscope_codec::wire::header::RecordType;
+use nsscope_codec::wire::sample_id::{SampleIdLayout, SampleType};
+use output::Sink;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use synth::Synthesizer;
+use tally::Tally;
+use workload::Workload;
+
+/// How long the kernel may keep records to itself when there are few.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many processes are read from /proc before the rings are looked at again.
+const SYNTH_BATCH: usize = 64;
+
+/// `nsscope record`.
+pub(crate) fn run(args: &args::Record) -> Outcome {
+    let signals = sys::count_signals(&[SIGINT, SIGTERM, SIGHUP])?;
+    let held = if args.command.is_empty() { None } else { Some(workload::hold(&args.command)?) };
+    let target = match (&held, args.pid.as_slice()) {
+        (Some(held), []) if !args.all => Target::Tasks { tids: vec![held.pid], on_exec: true },
+        (_, []) => Target::System,
+        (_, pids) => Target::Tasks { tids: threads_of(pids)?, on_exec: false },
+    };
+    let events = Events::open(&target, args.mmap_size)?;
+    let sink = Sink::create(&args.output, &events.described, &events.sections())?;
+    let mut recorder = Recorder::new(events, sink);
+
+    recorder.events.enable()?;
+    if !args.no_synth {
+        let processes = match (&target, &held) {
+            (Target::System, _) => synth::processes(),
+            (Target::Tasks { .. }, Some(held)) => synth::ancestry(held.pid),
+            (Target::Tasks { .. }, None) => {
+                let mut all: Vec<u32> = args.pid.iter().flat_map(|&pid| synth::ancestry(pid)).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
+        };
+        recorder.synthesize(&processes)?;
+    }
+    let mut workload = match held.map(workload::Held::go) {
+        None => None,
+        Some(Ok(workload)) => Some(workload),
+        Some(Err(failure)) => {
+            recorder.sink.abandon();
+            return Err(failure);
+        }
+    };
+
+    let result = recorder.follow(&signals, args.duration, workload.as_mut(), matches!(target, Target::System));
+    if matches!(result, Err(Failure::ClosedPipe)) {
+        // Whoever read has gone; the command need not.
+        while workload.as_mut().is_some_and(|workload| !workload.ended()) {
+            std::thread::sleep(TICK);
+        }
+    } else {
+        result?;
+        recorder.finish()?;
+    }
+    Ok(ExitCode::from(workload.map_or(0, |workload| workload.exit_code())))
+}
+
+/// `nsscope snapshot`: what runs now, in the format of a recording.
+pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
+    let side_band = Described { attr: events::side_band_attr(), name: "dummy:u".into(), ids: vec![1] };
+    let described = [side_band, events::task_cgroup_event()];
+    let mut sink = Sink::create(&args.output, &described, &features::sections(&described, &[]))?;
+    let layout = layout(&described);
+    let mut synth = Synthesizer::new(layout, 1);
+    let mut tally = Tally::new(layout);
+    synth.cgroups();
+    for pid in synth::processes() {
+        synth.process(pid);
+    }
+    tally.add(&synth.records, &[]);
+    sink.append([synth.records.as_slice()])?;
+    sink.finished_round()?;
+    sink.span(tally.span)?;
+    hidden(&synth);
+    eprintln!(
+        "nsscope: snapshot of {} threads, {} records, {} to {}",
+        HumanCount(synth.tasks),
+        HumanCount(tally.total()),
+        HumanBytes(sink.bytes()),
+        sink.name()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn layout(described: &[Described]) -> SampleIdLayout {
+    SampleIdLayout::new(SampleType(described.first().map_or(0, |event| event.attr.sample_type.get())))
+}
+
+/// All threads of the processes that the user named.
+fn threads_of(pids: &[u32]) -> Outcome<Vec<u32>> {
+    let mut tids = Vec::new();
+    for &pid in pids {
+        let threads = synth::threads(pid);
+        if threads.is_empty() {
+            return Err(Failure::new(format!("there is no process {pid}")));
+        }
+        tids.extend(threads);
+    }
+    Ok(tids)
+}
+
+fn hidden(synth: &Synthesizer) {
+    if synth.hidden > 0 {
+        note(format_args!(
+            "the namespaces of {} of {} threads may not be read (other users' need CAP_SYS_PTRACE); they are left out",
+            HumanCount(synth.hidden),
+            HumanCount(synth.tasks)
+        ));
+    }
+}
+
+/// A recording under way.
+struct Recorder {
+    events: Events,
+    sink: Sink,
+    tally: Tally,
+    layout: SampleIdLayout,
+    started: Instant,
+}
+
+impl Recorder {
+    fn new(events: Events, sink: Sink) -> Self {
+        let layout = layout(&events.described);
+        Self { events, sink, tally: Tally::new(layout), layout, started: Instant::now() }
+    }
+
+    /// Describes what already runs, looking after the rings in between.
+    fn synthesize(&mut self, processes: &[u32]) -> Outcome<()> {
+        let id = self.events.described.first().and_then(|event| event.ids.first()).copied().unwrap_or(0);
+        let mut synth = Synthesizer::new(self.layout, id);
+        synth.cgroups();
+        for batch in processes.chunks(SYNTH_BATCH) {
+            for &pid in batch {
+                synth.process(pid);
+            }
+            self.tally.add(&synth.records, &[]);
+            self.sink.append([synth.records.as_slice()])?;
+            synth.records.clear();
+            self.drain()?;
+        }
+        hidden(&synth);
+        Ok(())
+    }
+
+    /// Takes what is in the rings. Returns whether there was anything.
+    fn drain(&mut self) -> Outcome<bool> {
+        let mut any = false;
+        for (_, ring) in &mut self.events.rings {
+            let available = ring.available();
+            let len = available.len();
+            if len == 0 {
+                continue;
+            }
+            self.sink.append([available.first, available.second])?;
+            self.tally.add(available.first, available.second);
+            ring.release(len);
+            any = true;
+        }
+        if any {
+            self.sink.finished_round()?;
+        }
+        Ok(any)
+    }
+
+    /// Records until a signal, the end of the command or of the time. Without a command, the end of all targets.
+    fn follow(
+        &mut self,
+        signals: &AtomicUsize,
+        duration: Option<Duration>,
+        mut workload: Option<&mut Workload>,
+        system: bool,
+    ) -> Outcome<()> {
+        let deadline = duration.map(|duration| Instant::now() + duration);
+        let live = ProgressBar::new_spinner();
+        live.set_style(
+            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        let mut asked = 0;
+        loop {
+            let hung_up = self.wait(deadline, workload.as_deref())?;
+            self.drain()?;
+            self.show(&live);
+            if workload.as_mut().is_some_and(|workload| workload.ended()) {
+                break;
+            }
+            let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let signals = signals.load(Ordering::Relaxed);
+            if signals > asked || (over && asked == 0) {
+                asked = signals.max(1);
+                match &workload {
+                    // The first time the command is asked to end, and recorded until it does.
+                    Some(workload) if signals < 2 => workload.terminate(),
+                    _ => break,
+                }
+            }
+            if hung_up && workload.is_none() && !system {
+                break;
+            }
+        }
+        live.finish_and_clear();
+        Ok(())
+    }
+
+    /// Waits for records, for the command's end or a tick. Returns whether all targets have ended.
+    fn wait(&self, deadline: Option<Instant>, workload: Option<&Workload>) -> Outcome<bool> {
+        let mut fds: Vec<_> = self
+            .events
+            .rings
+            .iter()
+            .map(|&(owner, _)| PollFd::from_borrowed_fd(self.events.open[owner].fd(), PollFlags::IN))
+            .collect();
+        let rings = fds.len();
+        fds.extend(workload.and_then(Workload::fd).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()).min(TICK));
+        let timeout = Timespec::try_from(left).map_err(|_| Failure::new("the time is too long"))?;
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let hung_up = fds[..rings].iter().all(|fd| fd.revents().contains(PollFlags::HUP));
+        if hung_up {
+            // An event whose task has ended is always ready: do not spin on it.
+            std::thread::sleep(left.min(Duration::from_millis(10)));
+        }
+        Ok(hung_up)
+    }
+
+    fn show(&self, live: &ProgressBar) {
+        if live.is_hidden() {
+            return;
+        }
+        live.set_message(format!(
+            "recording {:.1} s  {} records  {} lost  {}  (Ctrl-C ends)",
+            self.started.elapsed().as_secs_f64(),
+            HumanCount(self.tally.total()),
+            HumanCount(self.tally.lost),
+            HumanBytes(self.sink.bytes())
+        ));
+        live.tick();
+    }
+
+    /// Takes the last records and says what there is.
+    fn finish(mut self) -> Outcome<()> {
+        self.events.disable();
+        while self.drain()? {}
+        self.sink.span(self.tally.span)?;
+        let kinds =
+            self.tally.kinds.iter().map(|(&kind, &count)| {
+                format!("{} {}", HumanCount(count), RecordType(kind).to_string().to_lowercase())
+            });
+        eprintln!(
+            "nsscope: {} records ({}), {} lost, {} to {}",
+            HumanCount(self.tally.total()),
+            kinds.collect::<Vec<_>>().join(", "),
+            HumanCount(self.tally.lost),
+            HumanBytes(self.sink.bytes()),
+            self.sink.name()
+        );
+        if self.tally.lost > 0 {
+            note("records were lost because the rings were full: give them more room with -m 8M");
+        }
+        Ok(())
+    }
+}

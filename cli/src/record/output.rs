@@ -1,0 +1,190 @@
+//! Where a recording goes: a perf.data file, or a pipe.
+
+use super::events::Described;
+use super::features;
+use crate::error::{Failure, Outcome};
+use nsscope_codec::Native;
+use nsscope_codec::perf_data::{AttrIds, Feature, FileWriter, MAGIC_BE, MAGIC_LE, Output, PIPE_HEADER_SIZE};
+use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use zerocopy::IntoBytes;
+
+/// An open recording.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// A file in file mode, complete after each append.
+    File {
+        writer: Box<FileWriter<Native, PositionedFile>>,
+        path: PathBuf,
+        /// Where a file of the same name went.
+        old: Option<PathBuf>,
+    },
+    /// Standard output in pipe mode.
+    Pipe { bytes: u64 },
+}
+
+#[derive(Debug)]
+pub(crate) struct PositionedFile(File);
+
+impl Output for PositionedFile {
+    type Error = io::Error;
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+}
+
+impl Sink {
+    /// Opens `path` (`-`: standard output) and writes the metadata.
+    pub(crate) fn create(path: &Path, events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Outcome<Self> {
+        if path == Path::new("-") {
+            if io::stdout().is_terminal() {
+                return Err(Failure::Usage(
+                    "a recording is binary and standard output is a terminal\n  pipe it (| nsscope script -), or name a file with -o".into(),
+                ));
+            }
+            let mut sink = Self::Pipe { bytes: 0 };
+            sink.append([pipe_metadata(events, sections).as_slice()])?;
+            return Ok(sink);
+        }
+        let fail = |error: &io::Error| Failure::file("create", path, error);
+        // Beside the old file first: if this cannot be written, nothing has changed.
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if path.is_dir() {
+            return Err(Failure::new(format!("cannot create {}: it is a directory", path.display())));
+        }
+        let is_special = fs::metadata(path).is_ok_and(|m| !m.is_file());
+        if is_special {
+            let file = File::options().write(true).open(path).map_err(|e| fail(&e))?;
+            return Self::begin(file, path, None, events, sections);
+        }
+        let new = tempfile::Builder::new().prefix(".nsscope-").tempfile_in(dir).map_err(|e| fail(&e))?;
+        let umask = rustix::process::umask(rustix::fs::Mode::empty());
+        rustix::process::umask(umask);
+        let mode = rustix::fs::Mode::from_bits_truncate(0o600) & !umask;
+        rustix::fs::fchmod(new.as_file(), mode).map_err(|e| fail(&e.into()))?;
+        let old = path.exists().then(|| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".old");
+            PathBuf::from(name)
+        });
+        if let Some(old) = &old {
+            fs::rename(path, old).map_err(|e| fail(&e))?;
+        }
+        let file = new.persist(path).map_err(|e| fail(&e.error))?;
+        Self::begin(file, path, old, events, sections)
+    }
+
+    fn begin(
+        file: File,
+        path: &Path,
+        old: Option<PathBuf>,
+        events: &[Described],
+        sections: &[(Feature, Vec<u8>)],
+    ) -> Outcome<Self> {
+        let attrs: Vec<_> = events.iter().map(|event| AttrIds { attr: &event.attr, ids: &event.ids }).collect();
+        let sections: Vec<_> = sections.iter().map(|(feature, bytes)| (*feature, bytes.as_slice())).collect();
+        let writer = FileWriter::begin(PositionedFile(file), &attrs, &sections)
+            .map_err(|error| Failure::file("write", path, &error))?;
+        Ok(Self::File { writer: Box::new(writer), path: path.into(), old })
+    }
+
+    /// Appends whole records.
+    pub(crate) fn append<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<()> {
+        match self {
+            Self::File { writer, path, .. } => {
+                writer.append(pieces).map_err(|error| Failure::file("write", path, &error))
+            }
+            Self::Pipe { bytes } => {
+                let mut out = io::stdout().lock();
+                for piece in pieces {
+                    out.write_all(piece)?;
+                    *bytes += piece.len() as u64;
+                }
+                Ok(out.flush()?)
+            }
+        }
+    }
+
+    /// Every ring was drained once.
+    pub(crate) fn finished_round(&mut self) -> Outcome<()> {
+        self.append([user_record(RecordType::FINISHED_ROUND, &[]).as_slice()])
+    }
+
+    /// Writes what is known only now.
+    pub(crate) fn span(&mut self, span: Option<(u64, u64)>) -> Outcome<()> {
+        match self {
+            Self::File { writer, path, .. } => writer
+                .update_feature(Feature::SAMPLE_TIME, &features::sample_time(span))
+                .map_err(|error| Failure::file("write", path, &error)),
+            Self::Pipe { .. } => Ok(()),
+        }
+    }
+
+    /// Bytes of records so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::File { writer, .. } => writer.data_size(),
+            Self::Pipe { bytes } => *bytes,
+        }
+    }
+
+    /// Where it went, for the summary.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::File { path, .. } => path.display().to_string(),
+            Self::Pipe { .. } => "standard output".into(),
+        }
+    }
+
+    /// Nothing was recorded: leaves no file behind and puts an old one back.
+    pub(crate) fn abandon(self) {
+        if let Self::File { path, old, .. } = self {
+            let _ = fs::remove_file(&path);
+            if let Some(old) = old {
+                let _ = fs::rename(old, path);
+            }
+        }
+    }
+}
+
+/// Header, events and features as the records of pipe mode.
+fn pipe_metadata(events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Vec<u8> {
+    let mut out = if cfg!(target_endian = "little") { MAGIC_LE } else { MAGIC_BE }.to_vec();
+    out.extend(PIPE_HEADER_SIZE.to_ne_bytes());
+    for event in events {
+        let attr = &event.attr.as_bytes()[..event.attr.size.get() as usize];
+        let ids: Vec<u8> = event.ids.iter().flat_map(|id| id.to_ne_bytes()).collect();
+        out.extend(user_record(RecordType::HEADER_ATTR, &[attr, &ids]));
+    }
+    for (feature, bytes) in sections {
+        if *feature == Feature::TRACING_DATA {
+            let size = (bytes.len() as u32).next_multiple_of(8);
+            out.extend(user_record(RecordType::HEADER_TRACING_DATA, &[&size.to_ne_bytes(), &[0; 4]]));
+            out.extend(bytes);
+            out.resize(out.len().next_multiple_of(8), 0);
+        // A section too long for a record stays out; none of ours but a long command line can be.
+        } else if bytes.len() < 0xff00 {
+            let id = u64::from(feature.0).to_ne_bytes();
+            out.extend(user_record(RecordType::HEADER_FEATURE, &[&id, bytes]));
+        }
+    }
+    out
+}
+
+/// A record of the perf tool's own, padded to 8 bytes.
+fn user_record(kind: RecordType, body: &[&[u8]]) -> Vec<u8> {
+    let len: usize = body.iter().map(|part| part.len()).sum();
+    let size = (HEADER_SIZE + len).next_multiple_of(8);
+    let mut out = kind.0.to_ne_bytes().to_vec();
+    out.extend(0u16.to_ne_bytes());
+    out.extend((size as u16).to_ne_bytes());
+    for part in body {
+        out.extend_from_slice(part);
+    }
+    out.resize(size, 0);
+    out
+}

@@ -1,0 +1,113 @@
+//! Counts what goes by on its way to the file.
+
+use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
+use nsscope_codec::wire::sample_id::SampleIdLayout;
+use nsscope_codec::{Native, RawRecord, Record, Records};
+use std::collections::BTreeMap;
+
+/// Records by kind, and the span of time they cover.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Records by type number.
+    pub(crate) kinds: BTreeMap<u32, u64>,
+    /// Records the kernel says are missing.
+    pub(crate) lost: u64,
+    /// First and last time, ns.
+    pub(crate) span: Option<(u64, u64)>,
+    layout: SampleIdLayout,
+    /// A record that lies across the end of the ring, put together.
+    joined: Vec<u8>,
+}
+
+impl Tally {
+    /// `layout` is the trailer of the records.
+    pub(crate) fn new(layout: SampleIdLayout) -> Self {
+        Self { layout, ..Self::default() }
+    }
+
+    /// All records.
+    pub(crate) fn total(&self) -> u64 {
+        self.kinds.values().sum()
+    }
+
+    /// Counts the records in two pieces of a ring; one record may lie across both.
+    pub(crate) fn add(&mut self, first: &[u8], second: &[u8]) {
+        let rest = self.add_whole(first);
+        if rest.is_empty() {
+            self.add_whole(second);
+            return;
+        }
+        let mut joined = std::mem::take(&mut self.joined);
+        joined.clear();
+        joined.extend_from_slice(rest);
+        let grow = |joined: &mut Vec<u8>, size: usize| {
+            let from = joined.len() - rest.len();
+            let missing = size.saturating_sub(joined.len());
+            joined.extend_from_slice(second.get(from..from + missing).unwrap_or_default());
+        };
+        grow(&mut joined, HEADER_SIZE);
+        let size = joined.get(6..8).map_or(0, |size| u16::from_ne_bytes([size[0], size[1]]));
+        grow(&mut joined, usize::from(size));
+        self.add_whole(&joined);
+        self.add_whole(second.get(joined.len() - rest.len()..).unwrap_or_default());
+        self.joined = joined;
+    }
+
+    /// Counts whole records and returns what is not one.
+    fn add_whole<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let mut records = Records::<Native>::new(bytes, 0);
+        let mut rest = records.rest();
+        while let Some(Ok(record)) = records.next() {
+            self.add_record(&record);
+            rest = records.rest();
+        }
+        rest
+    }
+
+    fn add_record(&mut self, record: &RawRecord<'_, Native>) {
+        *self.kinds.entry(record.kind().0).or_default() += 1;
+        match record.kind() {
+            RecordType::LOST | RecordType::LOST_SAMPLES => match record.parse() {
+                Ok(Record::Lost(lost)) => self.lost += lost.lost.get(),
+                Ok(Record::LostSamples(lost)) => self.lost += lost.lost.get(),
+                _ => {}
+            },
+            // A sample's time is not where the trailer's is; its neighbours' will do.
+            RecordType::SAMPLE => return,
+            _ => {}
+        }
+        if let Some(time) = self.layout.time::<Native>(record.bytes()) {
+            let (first, last) = self.span.unwrap_or((time, time));
+            self.span = Some((first.min(time), last.max(time)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nsscope_codec::encode::{Comm, Encode, Lost};
+    use nsscope_codec::wire::sample_id::{SampleId, SampleType};
+
+    #[test]
+    fn a_record_across_the_end_of_the_ring_is_counted_once_wherever_it_is_cut() {
+        let layout = SampleIdLayout::new(SampleType::TIME);
+        let mut bytes = vec![];
+        for time in 1..=3 {
+            let mut buf = [0; 64];
+            let id = SampleId { time: Some(time), ..SampleId::default() };
+            let comm = Comm { pid: 1, tid: 1, comm: b"x" };
+            let size = comm.encode::<Native>(0, layout, &id, &mut buf).expect("fits");
+            bytes.extend_from_slice(&buf[..size]);
+        }
+        let mut buf = [0; 64];
+        let size = Lost { id: 1, lost: 5 }.encode::<Native>(0, layout, &SampleId::default(), &mut buf).expect("fits");
+        bytes.extend_from_slice(&buf[..size]);
+        for cut in 0..=bytes.len() {
+            let mut tally = Tally::new(layout);
+            tally.add(&bytes[..cut], &bytes[cut..]);
+            assert_eq!((tally.total(), tally.lost), (4, 5), "cut at {cut}");
+            assert_eq!(tally.kinds[&RecordType::COMM.0], 3);
+        }
+    }
+}

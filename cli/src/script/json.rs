@@ -1,0 +1,84 @@
+//! One JSON object a line.
+
+use super::{Context, Print};
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use nsscope_codec::{Endian, Order, RawRecord, Record};
+use serde_json::{Map, Value, json};
+
+pub(super) struct Json;
+
+impl Print for Json {
+    fn event<O: Order>(
+        &mut self,
+        context: &mut Context,
+        session: &Session,
+        record: &RawRecord<'_, O>,
+        out: &mut Vec<u8>,
+    ) {
+        let id = session.sample_id(record);
+        let Ok(parsed) = record.parse() else { return };
+        let mut event = Map::new();
+        event.insert("kind".into(), record.kind().to_string().to_lowercase().into());
+        let time = id.time.filter(|&time| time != 0 && time != u64::MAX);
+        event.insert("time".into(), time.into());
+        if let Some(wall) = time.and_then(|time| session.wall_clock(time)) {
+            event.insert("wall".into(), crate::time::rfc3339(wall).into());
+        }
+        event.insert("cpu".into(), id.cpu.into());
+        let mut put = |fields: Value| {
+            if let Value::Object(fields) = fields {
+                event.extend(fields);
+            }
+        };
+        match parsed {
+            Record::Namespaces(ns) => {
+                let link = |(index, &link): (usize, &_)| {
+                    let NsId { dev, ino } = NsId::from(link);
+                    let name = NsKind::ALL.get(index).map_or_else(|| index.to_string(), |kind| kind.name().into());
+                    (name, json!({ "dev": dev, "ino": ino }))
+                };
+                let namespaces: Map<_, _> = ns.links.iter().enumerate().map(link).collect();
+                put(json!({ "pid": ns.pid(), "tid": ns.tid(), "by_tid": id.tid, "namespaces": namespaces }));
+            }
+            Record::Comm(comm) => put(json!({
+                "pid": comm.fixed.pid.get(), "tid": comm.fixed.tid.get(),
+                "comm": String::from_utf8_lossy(comm.comm), "exec": record.misc() & MISC_COMM_EXEC != 0,
+            })),
+            Record::Fork(task) | Record::Exit(task) => put(json!({
+                "pid": task.pid.get(), "tid": task.tid.get(), "ppid": task.ppid.get(), "ptid": task.ptid.get(),
+                "synthesized": record.misc() & MISC_FORK_EXEC != 0,
+            })),
+            Record::Cgroup(cgroup) => {
+                put(json!({ "id": cgroup.fixed.id.get(), "path": String::from_utf8_lossy(cgroup.path) }));
+            }
+            Record::Lost(lost) => put(json!({ "lost": lost.lost.get() })),
+            Record::LostSamples(lost) => put(json!({ "lost": lost.lost.get() })),
+            Record::Sample => {
+                let Some(attr) = session.event_of(record) else { return };
+                let Ok(sample) = attr.sample.parse(record) else { return };
+                let mut fields = Map::new();
+                let big = O::ENDIAN == Endian::Big;
+                if let (Some(printer), Some(raw)) =
+                    (context.tracepoints.get(session, attr.attr.config.get()), sample.raw)
+                {
+                    put(json!({ "event": format!("{}:{}", printer.format.system, printer.format.name) }));
+                    let own = printer.format.fields.iter().filter(|field| !field.name.starts_with("common_"));
+                    for field in own {
+                        let value = match field.text(raw, big).filter(|_| field.is_data_loc()) {
+                            Some(text) => String::from_utf8_lossy(text).into(),
+                            None if field.signed => field.number(raw, big).map(|number| number as i64).into(),
+                            None => field.number(raw, big).into(),
+                        };
+                        fields.insert(field.name.clone(), value);
+                    }
+                }
+                put(json!({ "pid": sample.pid, "tid": sample.tid, "fields": fields }));
+            }
+            _ => {}
+        }
+        out.extend_from_slice(Value::Object(event).to_string().as_bytes());
+        out.push(b'\n');
+    }
+}

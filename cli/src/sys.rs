@@ -1,0 +1,181 @@
+//! System calls that no library wraps, and small facts about this machine. All unsafe code of the CLI is here.
+
+use nsscope_codec::Native;
+use nsscope_codec::ring::{Available, Consumer};
+use nsscope_codec::wire::attr::Attr;
+use rustix::mm::{MapFlags, ProtFlags};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
+const PERF_EVENT_IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
+const PERF_EVENT_IOC_ID: libc::c_ulong = 0x8008_2407;
+
+/// An open perf event.
+#[derive(Debug)]
+pub(crate) struct Event {
+    fd: OwnedFd,
+}
+
+impl Event {
+    /// `perf_event_open(2)`. `pid` -1 is every process, `cpu` -1 every CPU.
+    pub(crate) fn open(attr: &Attr<Native>, pid: i32, cpu: i32) -> io::Result<Self> {
+        // SAFETY: the kernel reads `attr.size` bytes, which the type has, and keeps no pointer.
+        let fd = unsafe {
+            libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(attr), pid, cpu, -1, PERF_FLAG_FD_CLOEXEC)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just gave us this descriptor.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd as RawFd) } })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.fd)
+    }
+
+    /// The id that the event's records carry.
+    pub(crate) fn id(&self) -> io::Result<u64> {
+        let mut id = 0u64;
+        // SAFETY: the kernel writes one u64.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_ID, &raw mut id) })?;
+        Ok(id)
+    }
+
+    /// Begin to count.
+    pub(crate) fn enable(&self) -> io::Result<()> {
+        // SAFETY: takes no pointer.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_ENABLE, 0) })
+    }
+
+    /// Stop counting.
+    pub(crate) fn disable(&self) -> io::Result<()> {
+        // SAFETY: takes no pointer.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_DISABLE, 0) })
+    }
+
+    /// Write this event's records to the ring of `other`, an event on the same CPU.
+    pub(crate) fn redirect(&self, other: &Self) -> io::Result<()> {
+        // SAFETY: takes a descriptor by value.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_SET_OUTPUT, other.fd.as_raw_fd()) })
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A perf event's ring, mapped.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    base: *mut libc::c_void,
+    len: usize,
+    consumer: Consumer,
+}
+
+impl Ring {
+    /// Maps `event`'s ring with `size` bytes of data, a power of two pages.
+    pub(crate) fn map(event: &Event, size: usize) -> io::Result<Self> {
+        let len = size + page_size();
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, event.fd(), 0)? };
+        // SAFETY: the mapping is `len` bytes of a perf event, read and write, unmapped only in `drop`.
+        match unsafe { Consumer::new(base.cast(), len) } {
+            Some(consumer) => Ok(Self { base, len, consumer }),
+            None => Err(io::Error::other("the kernel's ring buffer has no data area (Linux 4.1 or newer is needed)")),
+        }
+    }
+
+    /// What the kernel has written.
+    pub(crate) fn available(&mut self) -> Available<'_> {
+        self.consumer.available()
+    }
+
+    /// Gives `bytes` back to the kernel.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.consumer.release(bytes);
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; `consumer` is not used any more.
+        let _ = unsafe { rustix::mm::munmap(self.base, self.len) };
+    }
+}
+
+/// Makes the child write its pid to one pipe and wait for a byte on the other between fork and exec.
+pub(crate) fn gate(command: &mut Command, pid: OwnedFd, go: OwnedFd) {
+    let hook = move || {
+        rustix::io::write(&pid, &std::process::id().to_ne_bytes())?;
+        match rustix::io::read(&go, &mut [0u8; 1])? {
+            1 => Ok(()),
+            _ => Err(io::Error::from(rustix::io::Errno::CANCELED)),
+        }
+    };
+    // SAFETY: between fork and exec the hook only makes system calls on descriptors it owns.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Counts how often one of these signals has come, from now on.
+pub(crate) fn count_signals(signals: &[i32]) -> io::Result<Arc<AtomicUsize>> {
+    let count = Arc::new(AtomicUsize::new(0));
+    for &signal in signals {
+        let count = Arc::clone(&count);
+        let hook = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        // SAFETY: the hook only adds to an atomic, which is allowed in a signal handler.
+        unsafe { signal_hook::low_level::register(signal, hook) }?;
+    }
+    Ok(count)
+}
+
+/// Size of a page in bytes.
+pub(crate) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// CPUs that are online, from `/sys/devices/system/cpu/online` (`0-3,8`).
+pub(crate) fn online_cpus() -> io::Result<Vec<u32>> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/online")?;
+    let mut cpus = Vec::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) {
+            cpus.extend(first..=last);
+        }
+    }
+    Ok(cpus)
+}
+
+/// `/proc/sys/kernel/perf_event_paranoid`; `None` where the kernel has no perf events.
+pub(crate) fn paranoid() -> Option<i32> {
+    fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok()?.trim().parse().ok()
+}
+
+/// `CAP_SYS_ADMIN`, the number in the capability sets.
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+/// `CAP_IPC_LOCK`.
+pub(crate) const CAP_IPC_LOCK: u32 = 14;
+/// `CAP_SYS_PTRACE`.
+pub(crate) const CAP_SYS_PTRACE: u32 = 19;
+/// `CAP_PERFMON`, since Linux 5.8.
+pub(crate) const CAP_PERFMON: u32 = 38;
+
+/// Whether this process has a capability in its effective set.
+pub(crate) fn has_capability(capability: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    set >> capability & 1 == 1
+}
