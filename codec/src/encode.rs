@@ -21,6 +21,7 @@ use crate::wire::cgroup::CgroupFixed;
 use crate::wire::comm::CommFixed;
 use crate::wire::header::{Header, RecordType, HEADER_SIZE, MAX_RECORD_SIZE};
 use crate::wire::lost;
+use crate::wire::mmap::MmapFixed;
 use crate::wire::namespaces::{NamespacesFixed, NsId, NsLink};
 use crate::wire::sample_id::{SampleId, SampleIdLayout};
 use crate::wire::task;
@@ -210,6 +211,42 @@ impl Encode for Cgroup<'_> {
 
     fn write_body<O: Order>(&self, body: &mut [u8]) {
         put_text(put(body, &CgroupFixed::<O> { id: U64::new(self.id) }), self.path);
+    }
+}
+
+/// MMAP: see [`wire::mmap`](crate::wire::mmap).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mmap<'a> {
+    /// Process id; `u32::MAX` for the kernel.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Address.
+    pub addr: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// Offset in the file in bytes.
+    pub pgoff: u64,
+    /// File name; ends at its first NUL, if it has one.
+    pub filename: &'a [u8],
+}
+
+impl Encode for Mmap<'_> {
+    const KIND: RecordType = RecordType::MMAP;
+
+    fn body_size(&self) -> usize {
+        text_size(self.filename).saturating_add(32)
+    }
+
+    fn write_body<O: Order>(&self, body: &mut [u8]) {
+        let fixed = MmapFixed::<O> {
+            pid: U32::new(self.pid),
+            tid: U32::new(self.tid),
+            addr: U64::new(self.addr),
+            len: U64::new(self.len),
+            pgoff: U64::new(self.pgoff),
+        };
+        put_text(put(body, &fixed), self.filename);
     }
 }
 
@@ -405,6 +442,20 @@ mod tests {
             let _ = format.time(&raw);
             let _ = format.id(&raw);
             let _ = raw.sample_id(SampleIdLayout::new(SampleType(sample_type)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn mmap(pid: u32, addr: u64, pgoff: u64, filename in names(), id in sample_ids()) {
+            let record = Mmap { pid, tid: 1, addr, len: !addr, pgoff, filename: &filename };
+            fn check<O: Order>(record: Record<'_, O>, want: Mmap<'_>) {
+                let Record::Mmap(m) = record else { panic!("{record:?}") };
+                let f = m.fixed;
+                let (pid, tid, addr, len, pgoff) = (f.pid.get(), f.tid.get(), f.addr.get(), f.len.get(), f.pgoff.get());
+                assert_eq!(Mmap { pid, tid, addr, len, pgoff, filename: m.filename }, want);
+            }
+            both(&record, id, |r| check(r, record), |r| check(r, record));
         }
     }
 

@@ -93,6 +93,7 @@ pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
     let layout = layout(&described);
     let mut synth = Synthesizer::new(layout, 1);
     let mut tally = Tally::new(layout);
+    synth.kernel_map();
     synth.cgroups();
     for pid in synth::processes() {
         synth.process(pid);
@@ -158,6 +159,7 @@ impl Recorder {
     fn synthesize(&mut self, processes: &[u32]) -> Outcome<()> {
         let id = self.events.described.first().and_then(|event| event.ids.first()).copied().unwrap_or(0);
         let mut synth = Synthesizer::new(self.layout, id);
+        synth.kernel_map();
         synth.cgroups();
         for batch in processes.chunks(SYNTH_BATCH) {
             for &pid in batch {

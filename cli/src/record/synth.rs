@@ -6,8 +6,8 @@
 use super::events::TASK_CGROUP_ID;
 use crate::time;
 use nsscope_codec::Native;
-use nsscope_codec::encode::{Cgroup, Comm, Encode, Fork, Namespaces, TaskIds};
-use nsscope_codec::wire::header::{MISC_FORK_EXEC, RecordType};
+use nsscope_codec::encode::{Cgroup, Comm, Encode, Fork, Mmap, Namespaces, TaskIds};
+use nsscope_codec::wire::header::{MISC_FORK_EXEC, MISC_KERNEL, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout};
 use nsscope_timeline::task_cgroup;
@@ -35,6 +35,14 @@ impl Synthesizer {
     /// `id` is that of an event of the recording.
     pub(crate) fn new(layout: SampleIdLayout, id: u64) -> Self {
         Self { layout, id, records: Vec::new(), tasks: 0, hidden: 0 }
+    }
+
+    /// A map of the kernel without addresses: perf warns of samples it cannot resolve where there is none, and
+    /// none of ours asks to be resolved.
+    pub(crate) fn kernel_map(&mut self) {
+        let filename = b"[kernel.kallsyms]_text";
+        let map = Mmap { pid: u32::MAX, tid: 0, addr: 0, len: u64::MAX, pgoff: 0, filename };
+        self.put(&map, MISC_KERNEL, time::now());
     }
 
     /// The paths of the cgroups of the unified hierarchy (v2), by id.

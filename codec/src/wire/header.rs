@@ -46,6 +46,8 @@ pub const MISC_SWITCH_OUT: u16 = 1 << 13;
 pub const MISC_SWITCH_OUT_PREEMPT: u16 = 1 << 14;
 /// `PERF_RECORD_MISC_MMAP_BUILD_ID`: the MMAP2 record carries a build id in place of device and inode.
 pub const MISC_MMAP_BUILD_ID: u16 = 1 << 14;
+/// `PERF_RECORD_MISC_KERNEL`: it happened in the kernel.
+pub const MISC_KERNEL: u16 = 1;
 /// `PERF_RECORD_MISC_CPUMODE_MASK`.
 pub const MISC_CPUMODE_MASK: u16 = 7;
 

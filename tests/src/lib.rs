@@ -1,0 +1,110 @@
+//! Helpers of the tests: the programs under test, their output, and what to do where the machine lacks something.
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// Where the built programs are; they are built once, in release mode, because a storm should be one.
+fn bin_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--release", "-p", "nsscope", "-p", "nsscope-tests", "--bins"])
+            .current_dir(workspace)
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "the programs under test do not build");
+        target.join("release")
+    })
+}
+
+/// The program under test.
+pub fn nsscope() -> Command {
+    let mut command = Command::new(bin_dir().join("nsscope"));
+    command.env_remove("NO_COLOR").env("TZ", "UTC");
+    command
+}
+
+/// The program that acts on namespaces.
+pub fn actor() -> PathBuf {
+    bin_dir().join("ns-actor")
+}
+
+/// Runs to the end and fails the test unless the exit code is 0.
+///
+/// # Panics
+/// Where the program cannot be run or fails: that is a failed test.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Standard output as text.
+pub fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error as text.
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Records a command of its process tree and returns its output.
+pub fn record(file: &Path, command: &[&str]) -> Output {
+    run(nsscope().arg("record").arg("-o").arg(file).arg("--").args(command))
+}
+
+/// A capture's events, as `script --format json` tells them.
+///
+/// # Panics
+/// Where a line is not JSON.
+pub fn events(file: &Path) -> Vec<Value> {
+    let output = run(nsscope().args(["script", "--format", "json"]).arg(file));
+    text(&output).lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+}
+
+/// What `report --json` says of a capture.
+///
+/// # Panics
+/// Where it is not JSON.
+pub fn report(file: &Path) -> Value {
+    serde_json::from_slice(&run(nsscope().args(["report", "--json"]).arg(file)).stdout).expect("JSON")
+}
+
+/// Why this machine cannot record, if it cannot.
+pub fn cannot_record() -> Option<String> {
+    let output = nsscope().args(["doctor", "--json"]).output().ok()?;
+    let doctor: Value = serde_json::from_slice(&output.stdout).ok()?;
+    (doctor["can_record"] != true).then(|| "perf_event_open is refused here (nsscope doctor)".into())
+}
+
+/// Why there is no `perf` to compare with, if there is none.
+pub fn no_perf() -> Option<String> {
+    let works = Command::new("perf").arg("--version").output().is_ok_and(|output| output.status.success());
+    (!works).then(|| "perf is not installed (Debian: linux-perf)".into())
+}
+
+/// Tells that a test cannot run here: on standard error, and in the file that `cargo xtask test` counts.
+pub fn skip(test: &str, why: &str) {
+    eprintln!("SKIPPED {test}: {why}");
+    if let Some(file) = std::env::var_os("NSSCOPE_SKIPS") {
+        let file = std::fs::File::options().append(true).create(true).open(file);
+        if let Ok(mut file) = file {
+            let _ = writeln!(file, "{test}: {why}");
+        }
+    }
+}
+
+/// Leaves the test where one of the reasons not to run it holds.
+#[macro_export]
+macro_rules! needs {
+    ($test:expr, $($reason:expr),+) => {
+        $(if let Some(why) = $reason {
+            return $crate::skip($test, &why);
+        })+
+    };
+}
