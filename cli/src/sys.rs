@@ -114,8 +114,13 @@ impl Drop for Ring {
 }
 
 /// Makes the child write its pid to one pipe and wait for a byte on the other between fork and exec.
-pub(crate) fn gate(command: &mut Command, pid: OwnedFd, go: OwnedFd) {
+///
+/// `go_in` is our end of that pipe, which the child must not keep open: it would wait for itself.
+pub(crate) fn gate(command: &mut Command, pid: OwnedFd, go: OwnedFd, go_in: BorrowedFd<'_>) {
+    let go_in = go_in.as_raw_fd();
     let hook = move || {
+        // SAFETY: in the child this descriptor belongs to nobody.
+        unsafe { libc::close(go_in) };
         rustix::io::write(&pid, &std::process::id().to_ne_bytes())?;
         match rustix::io::read(&go, &mut [0u8; 1])? {
             1 => Ok(()),

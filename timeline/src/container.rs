@@ -84,8 +84,10 @@ impl Timeline {
         };
         of(1).or_else(|| of(2)).unwrap_or_else(|| {
             let dev = self.ns_sets.values().first().map_or(0, |set| set.0[0].dev);
-            let known = |set: &&NsSet| NsKind::ALL.iter().any(|&kind| set.get(kind).ino == kind.initial_ino());
-            let host = self.ns_sets.values().iter().find(known);
+            let initial =
+                |set: &&NsSet| NsKind::ALL.iter().filter(|&&kind| set.get(kind).ino == kind.initial_ino()).count();
+            // The set that is most like the first one; the earliest of those.
+            let host = self.ns_sets.values().iter().rev().max_by_key(initial);
             let mut set = NsSet(NsKind::ALL.map(|kind| NsId { dev, ino: kind.initial_ino() }));
             if let Some(host) = host {
                 // Older kernels number these two at boot.

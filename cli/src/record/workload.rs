@@ -34,7 +34,7 @@ pub(crate) fn hold(command: &[OsString]) -> Outcome<Held> {
     let (go_out, go_in) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let mut process = Command::new(&command[0]);
     process.args(&command[1..]);
-    sys::gate(&mut process, pid_in, go_out);
+    sys::gate(&mut process, pid_in, go_out, go_in.as_fd());
     // `spawn` returns only after the exec, so it waits in a thread of its own.
     let spawner = std::thread::spawn(move || process.spawn());
     let mut pid = [0u8; 4];

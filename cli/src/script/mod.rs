@@ -10,7 +10,7 @@ pub(crate) use text::safe;
 use crate::args::{self, Format, Kind};
 use crate::error::{Outcome, note};
 use crate::input::{self, Consumer};
-use nsscope_codec::perf_data::Session;
+use nsscope_codec::perf_data::{Event, Session};
 use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
 use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::{Order, RawRecord};
@@ -40,6 +40,20 @@ struct Context {
     tracepoints: Tracepoints,
     /// Names of threads by id, for formats that are not perf's.
     names: FxHashMap<u32, Vec<u8>>,
+}
+
+impl Context {
+    /// The name that the capture gives an event, or that its tracepoint has.
+    fn event_name(&mut self, session: &Session, event: &Event) -> String {
+        if let Some(name) = &event.name {
+            return name.clone();
+        }
+        let printer = match event.attr.kind.get() {
+            TYPE_TRACEPOINT => self.tracepoints.get(session, event.attr.config.get()),
+            _ => None,
+        };
+        printer.map_or("[unknown]".into(), |p| format!("{}:{}", p.format.system, p.format.name))
+    }
 }
 
 pub(crate) fn run(args: &args::Script) -> Outcome {

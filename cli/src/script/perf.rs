@@ -2,8 +2,8 @@
 //! (`tools/perf/util/machine.c`, `thread.c`).
 
 use super::{Context, Print};
-use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::attr::{AttrFlags, TYPE_TRACEPOINT};
+use nsscope_codec::perf_data::{Event, Session};
+use nsscope_codec::wire::attr::{AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
 use nsscope_codec::wire::header::MISC_COMM_EXEC;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::wire::sample_id::{SampleId, SampleType};
@@ -67,12 +67,13 @@ impl Perf {
     fn columns(&mut self, session: &Session, kind: u32) -> Columns {
         let all = self.columns.get_or_insert_with(|| {
             let mut all: FxHashMap<u32, Columns> = FxHashMap::default();
-            for event in session.events() {
-                let sample_type = SampleType(event.attr.sample_type.get());
-                let columns = all.entry(event.attr.kind.get()).or_insert(Columns { tid: true, cpu: true, time: true });
-                columns.tid &= sample_type.has(SampleType::TID);
-                columns.cpu &= sample_type.has(SampleType::CPU);
-                columns.time &= sample_type.has(SampleType::TIME);
+            // perf looks at the first event of each type, and never at a dummy.
+            let dummy =
+                |event: &&Event| (event.attr.kind.get(), event.attr.config.get()) == (TYPE_SOFTWARE, CONFIG_DUMMY);
+            for event in session.events().iter().filter(|event| !dummy(event)) {
+                let has = |bit| event.sample.sample_type.has(bit);
+                let (tid, cpu, time) = (has(SampleType::TID), has(SampleType::CPU), has(SampleType::TIME));
+                all.entry(event.attr.kind.get()).or_insert(Columns { tid, cpu, time });
             }
             all
         });
@@ -92,12 +93,7 @@ impl Perf {
             out.push(b' ');
         }
         if columns.cpu {
-            out.push(b'[');
-            let cpu = id.cpu.unwrap_or(u32::MAX);
-            let digits = if (cpu as i32) < 0 { 0 } else { 3usize.saturating_sub(width(cpu)) };
-            out.extend(std::iter::repeat_n(b'0', digits));
-            signed(cpu, out);
-            out.extend_from_slice(b"] ");
+            let _ = write!(out, "[{:03}] ", id.cpu.unwrap_or(u32::MAX) as i32);
         }
         if columns.time {
             let time = id.time.unwrap_or(u64::MAX);
@@ -210,21 +206,16 @@ impl Print for Perf {
             }
             Record::Sample => {
                 if self.name_width == 0 {
-                    self.name_width =
-                        session.events().iter().filter_map(|e| e.name.as_ref()).map(String::len).max().unwrap_or(0);
+                    let names = session.events().iter().map(|event| context.event_name(session, event).len());
+                    self.name_width = names.max().unwrap_or(0);
                 }
                 let Ok(sample) = event.sample.parse(record) else { return };
                 if event.attr.kind.get() != TYPE_TRACEPOINT {
                     return;
                 }
                 self.start(columns, own_ids, &id, out);
+                let _ = write!(out, "{:>1$}: ", context.event_name(session, event), self.name_width);
                 let printer = context.tracepoints.get(session, event.attr.config.get());
-                let name = match (&event.name, printer) {
-                    (Some(name), _) => name.clone(),
-                    (None, Some(p)) => format!("{}:{}", p.format.system, p.format.name),
-                    (None, None) => "[unknown]".into(),
-                };
-                let _ = write!(out, "{name:>0$}: ", self.name_width);
                 if let (Some(printer), Some(raw)) = (printer, sample.raw) {
                     printer.print(raw, O::ENDIAN == Endian::Big, out);
                 }
@@ -283,10 +274,6 @@ fn hex(number: u64, out: &mut Vec<u8>) {
     for digit in (0..digits).rev() {
         out.push(b"0123456789abcdef"[(number >> (digit * 4)) as usize & 15]);
     }
-}
-
-fn width(number: u32) -> usize {
-    number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 fn pad(count: usize, out: &mut Vec<u8>) {

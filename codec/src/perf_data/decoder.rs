@@ -328,7 +328,7 @@ impl Decoder {
             self.session.add_event(&attr, words::<O>(ids));
         }
         // A file whose writer was killed before its features were in place may still have this one.
-        if layout.features.is_empty() {
+        if layout.features.is_empty() || layout.data_end.is_none() {
             let behind = at.saturating_add(size).saturating_sub(FILE_HEADER_SIZE) as usize;
             let gap = layout.prologue.get(behind..).unwrap_or(&[]);
             if gap.starts_with(&tracing::MAGIC) {

@@ -1,0 +1,260 @@
+//! Debian's `perf` as a peer: it reads our files as we do, and we read its files as it does.
+#![allow(missing_docs)]
+
+use nsscope_tests::{actor, cannot_record, errors, events, needs, no_perf, nsscope, record, run, text};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const SHOW: [&str; 4] = ["--show-namespace-events", "--show-task-events", "--show-cgroup-events", "--show-lost-events"];
+
+/// `perf script` of a file. perf asks debuginfod and the terminal for nothing here.
+fn perf_script(file: &Path) -> Output {
+    run(Command::new("perf").args(["script", "-i"]).arg(file).args(SHOW))
+}
+
+fn our_script(file: &Path) -> Output {
+    run(nsscope().args(["script", "--format", "perf"]).arg(file))
+}
+
+/// Byte for byte the same, and neither has anything to complain of.
+fn same_script(file: &Path) -> String {
+    let (perf, ours) = (perf_script(file), our_script(file));
+    assert_eq!(errors(&perf), "", "perf script complains");
+    assert_eq!(errors(&ours), "", "nsscope script complains");
+    if perf.stdout != ours.stdout {
+        let (perf, ours) = (text(&perf), text(&ours));
+        let lines = perf.lines().zip(ours.lines()).enumerate();
+        for (number, (perf, ours)) in lines {
+            assert_eq!(ours, perf, "line {}", number + 1);
+        }
+        panic!("perf prints {} lines, we print {}", perf.lines().count(), ours.lines().count());
+    }
+    text(&ours)
+}
+
+/// Records by kind, as `perf report -D` counts them.
+fn perf_counts(file: &Path) -> BTreeMap<String, u64> {
+    let output = run(Command::new("perf").args(["report", "-D", "-i"]).arg(file));
+    assert_eq!(errors(&output), "", "perf report complains");
+    let text = text(&output);
+    let (_, stats) = text.split_once("Aggregated stats:").expect("perf ends with its counts");
+    let all = stats.lines().take_while(|line| !line.ends_with(" stats:"));
+    let count = |line: &str| {
+        let (kind, rest) = line.trim().split_once(" events:")?;
+        Some((kind.to_lowercase(), rest.split_whitespace().next()?.parse().ok()?))
+    };
+    all.filter_map(count).filter(|(kind, _)| kind != "total").collect()
+}
+
+/// Records by kind, as `nsscope script --format json` prints them.
+fn our_counts(file: &Path) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for event in events(file) {
+        *counts.entry(event["kind"].as_str().unwrap().to_string()).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// perf counts what we print, kind by kind.
+fn same_counts(file: &Path) {
+    let (perf, ours) = (perf_counts(file), our_counts(file));
+    assert!(ours.contains_key("namespaces"), "{ours:?}");
+    for kind in ["namespaces", "comm", "fork", "exit", "cgroup", "lost", "sample"] {
+        assert_eq!(ours.get(kind), perf.get(kind), "{kind}: ours {ours:?}, perf's {perf:?}");
+    }
+}
+
+fn storm(file: &Path, count: u32, options: &[&str]) -> Output {
+    let count = count.to_string();
+    let actor = actor();
+    let command = ["--", actor.to_str().unwrap(), "storm", &count, "4"];
+    run(nsscope().args(["record", "-o"]).arg(file).args(options).args(command))
+}
+
+fn perf_record(file: &Path, options: &[&str], command: &[&str]) {
+    run(Command::new("perf").args(["record", "-q", "-o"]).arg(file).args(options).arg("--").args(command));
+}
+
+#[test]
+fn perf_reads_a_small_capture_of_ours_as_we_do() {
+    needs!("perf_reads_a_small_capture", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    record(&file, &["unshare", "-n", "-m", "-u", "-i", "-p", "-f", "-C", "true"]);
+    let script = same_script(&file);
+    assert!(script.contains("PERF_RECORD_NAMESPACES"));
+    assert!(script.contains("PERF_RECORD_COMM exec: unshare"));
+    same_counts(&file);
+    // Its header is understood, wall clock included.
+    let header = text(&run(Command::new("perf").args(["report", "--header-only", "-i"]).arg(&file)));
+    for line in [
+        "# hostname : ",
+        "# os release : ",
+        "# clockid: monotonic",
+        "# reference time: ",
+        "# cmdline : ",
+        "# nrcpus online : ",
+    ] {
+        assert!(header.contains(line), "{line}\n{header}");
+    }
+}
+
+#[test]
+fn perf_reads_a_storm_of_ours_as_we_do() {
+    needs!("perf_reads_a_storm", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    storm(&file, 30_000, &[]);
+    let script = same_script(&file);
+    let records = script.matches("PERF_RECORD_").count();
+    assert!(records > 100_000, "{records} records");
+    same_counts(&file);
+}
+
+#[test]
+fn what_is_lost_is_said_everywhere() {
+    needs!("what_is_lost", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    // A ring of one page holds about twenty records; the recorder is stopped while the storm goes on.
+    let recorder =
+        nsscope().args(["record", "-a", "-m", "4K", "-o"]).arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+    while !file.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(recorder.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    run(Command::new(actor()).args(["storm", "2000", "4"]));
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    // The kernel tells of a gap when it has room again.
+    run(Command::new(actor()).args(["storm", "40", "2"]));
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = recorder.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let summary = errors(&output);
+    assert!(summary.contains("records were lost because the rings were full"), "{summary}");
+    let script = same_script(&file);
+    let lost: u64 = script.lines().filter_map(|l| l.split_once("PERF_RECORD_LOST lost ")?.1.parse::<u64>().ok()).sum();
+    assert!(lost > 1000, "{lost}");
+    assert_eq!(nsscope_tests::report(&file)["lost"], lost);
+}
+
+#[test]
+fn we_read_perfs_own_files_as_perf_does() {
+    needs!("we_read_perfs_own_files", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let actor = actor();
+    let unshare = ["unshare", "-n", "-m", "-u", "-i", "-p", "-f", "-C", "true"];
+    let storm = [actor.to_str().unwrap(), "storm", "2000", "4"];
+    let side_band = ["-e", "dummy:u", "--namespaces", "--all-cgroups"];
+    let system = [&side_band[..], &["-a"]].concat();
+    let tracepoints = [&system[..], &["-e", "cgroup:cgroup_attach_task", "-e", "cgroup:cgroup_mkdir"]].concat();
+    let cases: [(&str, &[&str], &[&str]); 5] = [
+        ("the whole system", &system, &unshare),
+        ("the whole system in a storm", &system, &storm),
+        ("a command", &side_band, &unshare),
+        ("a command in a storm", &side_band, &storm),
+        ("several events", &tracepoints, &unshare),
+    ];
+    for (name, options, command) in cases {
+        perf_record(&file, options, command);
+        println!("{name}");
+        assert!(same_script(&file).contains("PERF_RECORD_NAMESPACES"), "{name}");
+        same_counts(&file);
+    }
+}
+
+#[test]
+fn perfs_file_gives_the_same_report_as_ours() {
+    needs!("perfs_file_gives_the_same_report", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    perf_record(
+        &file,
+        &["-e", "dummy:u", "--namespaces", "--all-cgroups", "-a"],
+        &["unshare", "-m", "-p", "-f", "true"],
+    );
+    let report = nsscope_tests::report(&file);
+    let containers = report["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), 1, "{report}");
+    assert_eq!(containers[0]["own"], serde_json::json!(["pid", "mnt"]));
+}
+
+#[test]
+fn a_pipe_carries_the_same() {
+    needs!("a_pipe_carries_the_same", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pipe.data");
+    let out = File::create(&file).unwrap();
+    let made = nsscope().args(["record", "-o", "-", "--", "unshare", "-m", "-p", "-f", "true"]).stdout(out).status();
+    assert!(made.unwrap().success());
+    let read = |mut command: Command| run(command.stdin(File::open(&file).unwrap())).stdout;
+    let mut perf = Command::new("perf");
+    perf.args(["script", "-i", "-"]).args(SHOW);
+    let mut ours = nsscope();
+    ours.args(["script", "--format", "perf", "-"]);
+    let (perf, ours) = (read(perf), read(ours));
+    assert!(ours.windows(22).any(|w| w == b"PERF_RECORD_NAMESPACES"));
+    assert_eq!(String::from_utf8_lossy(&ours), String::from_utf8_lossy(&perf));
+    // The same bytes as a file, and a file through a pipe.
+    assert_eq!(our_script(&file).stdout, ours);
+    let normal = dir.path().join("file.data");
+    record(&normal, &["true"]);
+    let mut piped = nsscope();
+    piped.args(["script", "--format", "perf", "-"]).stdin(File::open(&normal).unwrap());
+    assert_eq!(run(&mut piped).stdout, our_script(&normal).stdout);
+    let mut cat = Command::new("cat").arg(&normal).stdout(Stdio::piped()).spawn().unwrap();
+    let mut piped = nsscope();
+    piped.args(["script", "--format", "perf", "-"]).stdin(cat.stdout.take().unwrap());
+    assert_eq!(run(&mut piped).stdout, our_script(&normal).stdout);
+    cat.wait().unwrap();
+}
+
+#[test]
+fn a_killed_recorder_leaves_a_file_that_both_read() {
+    needs!("a_killed_recorder", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let mut recorder = nsscope().args(["record", "-a", "-o"]).arg(&file).stderr(Stdio::null()).spawn().unwrap();
+    while !file.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    run(Command::new(actor()).args(["storm", "3000", "4"]));
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    recorder.kill().unwrap();
+    recorder.wait().unwrap();
+    let script = same_script(&file);
+    assert!(script.matches("PERF_RECORD_EXIT").count() >= 3000);
+    same_counts(&file);
+    let header = text(&run(Command::new("perf").args(["report", "--header-only", "-i"]).arg(&file)));
+    assert!(header.contains("# clockid: monotonic"), "{header}");
+
+    // A file of perf's own whose writer was killed has a data size of 0; ours with that size reads as well.
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[48..56].fill(0);
+    let zeroed = dir.path().join("zeroed.data");
+    fs::write(&zeroed, &bytes).unwrap();
+    let output = run(nsscope().args(["script", "--format", "perf"]).arg(&zeroed));
+    assert!(text(&output).starts_with(&script[..1000]));
+    assert_eq!(text(&output).matches("PERF_RECORD_EXIT").count(), script.matches("PERF_RECORD_EXIT").count());
+}
+
+#[test]
+fn kinds_are_those_of_perf() {
+    needs!("kinds_are_those_of_perf", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    record(&file, &["unshare", "-m", "true"]);
+    let ours = |kind: &str| text(&run(nsscope().args(["script", "--format", "perf", "--kind", kind]).arg(&file)));
+    let lines = |text: &str, what: &str| text.lines().filter(|line| line.contains(what)).collect::<Vec<_>>().join("\n");
+    let all = text(&perf_script(&file));
+    for (kind, what) in [("comm", "PERF_RECORD_COMM"), ("fork", "PERF_RECORD_FORK"), ("exit", "PERF_RECORD_EXIT")] {
+        assert_eq!(ours(kind).trim_end(), lines(&all, what), "{kind}");
+    }
+    assert!(ours("namespaces").lines().count() % 3 == 0);
+    assert_eq!(lines(&ours("namespaces"), "PERF_RECORD_NAMESPACES"), lines(&all, "PERF_RECORD_NAMESPACES"));
+}
