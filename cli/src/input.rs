@@ -1,13 +1,10 @@
 //! Reads a perf.data file or pipe and hands out its records in time order.
 
 use crate::error::{Failure, Outcome, note};
-use nsscope_codec::order::Sorter;
-use nsscope_codec::perf_data::{Decoder, Session, Visitor};
-use nsscope_codec::wire::header::RecordType;
-use nsscope_codec::{BigEndian, Endian, Error, ErrorKind, LittleEndian, Order, RawRecord};
+use nsscope_codec::perf_data::{Decoder, Ordered, Reader, Session, Visitor};
+use nsscope_codec::{Error, ErrorKind, Order, RawRecord};
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -51,45 +48,26 @@ pub(crate) fn read<C: Consumer>(path: &Path, consumer: &mut C) -> Outcome<Sessio
 /// A file is looked at twice: first for its metadata, part of which perf writes behind the records.
 fn read_file<C: Consumer>(file: &File, path: &Path, consumer: &mut C) -> Outcome<Session> {
     let mut chunk = vec![0; CHUNK];
-    let mut looker = Decoder::metadata_only();
-    let mut ignore = Ignore;
-    while !looker.is_done() {
-        looker.skip(looker.skippable());
-        let len =
-            read_at(file, &mut chunk[..1 << 16], looker.position()).map_err(|e| Failure::file("read", path, &e))?;
-        if len == 0 {
-            break;
-        }
-        looker.push(&chunk[..len], &mut ignore).map_err(|e| not_perf_data(path, e))?;
-        if looker.session().is_pipe() {
-            break;
-        }
+    let mut reader = Reader::new();
+    let mut ordered = Ordered::new(Deliver::new(consumer), SORT_LIMIT);
+    while let Some(offset) = reader.wanted().filter(|_| !ordered.visitor().stop()) {
+        let len = read_at(file, &mut chunk, offset).map_err(|e| Failure::file("read", path, &e))?;
+        reader.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
     }
-
-    let mut decoder = looker.restart();
-    let mut ordered = Ordered::new(consumer);
-    loop {
-        decoder.skip(decoder.skippable());
-        let len = read_at(file, &mut chunk, decoder.position()).map_err(|e| Failure::file("read", path, &e))?;
-        if len == 0 || decoder.is_done() || ordered.stop() {
-            break;
-        }
-        decoder.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
-    }
-    ordered.finish(decoder, path)
+    finish(ordered, reader.session())
 }
 
 fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C) -> Outcome<Session> {
     let mut chunk = vec![0; CHUNK];
     let mut decoder = Decoder::new();
-    let mut ordered = Ordered::new(consumer);
+    let mut ordered = Ordered::new(Deliver::new(consumer), SORT_LIMIT);
     loop {
         let len = match input.read(&mut chunk) {
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Failure::file("read", path, &error)),
         };
-        if len == 0 || ordered.stop() {
+        if len == 0 || ordered.visitor().stop() {
             break;
         }
         // A file's metadata may be behind its records: it is put aside to be looked at twice.
@@ -97,11 +75,12 @@ fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C
             let mut spool = tempfile::tempfile()?;
             io::Write::write_all(&mut spool, &chunk[..len])?;
             io::copy(input, &mut spool)?;
-            return read_file(&spool, path, ordered.consumer);
+            return read_file(&spool, path, ordered.finish(decoder.session()).consumer);
         }
         decoder.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
     }
-    ordered.finish(decoder, path)
+    decoder.finish(&mut ordered).map_err(|e| not_perf_data(path, e))?;
+    finish(ordered, decoder.session())
 }
 
 /// Whether a stream begins as a file does: magic, and not the pipe's header size.
@@ -128,105 +107,43 @@ fn not_perf_data(path: &Path, error: Error) -> Failure {
     Failure::new(format!("{name} is {what}\n  nsscope record and perf record write such files"))
 }
 
-struct Ignore;
-
-impl Visitor for Ignore {
-    fn record<O: Order>(&mut self, _: &Session, _: RawRecord<'_, O>) {}
-
-    fn fault(&mut self, _: Error) {}
+/// The end of a read: what there is to say about it.
+fn finish<C: Consumer>(ordered: Ordered<Deliver<'_, C>>, session: &Session) -> Outcome<Session> {
+    let late = ordered.late();
+    let Deliver { failed, faults, .. } = ordered.finish(session);
+    if faults > 1 {
+        note(format_args!("{faults} faults in all; everything else was read"));
+    }
+    if late > 0 {
+        note(format_args!("{late} records came too late to be put in order"));
+    }
+    match failed {
+        Some(failure) => Err(failure),
+        None => Ok(session.clone()),
+    }
 }
 
-/// Sorts records within rounds on their way to the consumer.
-struct Ordered<'c, C> {
+/// Gives the kernel's records to the consumer until it has had enough or fails.
+struct Deliver<'c, C> {
     consumer: &'c mut C,
-    sorter: Sorter<Held>,
-    /// The bytes of the records held.
-    held: Vec<u8>,
-    /// Records that came when the consumer had failed are dropped.
     failed: Option<Failure>,
     faults: u64,
 }
 
-struct Held {
-    bytes: Range<usize>,
-    offset: u64,
-}
-
-impl<'c, C: Consumer> Ordered<'c, C> {
+impl<'c, C: Consumer> Deliver<'c, C> {
     fn new(consumer: &'c mut C) -> Self {
-        Self { consumer, sorter: Sorter::new(usize::MAX), held: Vec::new(), failed: None, faults: 0 }
+        Self { consumer, failed: None, faults: 0 }
     }
 
     fn stop(&self) -> bool {
         self.failed.is_some() || self.consumer.done()
     }
-
-    fn deliver<O: Order>(
-        &mut self,
-        session: &Session,
-        drain: impl FnOnce(&mut Sorter<Held>, &mut dyn FnMut(u64, Held)),
-    ) {
-        let Self { consumer, sorter, held, failed, .. } = self;
-        drain(sorter, &mut |_, Held { bytes, offset }| {
-            let record = held.get(bytes).map(|bytes| RawRecord::<O>::split(bytes, offset));
-            if let (Some(Ok((record, _))), None) = (record, &failed) {
-                *failed = consumer.record(session, &record).err();
-            }
-        });
-        // What is left moves to the front.
-        let mut kept = Vec::new();
-        for Held { bytes, .. } in sorter.values_mut() {
-            let start = kept.len();
-            kept.extend_from_slice(&held[bytes.clone()]);
-            *bytes = start..kept.len();
-        }
-        if kept.is_empty() {
-            held.clear();
-        } else {
-            *held = kept;
-        }
-    }
-
-    fn finish(mut self, mut decoder: Decoder, path: &Path) -> Outcome<Session> {
-        decoder.finish(&mut self).map_err(|e| not_perf_data(path, e))?;
-        let session = decoder.session();
-        match session.endian() {
-            Some(Endian::Big) => self.deliver::<BigEndian>(session, |sorter, out| sorter.finish(out)),
-            _ => self.deliver::<LittleEndian>(session, |sorter, out| sorter.finish(out)),
-        }
-        if self.faults > 1 {
-            note(format_args!("{} faults in all; everything else was read", self.faults));
-        }
-        if self.sorter.late() > 0 {
-            note(format_args!("{} records came too late to be put in order", self.sorter.late()));
-        }
-        match self.failed {
-            Some(failure) => Err(failure),
-            None => Ok(session.clone()),
-        }
-    }
 }
 
-impl<C: Consumer> Visitor for Ordered<'_, C> {
+impl<C: Consumer> Visitor for Deliver<'_, C> {
     fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
-        if record.kind() == RecordType::FINISHED_ROUND {
-            return self.deliver::<O>(session, |sorter, out| sorter.round(out));
-        }
-        if record.kind().is_user() || self.failed.is_some() {
-            return;
-        }
-        match session.time(&record) {
-            Some(time) if time != 0 && time != u64::MAX => {
-                let start = self.held.len();
-                self.held.extend_from_slice(record.bytes());
-                let held = Held { bytes: start..self.held.len(), offset: record.offset() };
-                let _ = self.sorter.push(time, held);
-                if self.held.len() > SORT_LIMIT {
-                    self.deliver::<O>(session, |sorter, out| sorter.overflow(out));
-                }
-            }
-            // Without a time there is nothing to sort by; perf handles such records at once too.
-            _ => self.failed = self.consumer.record(session, &record).err(),
+        if !record.kind().is_user() && self.failed.is_none() {
+            self.failed = self.consumer.record(session, &record).err();
         }
     }
 

@@ -15,27 +15,28 @@ pub struct Sorter<T> {
     next_flush: u64,
     flushed: u64,
     late: u64,
-    limit: usize,
+}
+
+impl<T> Default for Sorter<T> {
+    fn default() -> Self {
+        Self { queue: Vec::new(), latest: 0, next_flush: 0, flushed: 0, late: 0 }
+    }
 }
 
 impl<T> Sorter<T> {
-    /// A sorter that holds at most `limit` values; where a round brings more, the older half goes out early.
-    pub fn new(limit: usize) -> Self {
-        Self { queue: Vec::new(), latest: 0, next_flush: 0, flushed: 0, late: 0, limit: limit.max(2) }
+    /// An empty sorter.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds a value with its time in ns.
-    ///
-    /// Returns whether the limit is reached: call [`overflow`](Self::overflow) then.
     #[inline]
-    #[must_use]
-    pub fn push(&mut self, time: u64, value: T) -> bool {
+    pub fn push(&mut self, time: u64, value: T) {
         if time < self.flushed {
             self.late = self.late.saturating_add(1);
         }
         self.latest = self.latest.max(time);
         self.queue.push((time, value));
-        self.queue.len() >= self.limit
     }
 
     /// A FINISHED_ROUND: gives `out` what cannot be overtaken any more, in order.
@@ -50,7 +51,7 @@ impl<T> Sorter<T> {
         self.next_flush = u64::MAX;
     }
 
-    /// The limit is reached: gives `out` the older half, in order.
+    /// The caller wants to hold no more: gives `out` the older half, in order.
     pub fn overflow(&mut self, out: impl FnMut(u64, T)) {
         self.sort();
         if let Some(&(middle, ..)) = self.queue.get(self.queue.len() / 2) {
@@ -97,11 +98,11 @@ mod tests {
     use super::*;
 
     fn run(rounds: &[&[(u64, char)]]) -> (String, u64) {
-        let mut sorter = Sorter::new(1000);
+        let mut sorter = Sorter::new();
         let mut out = String::new();
         for round in rounds {
             for &(time, value) in *round {
-                assert!(!sorter.push(time, value));
+                sorter.push(time, value);
             }
             sorter.round(|_, v| out.push(v));
         }
@@ -131,11 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_lets_the_older_half_out() {
-        let mut sorter = Sorter::new(10);
+    fn an_overflow_lets_the_older_half_out() {
+        let mut sorter = Sorter::new();
         let mut out = Vec::new();
         for time in 0..100u64 {
-            if sorter.push(time, time) {
+            sorter.push(time, time);
+            if sorter.len() >= 10 {
                 sorter.overflow(|_, v| out.push(v));
             }
             assert!(sorter.len() < 10);

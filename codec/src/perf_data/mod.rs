@@ -10,6 +10,10 @@
 #[cfg(feature = "alloc")]
 mod decoder;
 #[cfg(feature = "alloc")]
+mod ordered;
+#[cfg(feature = "alloc")]
+mod reader;
+#[cfg(feature = "alloc")]
 mod session;
 #[cfg(feature = "alloc")]
 pub mod tracing;
@@ -17,6 +21,10 @@ mod writer;
 
 #[cfg(feature = "alloc")]
 pub use decoder::{Decoder, Visitor};
+#[cfg(feature = "alloc")]
+pub use ordered::Ordered;
+#[cfg(feature = "alloc")]
+pub use reader::Reader;
 #[cfg(feature = "alloc")]
 pub use session::{Event, Session};
 pub use writer::{AttrIds, FileWriter, Output, MAX_FEATURES};
