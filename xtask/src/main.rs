@@ -1,0 +1,53 @@
+//! Build and test chores, run as `cargo xtask <command>`.
+
+mod setup;
+mod test;
+mod wasm;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Build and test chores")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Set up what the tests need, then run every check and every test
+    Test,
+    /// Build the npm package @nsscope/wasm in wasm/pkg
+    Wasm,
+}
+
+fn main() -> Result<ExitCode> {
+    std::env::set_current_dir(root())?;
+    match Args::parse().chore {
+        Chore::Test => return test::all(),
+        Chore::Wasm => wasm::build()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace")
+}
+
+/// The cargo that runs this.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs a command to its end, its output going where ours goes.
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} does not run"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}

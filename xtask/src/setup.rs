@@ -1,0 +1,53 @@
+//! What the tests need and a fresh machine lacks.
+
+use crate::run;
+use anyhow::Result;
+use std::path::Path;
+use std::process::Command;
+
+/// Debian packages, and what each is for.
+pub(crate) const PACKAGES: &[(&str, &str)] = &[
+    ("linux-perf", "the peer that our files and output are compared with"),
+    ("chromium", "the browser the viewer is tested in"),
+    ("runc", "a real container runtime"),
+    ("busybox-static", "what runs in its containers"),
+    ("util-linux", "unshare, nsenter, lsns"),
+];
+
+/// Installs the packages that are missing, where that is possible; otherwise says how to, and the tests that want
+/// them say SKIPPED.
+pub(crate) fn debian_packages(packages: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = packages.iter().filter(|(name, _)| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (name, purpose) in &missing {
+        println!("missing: {name}, {purpose}");
+    }
+    let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
+    if !Path::new("/usr/bin/apt-get").exists() {
+        println!("this is no Debian: install what gives these programs, or see the tests that want them SKIPPED");
+        return Ok(());
+    }
+    if !is_root() {
+        println!("to install them: sudo apt-get install --no-install-recommends {}", names.join(" "));
+        return Ok(());
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        command
+    };
+    // The package lists may be old or absent; that shows in the install.
+    let _ = apt().arg("update").status();
+    run(apt().args(["install", "-y", "--no-install-recommends", "-o=Dpkg::Use-Pty=0"]).args(names))
+}
+
+fn is_installed(package: &str) -> bool {
+    let status = Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]).output();
+    status.is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}

@@ -1,0 +1,184 @@
+//! Every check and every test, with counts that are the runners' own.
+
+use crate::{cargo, root, run, setup, wasm};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+#[derive(Default)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    /// Steps that failed, tests or not.
+    broken: Vec<String>,
+}
+
+impl Totals {
+    /// Runs a step; a failed one does not keep the others from running.
+    fn step(&mut self, name: &str, step: impl FnOnce(&mut Self) -> Result<()>) {
+        println!("\n== {name}");
+        let begun = Instant::now();
+        match step(self) {
+            Ok(()) => println!("== {name}: ok, {:.0} s", begun.elapsed().as_secs_f64()),
+            Err(error) => {
+                println!("== {name}: FAILED, {error:#}");
+                self.broken.push(name.into());
+            }
+        }
+    }
+}
+
+pub(crate) fn all() -> Result<ExitCode> {
+    let scratch = tempfile::tempdir()?;
+    let skips = scratch.path().join("skips");
+    fs::write(&skips, "")?;
+    let mut totals = Totals::default();
+
+    totals.step("packages", |_| setup::debian_packages(setup::PACKAGES));
+    totals.step("format", |_| run(cargo().args(["fmt", "--all", "--check"])));
+    totals.step("lints", |_| {
+        let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+        run(cargo().args(clippy))?;
+        run(cargo().args(clippy.into_iter().filter(|&arg| arg != "--all-features")))
+    });
+    totals.step("documentation", |_| {
+        let doc = ["doc", "--quiet", "--workspace", "--all-features", "--no-deps", "--document-private-items"];
+        run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    totals.step("oldest Rust", |_| oldest_rust());
+    totals.step("licences and sources", |_| deny());
+    totals.step("Rust tests", |totals| {
+        run(cargo().args(["build", "--quiet", "--release", "-p", "nsscope", "-p", "nsscope-tests", "--bins"]))?;
+        cargo_test(totals, &skips)
+    });
+    totals.step("wasm", |_| wasm::build());
+    totals.step("viewer", |_| {
+        npm(&["ci", "--no-fund", "--no-audit"])?;
+        npm(&["run", "--silent", "check"])?;
+        npm(&["run", "--silent", "lint"])?;
+        npm(&["run", "--silent", "build"])
+    });
+    totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
+
+    println!();
+    for skip in fs::read_to_string(&skips)?.lines() {
+        // A test that skipped itself was counted as passed by its runner.
+        println!("SKIPPED {skip}");
+        totals.skipped += 1;
+        totals.passed = totals.passed.saturating_sub(1);
+    }
+    if !totals.broken.is_empty() {
+        println!("failed: {}", totals.broken.join(", "));
+    }
+    println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
+    Ok(if totals.broken.is_empty() && totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Compiles with the oldest Rust that is promised, where it can be had. The lint `incompatible_msrv` and the test of
+/// the dependencies' own promises (`tests/tests/repo.rs`) stand in for it elsewhere.
+fn oldest_rust() -> Result<()> {
+    let metadata = cargo().args(["metadata", "--format-version=1", "--no-deps"]).output()?;
+    let metadata: Value = serde_json::from_slice(&metadata.stdout)?;
+    for package in metadata["packages"].as_array().context("packages")? {
+        let (Some(name), Some(rust)) = (package["name"].as_str(), package["rust_version"].as_str()) else {
+            bail!("{} does not say the oldest Rust it builds with", package["name"]);
+        };
+        if !["nsscope-codec", "nsscope"].contains(&name) {
+            continue;
+        }
+        let install = ["toolchain", "install", rust, "--profile", "minimal", "--no-self-update"];
+        let installed = Command::new("rustup").args(install).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !installed.is_ok_and(|status| status.success()) {
+            println!("{name}: Rust {rust} cannot be installed here; lint and metadata stand in for it");
+            continue;
+        }
+        println!("{name}: Rust {rust}");
+        let manifest = Path::new(package["manifest_path"].as_str().context("manifest_path")?);
+        run(Command::new("rustup")
+            .args(["run", rust, "cargo", "check", "--quiet", "--locked", "--all-features", "--manifest-path"])
+            .arg(manifest)
+            .arg("--target-dir")
+            .arg(root().join("target/oldest").join(rust))
+            .env_remove("RUSTC")
+            .env_remove("CARGO"))?;
+    }
+    Ok(())
+}
+
+/// `cargo deny` on what needs no network; known vulnerabilities are looked up by a workflow of their own.
+fn deny() -> Result<()> {
+    let tools = root().join("target/tools");
+    let own = tools.join("bin/cargo-deny");
+    let program = if Command::new("cargo-deny").arg("--version").output().is_ok() {
+        PathBuf::from("cargo-deny")
+    } else {
+        if !own.exists() {
+            println!("cargo-deny is not installed: building it, once, in target/tools");
+            run(cargo().args(["install", "--quiet", "--locked", "--debug", "cargo-deny", "--root"]).arg(&tools))?;
+        }
+        own
+    };
+    run(Command::new(program).args(["--log-level", "warn", "--all-features", "check", "licenses", "bans", "sources"]))
+}
+
+fn cargo_test(totals: &mut Totals, skips: &Path) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--all-features", "--no-fail-fast"]).env("NSSCOPE_SKIPS", skips);
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut stdout = std::io::stdout().lock();
+    for line in BufReader::new(child.stdout.take().context("stdout")?).split(b'\n') {
+        let line = line?;
+        stdout.write_all(&line)?;
+        stdout.write_all(b"\n")?;
+        let line = String::from_utf8_lossy(&line);
+        let Some((_, counts)) = line.split_once("test result: ").and_then(|(_, rest)| rest.split_once(". ")) else {
+            continue;
+        };
+        for count in counts.split("; ") {
+            match count.split_once(' ').map(|(count, what)| (count.parse::<u64>(), what)) {
+                Some((Ok(count), "passed")) => totals.passed += count,
+                Some((Ok(count), "failed")) => totals.failed += count,
+                Some((Ok(count), "ignored")) => totals.skipped += count,
+                _ => {}
+            }
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{status}");
+    }
+    Ok(())
+}
+
+fn npm_command() -> Command {
+    let mut command = Command::new("npm");
+    command.current_dir(root().join("www"));
+    command
+}
+
+fn npm(args: &[&str]) -> Result<()> {
+    run(npm_command().args(args))
+}
+
+fn vitest(totals: &mut Totals, scratch: &Path, skips: &Path) -> Result<()> {
+    let file = scratch.join("vitest.json");
+    let status = npm_command()
+        .args(["run", "--silent", "test", "--", "--reporter=verbose", "--reporter=json"])
+        .arg(format!("--outputFile.json={}", file.display()))
+        .env("NSSCOPE_SKIPS", skips)
+        .status()?;
+    let results: Value = serde_json::from_slice(&fs::read(&file).context("the test runner left no results")?)?;
+    let count = |name: &str| results[name].as_u64().with_context(|| format!("{name} in the test runner's results"));
+    totals.passed += count("numPassedTests")?;
+    totals.failed += count("numFailedTests")?;
+    totals.skipped += count("numPendingTests")? + count("numTodoTests")?;
+    if !status.success() {
+        bail!("{status}");
+    }
+    Ok(())
+}
