@@ -97,7 +97,7 @@ fn as_text(session: &Session, timeline: &Timeline) -> String {
                 tasks.iter().filter_map(|&task| timeline.last_name(&timeline.tasks()[task])).collect();
             names.sort();
             names.dedup();
-            let _ = write!(
+            let _ = writeln!(
                 out,
                 "  {:<24} {:>4} {}: {}",
                 kinds.join(" "),

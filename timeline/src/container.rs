@@ -26,7 +26,8 @@ pub struct Container {
     pub evidence: Evidence,
     /// Its cgroup path, where that is the evidence.
     pub cgroup: Option<String>,
-    /// The namespaces of its first process.
+    /// The namespaces of its init: of the first process that is in a pid namespace of its own, once it has set itself
+    /// up; where there is none, of the first process.
     pub namespaces: NsSet,
     /// The types in which those differ from the host's.
     pub differs: Vec<NsKind>,
@@ -106,12 +107,9 @@ impl Timeline {
         for (index, task) in self.tasks.iter().enumerate() {
             for state in self.states(task) {
                 let Some((evidence, cgroup)) = self.evidence(&state, &host) else { continue };
-                let building = found.entry(evidence).or_insert_with(|| Building {
-                    cgroup,
-                    namespaces: state.namespaces.unwrap_or_default(),
-                    stays: Vec::new(),
-                });
-                building.stays.push(Stay { task: index, from: state.from, to: state.to });
+                let building = found.entry(evidence).or_insert_with(|| Building { cgroup, stays: Vec::new() });
+                let namespaces = state.namespaces.unwrap_or_default();
+                building.stays.push(Stay { task: index, from: state.from, to: state.to, namespaces });
             }
         }
         let mut containers: Vec<_> =
@@ -185,16 +183,26 @@ struct Stay {
     task: usize,
     from: u64,
     to: Option<u64>,
+    namespaces: NsSet,
 }
 
 struct Building {
     cgroup: Option<String>,
-    namespaces: NsSet,
     stays: Vec<Stay>,
 }
 
 impl Building {
+    /// The namespaces of the container's init.
+    fn namespaces(&self, host: &NsSet) -> NsSet {
+        // A runtime joins the container's cgroup before it makes its namespaces.
+        let inside = self.stays.iter().filter(|stay| stay.namespaces.differences(host).any(|kind| kind == NsKind::Pid));
+        let init = inside.min_by_key(|stay| stay.from).or(self.stays.iter().min_by_key(|stay| stay.from));
+        let its = self.stays.iter().filter(|stay| Some(stay.task) == init.map(|init| init.task));
+        its.max_by_key(|stay| stay.from).map_or(NsSet::default(), |stay| stay.namespaces)
+    }
+
     fn finish(self, timeline: &Timeline, evidence: Evidence, host: &NsSet) -> Container {
+        let namespaces = self.namespaces(host);
         let tasks: BTreeSet<usize> = self.stays.iter().map(|stay| stay.task).collect();
         let first_stay = self.stays.iter().min_by_key(|stay| stay.from);
         let first = first_stay.map_or(0, |stay| stay.from);
@@ -222,8 +230,8 @@ impl Building {
         let commands = commands.into_iter().filter(|&(_, name)| seen.insert(name));
         Container {
             cgroup: self.cgroup,
-            namespaces: self.namespaces,
-            differs: self.namespaces.differences(host).collect(),
+            namespaces,
+            differs: namespaces.differences(host).collect(),
             processes: processes.len(),
             peak_processes: peak(timeline, &self.stays),
             tasks,
