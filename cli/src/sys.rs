@@ -1,7 +1,7 @@
 //! System calls that no library wraps, and small facts about this machine. All unsafe code of the CLI is here.
 
 use nsscope_codec::Native;
-use nsscope_codec::ring::{Available, Consumer};
+use nsscope_codec::ring::{Available, Consumer, Mapping};
 use nsscope_codec::wire::attr::Attr;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::fs;
@@ -89,8 +89,8 @@ impl Ring {
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, event.fd(), 0)? };
         // SAFETY: the mapping is `len` bytes of a perf event, read and write, unmapped only in `drop`.
-        match unsafe { Consumer::new(base.cast(), len) } {
-            Some(consumer) => Ok(Self { base, len, consumer }),
+        match unsafe { Mapping::new(base.cast(), len) } {
+            Some(mapping) => Ok(Self { base, len, consumer: Consumer::new(mapping) }),
             None => Err(io::Error::other("the kernel's ring buffer has no data area (Linux 4.1 or newer is needed)")),
         }
     }

@@ -28,7 +28,24 @@ use crate::wire::task;
 use crate::wire::Order;
 use crate::{Error, ErrorKind};
 use zerocopy::byteorder::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::IntoBytes;
+
+/// Takes a record's bytes from its first to its last.
+pub trait Sink {
+    /// Takes the next bytes. What does not fit is dropped; the sizes are checked before anything is written.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// One piece of memory, filled from the front.
+impl Sink for &mut [u8] {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some((to, rest)) = core::mem::take(self).split_at_mut_checked(bytes.len()) {
+            to.copy_from_slice(bytes);
+            *self = rest;
+        }
+    }
+}
 
 /// A record's content, ready to be written.
 pub trait Encode {
@@ -38,12 +55,25 @@ pub trait Encode {
     /// Size of the body in bytes, a multiple of 8, without header and trailer.
     fn body_size(&self) -> usize;
 
-    /// Writes the body into exactly [`body_size`](Self::body_size) bytes.
-    fn write_body<O: Order>(&self, body: &mut [u8]);
+    /// Writes exactly [`body_size`](Self::body_size) bytes.
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S);
 
     /// Size of the whole record in bytes.
+    #[inline]
     fn size(&self, layout: SampleIdLayout) -> usize {
         self.body_size().saturating_add(HEADER_SIZE).saturating_add(layout.size())
+    }
+
+    /// Size of the whole record in bytes, if its header can state it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLong`] where the size is over 65,535 bytes.
+    #[inline]
+    fn checked_size(&self, layout: SampleIdLayout) -> Result<usize, Error> {
+        match self.size(layout) {
+            size @ 0..=MAX_RECORD_SIZE => Ok(size),
+            size => Err(Error::new(0, ErrorKind::TooLong { size: size as u32 })),
+        }
     }
 
     /// Writes header, body and trailer to the front of `buf` and returns the record's size in bytes.
@@ -59,19 +89,22 @@ pub trait Encode {
         id: &SampleId,
         buf: &mut [u8],
     ) -> Result<usize, Error> {
-        let size = self.size(layout);
-        if size > MAX_RECORD_SIZE {
-            return Err(Error::new(0, ErrorKind::TooLong { size: size as u32 }));
-        }
+        let size = self.checked_size(layout)?;
         let room = buf.len();
-        let no_space = Error::new(0, ErrorKind::Space { needed: size as u32, room: room as u32 });
-        let (header, rest) = Header::<O>::mut_from_prefix(buf).map_err(|_| no_space)?;
-        let (body, rest) = rest.split_at_mut_checked(self.body_size()).ok_or(no_space)?;
-        let trailer = rest.get_mut(..layout.size()).ok_or(no_space)?;
-        *header = Header { kind: U32::new(Self::KIND.0), misc: U16::new(misc), size: U16::new(size as u16) };
-        self.write_body::<O>(body);
-        layout.write::<O>(id, trailer)?;
+        let Some(mut to) = buf.get_mut(..size) else {
+            return Err(Error::new(0, ErrorKind::Space { needed: size as u32, room: room as u32 }));
+        };
+        self.write::<O, _>(misc, layout, id, &mut to);
         Ok(size)
+    }
+
+    /// Writes header, body and trailer to a sink that has room for [`checked_size`](Self::checked_size) bytes.
+    #[inline]
+    fn write<O: Order, S: Sink>(&self, misc: u16, layout: SampleIdLayout, id: &SampleId, to: &mut S) {
+        let size = self.size(layout) as u16;
+        to.put(Header::<O> { kind: U32::new(Self::KIND.0), misc: U16::new(misc), size: U16::new(size) }.as_bytes());
+        self.write_body::<O, S>(to);
+        layout.write::<O, S>(id, to);
     }
 }
 
@@ -95,15 +128,15 @@ impl Encode for Namespaces<'_> {
     }
 
     #[inline]
-    fn write_body<O: Order>(&self, body: &mut [u8]) {
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S) {
         let fixed = NamespacesFixed::<O> {
             pid: U32::new(self.pid),
             tid: U32::new(self.tid),
             nr_namespaces: U64::new(self.links.len() as u64),
         };
-        let rest = put(body, &fixed);
-        for (to, from) in rest.chunks_exact_mut(16).zip(self.links) {
-            put(to, &NsLink::<O>::from(*from));
+        to.put(fixed.as_bytes());
+        for link in self.links {
+            to.put(NsLink::<O>::from(*link).as_bytes());
         }
     }
 }
@@ -132,7 +165,7 @@ pub struct TaskIds {
 }
 
 impl TaskIds {
-    fn write<O: Order>(&self, body: &mut [u8]) {
+    fn write<O: Order, S: Sink>(&self, to: &mut S) {
         let task = task::Task::<O> {
             pid: U32::new(self.pid),
             ppid: U32::new(self.ppid),
@@ -140,7 +173,7 @@ impl TaskIds {
             ptid: U32::new(self.ptid),
             time: U64::new(self.time),
         };
-        put(body, &task);
+        to.put(task.as_bytes());
     }
 }
 
@@ -151,8 +184,8 @@ impl Encode for Fork {
         24
     }
 
-    fn write_body<O: Order>(&self, body: &mut [u8]) {
-        self.0.write::<O>(body);
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S) {
+        self.0.write::<O, S>(to);
     }
 }
 
@@ -163,8 +196,8 @@ impl Encode for Exit {
         24
     }
 
-    fn write_body<O: Order>(&self, body: &mut [u8]) {
-        self.0.write::<O>(body);
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S) {
+        self.0.write::<O, S>(to);
     }
 }
 
@@ -187,9 +220,10 @@ impl Encode for Comm<'_> {
         text_size(self.comm).saturating_add(8)
     }
 
-    fn write_body<O: Order>(&self, body: &mut [u8]) {
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S) {
         let fixed = CommFixed::<O> { pid: U32::new(self.pid), tid: U32::new(self.tid) };
-        put_text(put(body, &fixed), self.comm);
+        to.put(fixed.as_bytes());
+        put_text(to, self.comm);
     }
 }
 
@@ -209,8 +243,9 @@ impl Encode for Cgroup<'_> {
         text_size(self.path).saturating_add(8)
     }
 
-    fn write_body<O: Order>(&self, body: &mut [u8]) {
-        put_text(put(body, &CgroupFixed::<O> { id: U64::new(self.id) }), self.path);
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S) {
+        to.put(CgroupFixed::<O> { id: U64::new(self.id) }.as_bytes());
+        put_text(to, self.path);
     }
 }
 
@@ -238,7 +273,7 @@ impl Encode for Mmap<'_> {
         text_size(self.filename).saturating_add(32)
     }
 
-    fn write_body<O: Order>(&self, body: &mut [u8]) {
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S) {
         let fixed = MmapFixed::<O> {
             pid: U32::new(self.pid),
             tid: U32::new(self.tid),
@@ -246,7 +281,8 @@ impl Encode for Mmap<'_> {
             len: U64::new(self.len),
             pgoff: U64::new(self.pgoff),
         };
-        put_text(put(body, &fixed), self.filename);
+        to.put(fixed.as_bytes());
+        put_text(to, self.filename);
     }
 }
 
@@ -266,8 +302,8 @@ impl Encode for Lost {
         16
     }
 
-    fn write_body<O: Order>(&self, body: &mut [u8]) {
-        put(body, &lost::Lost::<O> { id: U64::new(self.id), lost: U64::new(self.lost) });
+    fn write_body<O: Order, S: Sink>(&self, to: &mut S) {
+        to.put(lost::Lost::<O> { id: U64::new(self.id), lost: U64::new(self.lost) }.as_bytes());
     }
 }
 
@@ -276,24 +312,11 @@ const fn text_size(text: &[u8]) -> usize {
     (text.len() & !7).saturating_add(8)
 }
 
-/// Writes a value to the front and returns what follows it.
+/// Writes a text and fills what is left of its [`text_size`] with NULs.
 #[inline]
-fn put<'a, T: IntoBytes + Immutable>(buf: &'a mut [u8], value: &T) -> &'a mut [u8] {
-    match buf.split_at_mut_checked(size_of::<T>()) {
-        Some((to, rest)) => {
-            to.copy_from_slice(value.as_bytes());
-            rest
-        }
-        None => &mut [],
-    }
-}
-
-/// Writes a text and fills what is left with NULs.
-fn put_text(buf: &mut [u8], text: &[u8]) {
-    let bytes = text.iter().copied().chain(core::iter::repeat(0));
-    for (to, from) in buf.iter_mut().zip(bytes) {
-        *to = from;
-    }
+fn put_text<S: Sink>(to: &mut S, text: &[u8]) {
+    to.put(text);
+    to.put([0u8; 8].get(text.len() & 7..).unwrap_or(&[]));
 }
 
 #[cfg(test)]

@@ -35,12 +35,14 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod emit;
 pub mod encode;
 mod error;
 #[cfg(feature = "alloc")]
 pub mod order;
 pub mod perf_data;
 mod record;
+#[cfg(target_has_atomic = "64")]
 pub mod ring;
 pub mod wire;
 

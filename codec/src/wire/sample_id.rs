@@ -9,6 +9,7 @@
 //! it is found without knowing the record.
 
 use super::Order;
+use crate::encode::Sink;
 use crate::{Error, ErrorKind};
 use zerocopy::byteorder::{U32, U64};
 use zerocopy::FromBytes;
@@ -215,46 +216,32 @@ impl SampleIdLayout {
         Some(id.get())
     }
 
-    /// Writes the trailer to the front of `buf` and returns its size in bytes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Space`] where `buf` is too small.
+    /// Writes [`size`](Self::size) bytes; a field that `id` does not have is written as 0.
     #[inline]
-    pub fn write<O: Order>(self, id: &SampleId, buf: &mut [u8]) -> Result<usize, Error> {
-        let room = buf.len();
-        let Some(buf) = buf.get_mut(..self.size()) else {
-            return Err(Error::new(0, ErrorKind::Space { needed: self.size() as u32, room: room as u32 }));
-        };
-        let mut words = buf.chunks_exact_mut(8);
-        let mut put = |value: [u8; 8]| {
-            if let Some(word) = words.next() {
-                word.copy_from_slice(&value);
-            }
-        };
-        let word = |value: Option<u64>| U64::<O>::new(value.unwrap_or(0)).to_bytes();
-        let pair = |a: Option<u32>, b: Option<u32>| {
-            zerocopy::transmute!([U32::<O>::new(a.unwrap_or(0)), U32::<O>::new(b.unwrap_or(0))])
-        };
+    pub fn write<O: Order, S: Sink>(self, id: &SampleId, to: &mut S) {
         let has = |bit| self.fields.has(bit);
+        let word = |value: Option<u64>| U64::<O>::new(value.unwrap_or(0)).to_bytes();
+        let half = |value: Option<u32>| U32::<O>::new(value.unwrap_or(0)).to_bytes();
         if has(SampleType::TID) {
-            put(pair(id.pid, id.tid));
+            to.put(&half(id.pid));
+            to.put(&half(id.tid));
         }
         if has(SampleType::TIME) {
-            put(word(id.time));
+            to.put(&word(id.time));
         }
         if has(SampleType::ID) {
-            put(word(id.id));
+            to.put(&word(id.id));
         }
         if has(SampleType::STREAM_ID) {
-            put(word(id.stream_id));
+            to.put(&word(id.stream_id));
         }
         if has(SampleType::CPU) {
-            put(pair(id.cpu, None));
+            to.put(&half(id.cpu));
+            to.put(&half(None));
         }
         if has(SampleType::IDENTIFIER) {
-            put(word(id.id));
+            to.put(&word(id.id));
         }
-        Ok(self.size())
     }
 }
 
