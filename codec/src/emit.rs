@@ -96,6 +96,7 @@ pub trait Output: Sink {
 
 /// A trailer: layout and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Trailer {
     /// The fields that the event's attr asks for.
     pub layout: SampleIdLayout,
@@ -136,6 +137,7 @@ impl Trailer {
 
 /// What became of an emission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Emitted {
     /// Records written.
     pub written: u32,

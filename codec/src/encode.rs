@@ -110,6 +110,7 @@ pub trait Encode {
 
 /// NAMESPACES: see [`wire::namespaces`](crate::wire::namespaces).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Namespaces<'a> {
     /// Process id.
     pub pid: u32,
@@ -143,14 +144,18 @@ impl Encode for Namespaces<'_> {
 
 /// FORK: see [`wire::task`](crate::wire::task).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fork(pub TaskIds);
 
 /// EXIT: see [`wire::task`](crate::wire::task).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Exit(pub TaskIds);
 
 /// What FORK and EXIT carry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "postcard", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TaskIds {
     /// Process id.
     pub pid: u32,
@@ -162,6 +167,18 @@ pub struct TaskIds {
     pub ptid: u32,
     /// When, in ns of the event's clock.
     pub time: u64,
+}
+
+impl<O: Order> From<&task::Task<O>> for TaskIds {
+    fn from(task: &task::Task<O>) -> Self {
+        Self {
+            pid: task.pid.get(),
+            ppid: task.ppid.get(),
+            tid: task.tid.get(),
+            ptid: task.ptid.get(),
+            time: task.time.get(),
+        }
+    }
 }
 
 impl TaskIds {
@@ -204,6 +221,7 @@ impl Encode for Exit {
 /// COMM: see [`wire::comm`](crate::wire::comm). Use misc
 /// [`MISC_COMM_EXEC`](crate::wire::header::MISC_COMM_EXEC) for an exec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Comm<'a> {
     /// Process id.
     pub pid: u32,
@@ -229,6 +247,7 @@ impl Encode for Comm<'_> {
 
 /// CGROUP: see [`wire::cgroup`](crate::wire::cgroup).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Cgroup<'a> {
     /// The cgroup's id.
     pub id: u64,
@@ -251,6 +270,7 @@ impl Encode for Cgroup<'_> {
 
 /// MMAP: see [`wire::mmap`](crate::wire::mmap).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Mmap<'a> {
     /// Process id; `u32::MAX` for the kernel.
     pub pid: u32,
@@ -288,6 +308,8 @@ impl Encode for Mmap<'_> {
 
 /// LOST: see [`wire::lost`](crate::wire::lost).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "postcard", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Lost {
     /// Id of the event.
     pub id: u64,
@@ -408,8 +430,7 @@ mod tests {
                     Record::Exit(t) if !fork => t,
                     other => panic!("{other:?}"),
                 };
-                let got = TaskIds { pid: t.pid.get(), ppid: t.ppid.get(), tid: t.tid.get(), ptid: t.ptid.get(), time: t.time.get() };
-                assert_eq!(got, want);
+                assert_eq!(TaskIds::from(t), want);
             }
             both(&Fork(ids), id, |r| check(r, ids, true), |r| check(r, ids, true));
             both(&Exit(ids), id, |r| check(r, ids, false), |r| check(r, ids, false));

@@ -2,6 +2,7 @@
 
 /// A fault in the input: what, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Error {
     /// Where the faulty structure begins, in bytes from the start of the input.
     pub offset: u64,
@@ -12,6 +13,7 @@ pub struct Error {
 /// What is wrong. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ErrorKind {
     /// The input ends within a record.
     Truncated {

@@ -35,11 +35,17 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "postcard")]
+pub mod compact;
 pub mod emit;
 pub mod encode;
 mod error;
+#[cfg(feature = "defmt")]
+mod format;
 #[cfg(feature = "alloc")]
 pub mod order;
+#[cfg(feature = "heapless")]
+pub mod owned;
 pub mod perf_data;
 mod record;
 #[cfg(target_has_atomic = "64")]

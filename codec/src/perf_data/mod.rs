@@ -116,6 +116,7 @@ impl<O: Order> FileHeader<O> {
 
 /// A feature section's number (`HEADER_*` in `tools/perf/util/header.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Feature(pub u16);
 
 macro_rules! features {

@@ -95,6 +95,7 @@ pub const CONFIG_DUMMY: u64 = 9;
 
 /// The attr's bit field, in the little-endian numbering (bit 0 is `disabled`) whatever the file's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AttrFlags(pub u64);
 
 macro_rules! flags {

@@ -53,6 +53,7 @@ pub const MISC_CPUMODE_MASK: u16 = 7;
 
 /// A record's type number. Any `u32` is one: unknown types are passed through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordType(pub u32);
 
 macro_rules! record_types {

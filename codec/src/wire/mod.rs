@@ -44,6 +44,7 @@ pub type Native = BigEndian;
 
 /// Byte order as a value, for what is only known at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Endian {
     /// Least significant byte first (`x86_64`, `aarch64`, `riscv64`).
     Little,
@@ -61,6 +62,27 @@ macro_rules! impl_layout {
             assert!(core::mem::align_of::<$name<LittleEndian>>() == 1);
             $(assert!(core::mem::offset_of!($name<LittleEndian>, $field) == $offset);)*
         };
+
+        #[cfg(feature = "defmt")]
+        impl<O: Order> $crate::format::Host for $name<O> {
+            type Out = Self;
+            fn host(&self) -> Self {
+                *self
+            }
+        }
+
+        #[cfg(feature = "defmt")]
+        #[allow(non_camel_case_types, clippy::struct_field_names)]
+        impl<O: Order> defmt::Format for $name<O> {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                /// The same in host order.
+                #[derive(defmt::Format)]
+                struct $name<$($field),*> {
+                    $($field: $field,)*
+                }
+                defmt::Format::format(&$name { $($field: $crate::format::Host::host(&self.$field),)* }, f);
+            }
+        }
     };
 }
 pub(crate) use impl_layout;

@@ -61,6 +61,8 @@ impl_layout!(NsLink, 16, dev: 0, ino: 8);
 
 /// A namespace's identity in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "postcard", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NsId {
     /// Device of nsfs, see [`NsLink::dev`].
     pub dev: u64,
@@ -99,6 +101,7 @@ pub const NR_NAMESPACES: usize = 7;
 /// A namespace type that the record carries, in record order (`NET_NS_INDEX` and so on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NsKind {
     /// Network devices, addresses, ports.
     Net = 0,

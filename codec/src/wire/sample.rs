@@ -12,6 +12,7 @@ use zerocopy::FromBytes;
 
 /// Which fields a sample has and how long they are: made once an attr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SampleFormat {
     /// `attr.sample_type`.
     pub sample_type: SampleType,

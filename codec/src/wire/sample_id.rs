@@ -16,6 +16,7 @@ use zerocopy::FromBytes;
 
 /// `PERF_SAMPLE_*` bits of `attr.sample_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SampleType(pub u64);
 
 macro_rules! sample_types {
@@ -108,6 +109,7 @@ impl core::ops::BitOr for SampleType {
 
 /// Which fields a trailer has: made once an attr, then used for each record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SampleIdLayout {
     fields: SampleType,
 }
@@ -115,6 +117,8 @@ pub struct SampleIdLayout {
 /// A trailer's values. A field that the layout does not have is `None` when read and ignored when written
 /// (a field it has is written as 0 where the value is `None`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "postcard", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SampleId {
     /// Process id of the task that caused the record.
     pub pid: Option<u32>,
