@@ -1,7 +1,10 @@
 //! Build and test chores, run as `cargo xtask <command>`.
 
+mod bare;
 mod setup;
+mod targets;
 mod test;
+mod toolchain;
 mod wasm;
 
 use anyhow::{Context, Result, bail};
@@ -20,6 +23,10 @@ struct Args {
 enum Chore {
     /// Set up what the tests need, then run every check and every test
     Test,
+    /// Build the codec for every target it is for, with every combination of features
+    Targets,
+    /// Build the codec as a kernel does, and prove that it cannot panic
+    Bare,
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
 }
@@ -28,6 +35,8 @@ fn main() -> Result<ExitCode> {
     std::env::set_current_dir(root())?;
     match Args::parse().chore {
         Chore::Test => return test::all(),
+        Chore::Targets => targets::build_all()?,
+        Chore::Bare => drop(bare::check()?),
         Chore::Wasm => wasm::build()?,
     }
     Ok(ExitCode::SUCCESS)

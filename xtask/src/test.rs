@@ -1,6 +1,6 @@
 //! Every check and every test, with counts that are the runners' own.
 
-use crate::{cargo, root, run, setup, wasm};
+use crate::{bare, cargo, root, run, setup, targets, wasm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -31,6 +31,11 @@ impl Totals {
             }
         }
     }
+
+    fn skip(&mut self, what: &str) {
+        println!("SKIPPED {what}");
+        self.skipped += 1;
+    }
 }
 
 pub(crate) fn all() -> Result<ExitCode> {
@@ -54,7 +59,23 @@ pub(crate) fn all() -> Result<ExitCode> {
     totals.step("licences and sources", |_| deny());
     totals.step("Rust tests", |totals| {
         run(cargo().args(["build", "--quiet", "--release", "-p", "nsscope", "-p", "nsscope-tests", "--bins"]))?;
-        cargo_test(totals, &skips)
+        let mut tests = cargo();
+        tests.args(["test", "--workspace", "--all-features", "--no-fail-fast"]).env("NSSCOPE_SKIPS", &skips);
+        cargo_test(totals, tests)
+    });
+    totals.step("codec on every target", |_| targets::build_all());
+    for emulated in targets::EMULATED {
+        totals.step(&format!("codec tests on {}", emulated.target), |totals| {
+            match emulated.tests()? {
+                Ok(tests) => cargo_test(totals, tests)?,
+                Err(why) => totals.skip(&why),
+            }
+            Ok(())
+        });
+    }
+    totals.step("codec without cargo, std or panics", |totals| {
+        totals.passed += bare::check()?;
+        Ok(())
     });
     totals.step("wasm", |_| wasm::build());
     totals.step("viewer", |_| {
@@ -68,8 +89,7 @@ pub(crate) fn all() -> Result<ExitCode> {
     println!();
     for skip in fs::read_to_string(&skips)?.lines() {
         // A test that skipped itself was counted as passed by its runner.
-        println!("SKIPPED {skip}");
-        totals.skipped += 1;
+        totals.skip(skip);
         totals.passed = totals.passed.saturating_sub(1);
     }
     if !totals.broken.is_empty() {
@@ -126,9 +146,7 @@ fn deny() -> Result<()> {
     run(Command::new(program).args(["--log-level", "warn", "--all-features", "check", "licenses", "bans", "sources"]))
 }
 
-fn cargo_test(totals: &mut Totals, skips: &Path) -> Result<()> {
-    let mut command = cargo();
-    command.args(["test", "--workspace", "--all-features", "--no-fail-fast"]).env("NSSCOPE_SKIPS", skips);
+fn cargo_test(totals: &mut Totals, mut command: Command) -> Result<()> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut stdout = std::io::stdout().lock();
     for line in BufReader::new(child.stdout.take().context("stdout")?).split(b'\n') {

@@ -1,0 +1,105 @@
+//! The codec on the targets it is for: every combination of features builds, and its tests pass on machines of the
+//! other byte order and of the other word size.
+
+use crate::toolchain::Toolchain;
+use crate::{run, setup};
+use anyhow::Result;
+use std::process::Command;
+
+/// Where the codec has to build.
+const TARGETS: [&str; 8] = [
+    "x86_64-unknown-linux-gnu",
+    "x86_64-unknown-none",
+    "thumbv6m-none-eabi",
+    "thumbv7em-none-eabihf",
+    "riscv32imac-unknown-none-elf",
+    "wasm32-unknown-unknown",
+    "bpfel-unknown-none",
+    "s390x-unknown-linux-gnu",
+];
+
+const FEATURES: [&str; 4] = ["alloc", "heapless", "postcard", "defmt"];
+
+/// Builds the codec for every target with every combination of features.
+pub(crate) fn build_all() -> Result<()> {
+    let found = TARGETS.into_iter().map(|target| Ok((Toolchain::find(target)?, target)));
+    let found: Vec<_> = found.collect::<Result<_>>()?;
+    for toolchain in [Toolchain::Own, Toolchain::Debian] {
+        let targets: Vec<_> = found.iter().filter(|(its, _)| *its == toolchain).map(|(_, target)| *target).collect();
+        if targets.is_empty() {
+            continue;
+        }
+        for bits in 0..1 << FEATURES.len() {
+            let features = FEATURES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name);
+            let features: Vec<_> = features.collect();
+            // What a kernel links is compiled to the end; other features need no machine code to fail.
+            let command = if features.is_empty() { "build" } else { "check" };
+            let mut cargo = toolchain.cargo(command, &targets, "core,alloc");
+            run(cargo.args([
+                "--package",
+                "nsscope-codec",
+                "--no-default-features",
+                "--features",
+                &features.join(","),
+            ]))?;
+        }
+    }
+    println!("{} combinations of features on {} targets", 1 << FEATURES.len(), TARGETS.len());
+    Ok(())
+}
+
+/// A target whose programs an emulator runs.
+pub(crate) struct Emulated {
+    pub(crate) target: &'static str,
+    what: &'static str,
+    linker: &'static str,
+    runner: &'static str,
+    packages: [(&'static str, &'static str); 3],
+}
+
+pub(crate) const EMULATED: [Emulated; 2] = [
+    Emulated {
+        target: "s390x-unknown-linux-gnu",
+        what: "big-endian",
+        linker: "s390x-linux-gnu-gcc",
+        runner: "qemu-s390x-static -L /usr/s390x-linux-gnu",
+        packages: [
+            ("gcc-s390x-linux-gnu", "links for a big-endian machine"),
+            ("libc6-dev-s390x-cross", "its C library"),
+            ("qemu-user-static", "runs programs of other machines"),
+        ],
+    },
+    Emulated {
+        target: "i686-unknown-linux-gnu",
+        what: "32 bits",
+        linker: "i686-linux-gnu-gcc",
+        runner: "qemu-i386-static -L /usr/i686-linux-gnu",
+        packages: [
+            ("gcc-i686-linux-gnu", "links for a 32-bit machine"),
+            ("libc6-dev-i386-cross", "its C library"),
+            ("qemu-user-static", "runs programs of other machines"),
+        ],
+    },
+];
+
+impl Emulated {
+    /// The codec's tests on this target, or why they cannot run here.
+    pub(crate) fn tests(&self) -> Result<Result<Command, String>> {
+        setup::debian_packages(&self.packages)?;
+        let (emulator, _) = self.runner.split_once(' ').unwrap_or((self.runner, ""));
+        for program in [self.linker, emulator] {
+            if Command::new(program).arg("--version").output().is_err() {
+                return Ok(Err(format!("codec tests on {} ({}): {program} is not installed", self.target, self.what)));
+            }
+        }
+        let toolchain = Toolchain::find(self.target)?;
+        let variable = self.target.replace('-', "_").to_uppercase();
+        let mut cargo = toolchain.cargo("test", &[self.target], "std,panic_abort,test");
+        cargo
+            .env(format!("CARGO_TARGET_{variable}_LINKER"), self.linker)
+            .env(format!("CARGO_TARGET_{variable}_RUNNER"), self.runner)
+            // The model checker tries every interleaving once, on the machine itself.
+            .args(["--package", "nsscope-codec", "--all-features", "--lib", "--no-fail-fast"]);
+        Ok(Ok(cargo))
+    }
+}
