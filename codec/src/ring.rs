@@ -445,8 +445,8 @@ mod tests {
         fake.set(DATA_HEAD, 88);
         let available = ring.available();
         assert_eq!((available.first.len(), available.second.len()), (16, 24));
-        assert_eq!(available.first[0], 6);
-        assert_eq!(available.second[0], 0);
+        assert_eq!(available.first[..8], 6u64.to_ne_bytes());
+        assert_eq!(available.second[..8], 0u64.to_ne_bytes());
         ring.release(40);
         assert!(ring.available().is_empty());
     }

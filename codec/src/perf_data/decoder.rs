@@ -118,6 +118,11 @@ impl Decoder {
         matches!(self.state, State::Done)
     }
 
+    /// Bytes of records that are held until the next chunk completes them: fewer than one record's.
+    pub fn held(&self) -> usize {
+        self.pending.len()
+    }
+
     /// The caller leaves out `bytes` of [`skippable`](Self::skippable).
     pub fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.skip);
@@ -365,9 +370,6 @@ impl Decoder {
             let taken = chunk.get(..missing).unwrap_or(chunk);
             self.pending.extend_from_slice(taken);
             self.position = self.position.saturating_add(taken.len() as u64);
-            if self.pending.len() == HEADER_SIZE && self.record_size() > HEADER_SIZE as u64 {
-                return taken.len();
-            }
             if (self.pending.len() as u64) < self.record_size() {
                 if data_end.is_some_and(|end| self.position >= end) {
                     self.cut_short(visitor);

@@ -15,6 +15,9 @@ mod ordered;
 mod reader;
 #[cfg(feature = "alloc")]
 mod session;
+#[cfg(all(test, feature = "alloc"))]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests;
 #[cfg(feature = "alloc")]
 pub mod tracing;
 mod writer;

@@ -1,0 +1,305 @@
+//! The container as a whole: what is written is read, in pieces of any size, in both byte orders, damaged or not.
+
+use super::*;
+use crate::encode::{Comm, Encode, Fork, Namespaces, TaskIds};
+use crate::record::RawRecord;
+use crate::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
+use crate::wire::header::{Header, RecordType};
+use crate::wire::namespaces::NsId;
+use crate::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
+use crate::wire::{BigEndian, Endian, LittleEndian};
+use crate::{Error, ErrorKind};
+use proptest::prelude::*;
+use zerocopy::byteorder::{U16, U32};
+use zerocopy::IntoBytes;
+
+const FIELDS: SampleType =
+    SampleType(SampleType::TID.0 | SampleType::TIME.0 | SampleType::CPU.0 | SampleType::IDENTIFIER.0);
+
+/// A growing file.
+#[derive(Default)]
+struct Memory(Vec<u8>);
+
+impl Output for &mut Memory {
+    type Error = ();
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ()> {
+        let at = offset as usize;
+        self.0.resize(self.0.len().max(at + bytes.len()), 0);
+        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// All that a decoder says: records with their offset and time, and faults.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    records: Vec<(u64, u32, Option<u64>, Vec<u8>)>,
+    faults: Vec<Error>,
+}
+
+impl Visitor for Said {
+    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
+        let time = session.time(&record);
+        self.records.push((record.offset(), record.kind().0, time, record.bytes().to_vec()));
+    }
+
+    fn fault(&mut self, error: Error) {
+        self.faults.push(error);
+    }
+}
+
+type Heard = (Said, Result<(), Error>, Vec<(Feature, Vec<u8>)>, Vec<Attr<LittleEndian>>);
+
+fn decode(mut decoder: Decoder, bytes: &[u8], mut sizes: impl Iterator<Item = usize>) -> Heard {
+    let mut said = Said::default();
+    let mut result = Ok(());
+    let mut rest = bytes;
+    while !rest.is_empty() && result.is_ok() {
+        let len = sizes.next().unwrap_or(1).clamp(1, rest.len());
+        let (chunk, behind) = rest.split_at(len);
+        result = decoder.push(chunk, &mut said);
+        rest = behind;
+    }
+    let result = result.and_then(|()| decoder.finish(&mut said));
+    let session = decoder.session();
+    let features = session.features().map(|feature| (feature, session.feature(feature).unwrap().to_vec())).collect();
+    (said, result, features, session.events().iter().map(|event| event.attr).collect())
+}
+
+fn whole(bytes: &[u8]) -> Heard {
+    decode(Decoder::new(), bytes, core::iter::repeat(usize::MAX))
+}
+
+fn attr<O: Order>() -> Attr<O> {
+    let mut attr = Attr::new(TYPE_SOFTWARE, CONFIG_DUMMY);
+    attr.set_flags(AttrFlags::SAMPLE_ID_ALL | AttrFlags::NAMESPACES | AttrFlags::TASK | AttrFlags::COMM);
+    attr.sample_type.set(FIELDS.0);
+    attr
+}
+
+fn put<O: Order>(to: &mut Vec<u8>, record: &impl Encode, time: u64) {
+    let layout = SampleIdLayout::new(FIELDS);
+    let id = SampleId { pid: Some(1), tid: Some(1), time: Some(time), cpu: Some(0), id: Some(5), stream_id: None };
+    let mut buf = [0u8; 4096];
+    let size = record.encode::<O>(0, layout, &id, &mut buf).unwrap();
+    to.extend(&buf[..size]);
+}
+
+/// Records of three types and many sizes.
+fn records<O: Order>(count: u32) -> Vec<u8> {
+    let mut bytes = vec![];
+    for n in 0..count {
+        let links = [NsId { dev: 4, ino: u64::from(n) }; 7];
+        match n % 3 {
+            0 => put::<O>(&mut bytes, &Namespaces { pid: n, tid: n, links: &links }, u64::from(n)),
+            1 => put::<O>(&mut bytes, &Comm { pid: n, tid: n, comm: &[b'c'; 40][..n as usize % 40] }, u64::from(n)),
+            _ => put::<O>(&mut bytes, &Fork(TaskIds { pid: n, tid: n, ..TaskIds::default() }), u64::from(n)),
+        }
+    }
+    bytes
+}
+
+fn file<O: Order>(count: u32) -> Vec<u8> {
+    let mut memory = Memory::default();
+    let attr = attr::<O>();
+    let features: [(Feature, &[u8]); 2] = [(Feature::HOSTNAME, &[1, 2, 3]), (Feature::OSRELEASE, &[4; 20])];
+    let events = [AttrIds { attr: &attr, ids: &[5, 6] }];
+    let mut writer = FileWriter::begin(&mut memory, &events, &features).unwrap();
+    for record in records::<O>(count).chunks(100) {
+        writer.append([record]).unwrap();
+    }
+    memory.0
+}
+
+fn user<O: Order>(to: &mut Vec<u8>, kind: RecordType, body: &[u8], payload: &[u8]) {
+    let size = U16::new(8 + body.len() as u16);
+    to.extend(Header::<O> { kind: U32::new(kind.0), misc: U16::new(0), size }.as_bytes());
+    to.extend(body);
+    to.extend(payload);
+}
+
+/// A pipe as perf writes it: metadata and payloads amid the records.
+fn pipe<O: Order>(count: u32) -> Vec<u8> {
+    let magic = if O::ENDIAN == Endian::Little { MAGIC_LE } else { MAGIC_BE };
+    let mut bytes = magic.to_vec();
+    bytes.extend(U64::<O>::new(PIPE_HEADER_SIZE).as_bytes());
+    let mut body = attr::<O>().as_bytes()[..96].to_vec();
+    body.extend(U64::<O>::new(5).as_bytes());
+    user::<O>(&mut bytes, RecordType::HEADER_ATTR, &body, &[]);
+    let mut feature = U64::<O>::new(u64::from(Feature::HOSTNAME.0)).as_bytes().to_vec();
+    feature.extend(b"machine\0");
+    user::<O>(&mut bytes, RecordType::HEADER_FEATURE, &feature, &[]);
+    let size: [U32<O>; 2] = [U32::new(40), U32::new(0)];
+    user::<O>(&mut bytes, RecordType::HEADER_TRACING_DATA, size.as_bytes(), &[0xff; 40]);
+    bytes.extend(records::<O>(count / 2));
+    // 1000 bytes of a trace that look like records of size 0.
+    let mut auxtrace = U64::<O>::new(1000).as_bytes().to_vec();
+    auxtrace.resize(40, 0);
+    user::<O>(&mut bytes, RecordType::AUXTRACE, &auxtrace, &[0; 1000]);
+    bytes.extend(records::<O>(count - count / 2));
+    user::<O>(&mut bytes, RecordType::FINISHED_ROUND, &[], &[]);
+    bytes
+}
+
+#[test]
+fn what_was_written_is_read() {
+    fn check<O: Order>() {
+        let (said, result, features, attrs) = whole(&file::<O>(30));
+        assert_eq!((said.faults.len(), result), (0, Ok(())));
+        assert_eq!(said.records.len(), 30);
+        assert!(said.records.iter().enumerate().all(|(n, (_, _, time, _))| *time == Some(n as u64)));
+        assert_eq!(features, [(Feature::HOSTNAME, vec![1, 2, 3]), (Feature::OSRELEASE, vec![4; 20])]);
+        assert_eq!(attrs, [attr::<LittleEndian>()]);
+
+        let (said, result, features, attrs) = whole(&pipe::<O>(30));
+        assert_eq!((said.faults.len(), result), (0, Ok(())));
+        assert_eq!(said.records.iter().filter(|(_, kind, ..)| *kind < RecordType::USER_START).count(), 30);
+        assert_eq!(features, [(Feature::TRACING_DATA, vec![0xff; 40]), (Feature::HOSTNAME, b"machine\0".to_vec())]);
+        assert_eq!(attrs, [attr::<LittleEndian>()]);
+    }
+    check::<LittleEndian>();
+    check::<BigEndian>();
+}
+
+#[test]
+fn memory_does_not_grow_with_the_file() {
+    let bytes = file::<LittleEndian>(3000);
+    let mut decoder = Decoder::new();
+    let mut said = Said::default();
+    for chunk in bytes.chunks(1000) {
+        decoder.push(chunk, &mut said).unwrap();
+        assert!(decoder.held() <= 200, "{} bytes are held between chunks", decoder.held());
+    }
+    assert_eq!(said.records.len(), 3000);
+}
+
+#[test]
+fn a_writer_that_was_killed_leaves_all_it_appended() {
+    let mut bytes = file::<LittleEndian>(30);
+    let data_size = core::mem::offset_of!(FileHeader<LittleEndian>, data) + 8;
+    // Killed between a record and the size: the data is longer than it says.
+    let size = u64::from_le_bytes(bytes[data_size..data_size + 8].try_into().unwrap());
+    let last = whole(&bytes).0.records[29].3.len() as u64;
+    bytes[data_size..data_size + 8].copy_from_slice(&(size - last).to_le_bytes());
+    assert_eq!(whole(&bytes).0.records.len(), 29);
+    // perf, killed, leaves a size of 0: the data reaches to the end, where the table is no record.
+    bytes[data_size..data_size + 8].fill(0);
+    let (said, result, ..) = whole(&bytes);
+    assert_eq!((said.records.len(), result), (30, Ok(())));
+    // A file cut anywhere in its data gives all whole records before the cut.
+    let bytes = file::<LittleEndian>(30);
+    let all = whole(&bytes).0;
+    for cut in (all.records[0].0 as usize..bytes.len()).step_by(7) {
+        let (said, ..) = whole(&bytes[..cut]);
+        let before = all.records.iter().filter(|(at, _, _, record)| *at as usize + record.len() <= cut).count();
+        assert_eq!(said.records.len(), before, "cut at {cut}");
+    }
+}
+
+/// What is wrong within the data costs nothing behind it.
+#[test]
+fn the_features_are_found_behind_damaged_data() {
+    let good = file::<LittleEndian>(30);
+    let all = whole(&good);
+    let last = all.0.records[29].0;
+    let in_data = |bytes: &[u8]| {
+        let at = core::mem::offset_of!(FileHeader<LittleEndian>, data);
+        let (from, size) = (&bytes[at..at + 8], &bytes[at + 8..at + 16]);
+        [from, size].map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+    };
+    let [from, size] = in_data(&good);
+    let table = (from + size) as usize;
+
+    // The last record says that it is longer than the data.
+    let mut bytes = good.clone();
+    let at = last as usize + 6;
+    let stated = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    bytes[at..at + 2].copy_from_slice(&(stated + 8).to_le_bytes());
+    // An AUXTRACE whose payload would reach over the end; a record of size 0 in the middle.
+    let mut auxtrace = good.clone();
+    let mut body = u64::MAX.to_le_bytes().to_vec();
+    body.resize(stated as usize - 8, 0);
+    let mut record = vec![];
+    user::<LittleEndian>(&mut record, RecordType::AUXTRACE, &body, &[]);
+    auxtrace[last as usize..table].copy_from_slice(&record);
+    let mut empty = good.clone();
+    let middle = all.0.records[10].0;
+    empty[middle as usize + 6..][..2].fill(0);
+
+    let needed = u32::from(stated) + 8;
+    let short = Error::new(last, ErrorKind::Truncated { needed, room: u32::from(stated) });
+    let zero = Error::new(middle, ErrorKind::RecordSize { size: 0 });
+    for (bytes, count, faults) in [(bytes, 29, vec![short]), (auxtrace, 30, vec![]), (empty, 10, vec![zero])] {
+        let (said, result, features, _) = whole(&bytes);
+        assert_eq!((said.records.len(), said.faults, result, &features), (count, faults, Ok(()), &all.2));
+    }
+
+    // A pipe that ends within a record says where that record begins.
+    let pipe = pipe::<LittleEndian>(3);
+    let (said, ..) = whole(&pipe[..pipe.len() - 9]);
+    let (offset, _, _, record) = said.records.last().unwrap();
+    let [fault] = said.faults[..] else { panic!("{:?}", said.faults) };
+    assert_eq!(fault.offset, offset + record.len() as u64);
+}
+
+#[test]
+fn headers_that_cannot_be_are_refused_at_their_offset() {
+    let good = file::<LittleEndian>(1);
+    let refused = |at: usize, value: u64| {
+        let mut bytes = good.clone();
+        bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        whole(&bytes).1.unwrap_err()
+    };
+    assert_eq!(refused(0, 7), Error::new(0, ErrorKind::Magic));
+    assert_eq!(refused(8, 64), Error::new(8, ErrorKind::HeaderSize { size: 64 }));
+    assert!(matches!(refused(16, 15), Error { offset: 16, kind: ErrorKind::Attr { size: 15, .. } }));
+    assert!(matches!(refused(24, u64::MAX), Error { offset: 24, kind: ErrorKind::Section { .. } }));
+    assert!(matches!(refused(40, 50), Error { offset: 40, kind: ErrorKind::Section { at: 50, .. } }));
+    assert!(matches!(refused(40, 1 << 40).kind, ErrorKind::Limit { .. }));
+    assert!(matches!(whole(&[]).1.unwrap_err().kind, ErrorKind::Magic | ErrorKind::Truncated { .. }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// The size of the chunks makes no difference: not to the records, not to what is damaged, not to the metadata.
+    #[test]
+    fn chunks_make_no_difference(
+        count in 0u32..60, big: bool, as_pipe: bool,
+        sizes in proptest::collection::vec(prop_oneof![Just(1usize), 1usize..20, 1usize..2000], 1..50),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = match (big, as_pipe) {
+            (false, false) => file::<LittleEndian>(count),
+            (true, false) => file::<BigEndian>(count),
+            (false, true) => pipe::<LittleEndian>(count),
+            (true, true) => pipe::<BigEndian>(count),
+        };
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let expected = whole(&bytes);
+        prop_assert_eq!(&decode(Decoder::new(), &bytes, sizes.into_iter().cycle()), &expected);
+        prop_assert_eq!(&decode(Decoder::new(), &bytes, core::iter::repeat(1)), &expected);
+    }
+
+    #[test]
+    fn any_bytes_behind_any_header_come_to_an_end(
+        mut bytes in proptest::collection::vec(prop_oneof![2 => Just(0u8), 1 => any::<u8>(), 1 => 0u8..90], 0..3000),
+        header in 0u8..5,
+    ) {
+        let (magic, size) = [(MAGIC_LE, 16u64), (MAGIC_BE, 16), (MAGIC_LE, 104), (MAGIC_BE, 104), ([0; 8], 0)][usize::from(header)];
+        if bytes.len() >= 16 && header < 4 {
+            bytes[..8].copy_from_slice(&magic);
+            let size = if magic == MAGIC_LE { size.to_le_bytes() } else { size.to_be_bytes() };
+            bytes[8..16].copy_from_slice(&size);
+        }
+        prop_assert_eq!(&decode(Decoder::new(), &bytes, core::iter::repeat(13)), &whole(&bytes));
+    }
+}
