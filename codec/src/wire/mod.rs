@@ -52,6 +52,16 @@ pub enum Endian {
     Big,
 }
 
+/// A layout as data: what [`SPEC.md`](https://github.com/nsscope/nsscope/blob/main/codec/SPEC.md) states in a table.
+pub trait Layout {
+    /// Name of the type.
+    const NAME: &'static str;
+    /// Size in bytes.
+    const SIZE: usize;
+    /// Name and offset in bytes of each field, in ascending order.
+    const FIELDS: &'static [(&'static str, usize)];
+}
+
 /// Asserts a layout's size and field offsets at compile time, for both byte orders.
 macro_rules! impl_layout {
     ($name:ident, $size:literal, $($field:ident: $offset:literal),* $(,)?) => {
@@ -62,6 +72,12 @@ macro_rules! impl_layout {
             assert!(core::mem::align_of::<$name<LittleEndian>>() == 1);
             $(assert!(core::mem::offset_of!($name<LittleEndian>, $field) == $offset);)*
         };
+
+        impl<O: Order> crate::wire::Layout for $name<O> {
+            const NAME: &'static str = stringify!($name);
+            const SIZE: usize = $size;
+            const FIELDS: &'static [(&'static str, usize)] = &[$((stringify!($field), $offset)),*];
+        }
 
         #[cfg(feature = "defmt")]
         impl<O: Order> $crate::format::Host for $name<O> {
