@@ -168,6 +168,52 @@ fn we_read_perfs_own_files_as_perf_does() {
     }
 }
 
+/// Whatever perf was asked for besides: the counts are those of `perf report -D`.
+#[test]
+fn files_of_every_mode_of_perf_record_give_perfs_counts() {
+    needs!("files_of_every_mode_of_perf_record", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let actor = actor();
+    let storm = [actor.to_str().unwrap(), "storm", "300", "2"];
+    let clock = ["-e", "cpu-clock", "-F", "999", "--namespaces", "--all-cgroups"];
+    let modes: [(&str, &[&str]); 9] = [
+        ("samples", &[]),
+        ("call graphs by frame pointer", &["-g"]),
+        ("call graphs by DWARF", &["--call-graph", "dwarf"]),
+        ("context switches", &["--switch-events"]),
+        ("several events in a group", &["-e", "{cpu-clock,task-clock}:S"]),
+        ("all that is known of a sample", &["-d", "--phys-data", "-W", "--code-page-size", "--data-page-size", "-T"]),
+        ("a ring that is overwritten", &["--overwrite"]),
+        ("build ids in MMAP2", &["--buildid-mmap"]),
+        ("every thread on its own", &["--per-thread"]),
+    ];
+    for (name, options) in modes {
+        let file = dir.path().join("mode.data");
+        perf_record(&file, &[&clock[..], options].concat(), &storm);
+        println!("{name}");
+        let counts = our_counts(&file);
+        assert!(counts["sample"] > 0, "{name}: {counts:?}");
+        same_counts(&file);
+    }
+
+    // One file for each signal, each of them whole.
+    let file = dir.path().join("switch.data");
+    perf_record(&file, &[&clock[..], &["--switch-output=1M"]].concat(), &[storm[0], storm[1], "20000", "4"]);
+    let parts = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    let parts: Vec<_> = parts.filter(|path| path.to_string_lossy().contains("switch.data.")).collect();
+    assert!(parts.len() > 1, "{parts:?}");
+    for part in parts {
+        same_counts(&part);
+    }
+
+    // A pipe, where attrs and features are records.
+    let pipe = dir.path().join("pipe.data");
+    let mut perf = Command::new("perf");
+    perf.args(["record", "-q", "-o", "-"]).args(clock).arg("--").args(storm);
+    run(perf.stdout(File::create(&pipe).unwrap()));
+    same_counts(&pipe);
+}
+
 #[test]
 fn perfs_file_gives_the_same_report_as_ours() {
     needs!("perfs_file_gives_the_same_report", cannot_record(), no_perf());

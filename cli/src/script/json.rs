@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 pub(super) struct Json;
 
 impl Print for Json {
+    const SAMPLES: bool = true;
+
     fn event<O: Order>(
         &mut self,
         context: &mut Context,
@@ -56,14 +58,17 @@ impl Print for Json {
             Record::Lost(lost) => put(json!({ "lost": lost.lost.get() })),
             Record::LostSamples(lost) => put(json!({ "lost": lost.lost.get() })),
             Record::Sample => {
-                let Some(attr) = session.event_of(record) else { return };
-                let Ok(sample) = attr.sample.parse(record) else { return };
-                let mut fields = Map::new();
+                let Some(sampled) = session.event_of(record) else { return };
+                let Ok(sample) = sampled.sample.parse(record) else { return };
+                put(json!({ "event": context.event_name(session, sampled), "pid": sample.pid, "tid": sample.tid }));
+                for (name, value) in [("ip", sample.ip), ("period", sample.period), ("cgroup", sample.cgroup)] {
+                    if let Some(value) = value {
+                        put(json!({ name: value }));
+                    }
+                }
                 let big = O::ENDIAN == Endian::Big;
-                if let (Some(printer), Some(raw)) =
-                    (context.tracepoints.get(session, attr.attr.config.get()), sample.raw)
-                {
-                    put(json!({ "event": format!("{}:{}", printer.format.system, printer.format.name) }));
+                if let (Some(printer), Some(raw)) = (context.tracepoint(session, sampled), sample.raw) {
+                    let mut fields = Map::new();
                     let own = printer.format.fields.iter().filter(|field| !field.name.starts_with("common_"));
                     for field in own {
                         let value = match field.text(raw, big).filter(|_| field.is_data_loc()) {
@@ -73,8 +78,8 @@ impl Print for Json {
                         };
                         fields.insert(field.name.clone(), value);
                     }
+                    put(json!({ "fields": fields }));
                 }
-                put(json!({ "pid": sample.pid, "tid": sample.tid, "fields": fields }));
             }
             _ => {}
         }

@@ -17,13 +17,16 @@ use nsscope_codec::{Order, RawRecord};
 use rustc_hash::FxHashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use tracepoint::Tracepoints;
+use tracepoint::{Printer, Tracepoints};
 
 /// Output is written in pieces of about this size, in bytes.
 const PIECE: usize = 1 << 18;
 
 /// A way to print an event.
 trait Print {
+    /// Whether it prints samples that are not of tracepoints.
+    const SAMPLES: bool;
+
     /// Appends the event to `out`.
     fn event<O: Order>(
         &mut self,
@@ -48,11 +51,13 @@ impl Context {
         if let Some(name) = &event.name {
             return name.clone();
         }
-        let printer = match event.attr.kind.get() {
-            TYPE_TRACEPOINT => self.tracepoints.get(session, event.attr.config.get()),
-            _ => None,
-        };
+        let printer = self.tracepoint(session, event);
         printer.map_or("[unknown]".into(), |p| format!("{}:{}", p.format.system, p.format.name))
+    }
+
+    /// How an event's samples are printed, if it is a tracepoint that the capture describes.
+    fn tracepoint(&mut self, session: &Session, event: &Event) -> Option<&Printer> {
+        (event.attr.kind.get() == TYPE_TRACEPOINT).then(|| self.tracepoints.get(session, event.attr.config.get()))?
     }
 }
 
@@ -65,7 +70,7 @@ pub(crate) fn run(args: &args::Script) -> Outcome {
 }
 
 fn print<P: Print>(args: &args::Script, format: P) -> Outcome {
-    let mut printer = Printer {
+    let mut reader = Reader {
         format,
         kinds: args.kind.clone(),
         context: Context::default(),
@@ -73,20 +78,20 @@ fn print<P: Print>(args: &args::Script, format: P) -> Outcome {
         unread: 0,
         other_samples: 0,
     };
-    let read = input::read(&args.file, &mut printer);
+    let read = input::read(&args.file, &mut reader);
     // What was read before a failure is printed all the same.
-    io::stdout().lock().write_all(&printer.out)?;
+    io::stdout().lock().write_all(&reader.out)?;
     read?;
-    if printer.unread > 0 {
-        note(format_args!("{} records could not be read and are left out", printer.unread));
+    if reader.unread > 0 {
+        note(format_args!("{} records could not be read and are left out", reader.unread));
     }
-    if printer.other_samples > 0 {
-        note(format_args!("{} samples of other events are left out", printer.other_samples));
+    if reader.other_samples > 0 {
+        note(format_args!("{} samples of other events are left out", reader.other_samples));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-struct Printer<P> {
+struct Reader<P> {
     format: P,
     kinds: Vec<Kind>,
     context: Context,
@@ -95,12 +100,12 @@ struct Printer<P> {
     other_samples: u64,
 }
 
-impl<P: Print> Consumer for Printer<P> {
+impl<P: Print> Consumer for Reader<P> {
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
         let Some(kind) = Kind::of(record.kind()) else { return Ok(()) };
         if record.kind() == RecordType::SAMPLE {
             let tracepoint = session.event_of(record).is_some_and(|e| e.attr.kind.get() == TYPE_TRACEPOINT);
-            if !tracepoint {
+            if !tracepoint && !P::SAMPLES {
                 self.other_samples += 1;
                 return Ok(());
             }

@@ -110,6 +110,8 @@ impl Perf {
 }
 
 impl Print for Perf {
+    const SAMPLES: bool = false;
+
     fn event<O: Order>(
         &mut self,
         context: &mut Context,

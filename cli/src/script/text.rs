@@ -36,6 +36,8 @@ impl Text {
 }
 
 impl Print for Text {
+    const SAMPLES: bool = true;
+
     fn event<O: Order>(
         &mut self,
         context: &mut Context,
@@ -86,13 +88,16 @@ impl Print for Text {
                 let Some(event) = session.event_of(record) else { return };
                 let Ok(sample) = event.sample.parse(record) else { return };
                 let mut text = Vec::new();
-                let printer = context.tracepoints.get(session, event.attr.config.get());
-                if let (Some(printer), Some(raw)) = (printer, sample.raw) {
-                    text.extend_from_slice(printer.format.name.as_bytes());
-                    text.push(b' ');
-                    printer.print(raw, O::ENDIAN == Endian::Big, &mut text);
-                }
-                (sample.pid.unwrap_or(0), sample.tid.unwrap_or(0), format!("cgroup     {}", safe(&text)))
+                let what = match (context.tracepoint(session, event), sample.raw) {
+                    (Some(printer), Some(raw)) => {
+                        text.extend_from_slice(printer.format.name.as_bytes());
+                        text.push(b' ');
+                        printer.print(raw, O::ENDIAN == Endian::Big, &mut text);
+                        format!("{:<10} {}", printer.format.system, safe(&text))
+                    }
+                    _ => format!("sample     {}", safe(context.event_name(session, event).as_bytes())),
+                };
+                (sample.pid.unwrap_or(0), sample.tid.unwrap_or(0), what)
             }
             _ => return,
         };
