@@ -25,7 +25,7 @@ use crate::wire::mmap::MmapFixed;
 use crate::wire::namespaces::{NamespacesFixed, NsId, NsLink};
 use crate::wire::sample_id::{SampleId, SampleIdLayout};
 use crate::wire::task;
-use crate::wire::Order;
+use crate::wire::{Native, Order};
 use crate::{Error, ErrorKind};
 use zerocopy::byteorder::{U16, U32, U64};
 use zerocopy::IntoBytes;
@@ -136,8 +136,13 @@ impl Encode for Namespaces<'_> {
             nr_namespaces: U64::new(self.links.len() as u64),
         };
         to.put(fixed.as_bytes());
-        for link in self.links {
-            to.put(NsLink::<O>::from(*link).as_bytes());
+        if O::ENDIAN == Native::ENDIAN {
+            // What is in memory is what is on the wire.
+            to.put(self.links.as_bytes());
+        } else {
+            for link in self.links {
+                to.put(NsLink::<O>::from(*link).as_bytes());
+            }
         }
     }
 }

@@ -33,6 +33,11 @@ pub fn actor() -> PathBuf {
     bin_dir().join("ns-actor")
 }
 
+/// The program that does one piece of work over and over.
+pub fn work() -> PathBuf {
+    bin_dir().join("ns-work")
+}
+
 /// Runs to the end and fails the test unless the exit code is 0.
 ///
 /// # Panics

@@ -31,7 +31,7 @@ fn ask(dir: &std::path::Path, lines: &BTreeMap<String, String>) -> BTreeMap<Stri
              int main(void) {\n",
         );
         for (name, line) in lines {
-            let _ = writeln!(program, "{{ {} printf(\"{name} %llu\\n\", (unsigned long long)v); }}", line);
+            let _ = writeln!(program, "{{ {line} printf(\"{name} %llu\\n\", (unsigned long long)v); }}");
         }
         program + "return 0; }\n"
     };

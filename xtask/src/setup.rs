@@ -11,6 +11,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("chromium", "the browser the viewer is tested in"),
     ("runc", "a real container runtime"),
     ("busybox-static", "what runs in its containers"),
+    ("valgrind", "counts instructions"),
     ("util-linux", "unshare, nsenter, lsns"),
 ];
 

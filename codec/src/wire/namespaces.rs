@@ -60,7 +60,10 @@ pub struct NsLink<O: Order> {
 impl_layout!(NsLink, 16, dev: 0, ino: 8);
 
 /// A namespace's identity in host order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, zerocopy::IntoBytes, zerocopy::Immutable,
+)]
+#[repr(C)]
 #[cfg_attr(feature = "postcard", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NsId {

@@ -223,29 +223,21 @@ impl SampleIdLayout {
     /// Writes [`size`](Self::size) bytes; a field that `id` does not have is written as 0.
     #[inline]
     pub fn write<O: Order, S: Sink>(self, id: &SampleId, to: &mut S) {
-        let has = |bit| self.fields.has(bit);
+        let mut field = |bit, bytes: [u8; 8]| {
+            if self.fields.has(bit) {
+                to.put(&bytes);
+            }
+        };
         let word = |value: Option<u64>| U64::<O>::new(value.unwrap_or(0)).to_bytes();
-        let half = |value: Option<u32>| U32::<O>::new(value.unwrap_or(0)).to_bytes();
-        if has(SampleType::TID) {
-            to.put(&half(id.pid));
-            to.put(&half(id.tid));
-        }
-        if has(SampleType::TIME) {
-            to.put(&word(id.time));
-        }
-        if has(SampleType::ID) {
-            to.put(&word(id.id));
-        }
-        if has(SampleType::STREAM_ID) {
-            to.put(&word(id.stream_id));
-        }
-        if has(SampleType::CPU) {
-            to.put(&half(id.cpu));
-            to.put(&half(None));
-        }
-        if has(SampleType::IDENTIFIER) {
-            to.put(&word(id.id));
-        }
+        let pair = |a: Option<u32>, b: Option<u32>| -> [u8; 8] {
+            zerocopy::transmute!([U32::<O>::new(a.unwrap_or(0)), U32::<O>::new(b.unwrap_or(0))])
+        };
+        field(SampleType::TID, pair(id.pid, id.tid));
+        field(SampleType::TIME, word(id.time));
+        field(SampleType::ID, word(id.id));
+        field(SampleType::STREAM_ID, word(id.stream_id));
+        field(SampleType::CPU, pair(id.cpu, None));
+        field(SampleType::IDENTIFIER, word(id.id));
     }
 }
 
