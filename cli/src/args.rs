@@ -34,6 +34,8 @@ Examples:
 
 What /proc does not show you (other users' namespaces, unless you are root) is left out and counted.")]
     Snapshot(Snapshot),
+    /// Turn the compact frames that a small machine sent over a slow link into a perf.data file
+    Import(Import),
     /// Print a capture's events in time order
     #[command(after_help = "\
 Examples:
@@ -80,6 +82,16 @@ pub(crate) struct Record {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Snapshot {
+    /// Where to write; `-` is standard output, in perf's pipe mode. An existing file moves to FILE.old
+    #[arg(short, long, value_name = "FILE", default_value = "nsscope.data")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// What came over the link: nsscope-codec's compact frames, garbage between them and all; `-` is standard input
+    #[arg(value_name = "FRAMES")]
+    pub(crate) frames: PathBuf,
     /// Where to write; `-` is standard output, in perf's pipe mode. An existing file moves to FILE.old
     #[arg(short, long, value_name = "FILE", default_value = "nsscope.data")]
     pub(crate) output: PathBuf,

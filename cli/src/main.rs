@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let result = match args::Args::parse().command {
         Command::Record(args) => record::run(&args),
         Command::Snapshot(args) => record::snapshot(&args),
+        Command::Import(args) => record::import(&args),
         Command::Script(args) => script::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Doctor(args) => doctor::run(&args),

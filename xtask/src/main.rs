@@ -1,10 +1,13 @@
 //! Build and test chores, run as `cargo xtask <command>`.
 
 mod bare;
+mod cortex_m;
+mod fuzz;
 mod setup;
 mod targets;
 mod test;
 mod toolchain;
+mod tools;
 mod wasm;
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +30,14 @@ enum Chore {
     Targets,
     /// Build the codec as a kernel does, and prove that it cannot panic
     Bare,
+    /// Run the codec on a microcontroller, in QEMU
+    CortexM,
+    /// Run every fuzz target for a while
+    Fuzz {
+        /// Seconds for each
+        #[arg(long, default_value_t = 600)]
+        seconds: u32,
+    },
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
 }
@@ -37,6 +48,8 @@ fn main() -> Result<ExitCode> {
         Chore::Test => return test::all(),
         Chore::Targets => targets::build_all()?,
         Chore::Bare => drop(bare::check()?),
+        Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
+        Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Wasm => wasm::build()?,
     }
     Ok(ExitCode::SUCCESS)

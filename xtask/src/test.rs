@@ -1,11 +1,11 @@
 //! Every check and every test, with counts that are the runners' own.
 
-use crate::{bare, cargo, root, run, setup, targets, wasm};
+use crate::{bare, cargo, cortex_m, fuzz, root, run, setup, targets, tools, wasm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -73,8 +73,22 @@ pub(crate) fn all() -> Result<ExitCode> {
             Ok(())
         });
     }
+    totals.step("codec on a microcontroller", |totals| {
+        match cortex_m::check()? {
+            Ok(()) => totals.passed += 1,
+            Err(why) => totals.skip(&why),
+        }
+        Ok(())
+    });
     totals.step("codec without cargo, std or panics", |totals| {
         totals.passed += bare::check()?;
+        Ok(())
+    });
+    totals.step("fuzz targets", |totals| {
+        match fuzz::check(10)? {
+            Ok(count) => totals.passed += count,
+            Err(why) => totals.skip(&why),
+        }
         Ok(())
     });
     totals.step("wasm", |_| wasm::build());
@@ -132,17 +146,7 @@ fn oldest_rust() -> Result<()> {
 
 /// `cargo deny` on what needs no network; known vulnerabilities are looked up by a workflow of their own.
 fn deny() -> Result<()> {
-    let tools = root().join("target/tools");
-    let own = tools.join("bin/cargo-deny");
-    let program = if Command::new("cargo-deny").arg("--version").output().is_ok() {
-        PathBuf::from("cargo-deny")
-    } else {
-        if !own.exists() {
-            println!("cargo-deny is not installed: building it, once, in target/tools");
-            run(cargo().args(["install", "--quiet", "--locked", "--debug", "cargo-deny", "--root"]).arg(&tools))?;
-        }
-        own
-    };
+    let program = tools::install("cargo-deny")?;
     run(Command::new(program).args(["--log-level", "warn", "--all-features", "check", "licenses", "bans", "sources"]))
 }
 

@@ -2,6 +2,7 @@
 
 mod events;
 mod features;
+mod import;
 mod output;
 mod synth;
 mod tally;
@@ -9,6 +10,7 @@ mod tracefs;
 mod workload;
 
 pub(crate) use events::side_band_attr;
+pub(crate) use import::run as import;
 pub(crate) use synth::cgroup2_mount;
 pub(crate) use tracefs::cgroup_tracepoints;
 

@@ -96,7 +96,7 @@ macro_rules! impl_layout {
                 struct $name<$($field),*> {
                     $($field: $field,)*
                 }
-                defmt::Format::format(&$name { $($field: $crate::format::Host::host(&self.$field),)* }, f);
+                defmt::write!(f, "{}", $name { $($field: $crate::format::Host::host(&self.$field),)* });
             }
         }
     };

@@ -1,0 +1,20 @@
+//! Programs that cargo installs, for us alone.
+
+use crate::{cargo, root, run};
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The program, from the user's own path or built once in `target/tools`.
+pub(crate) fn install(name: &str) -> Result<PathBuf> {
+    if Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return Ok(name.into());
+    }
+    let tools = root().join("target/tools");
+    let own = tools.join("bin").join(name);
+    if !own.exists() {
+        println!("{name} is not installed: building it, once, in target/tools");
+        run(cargo().args(["install", "--quiet", "--locked", "--debug", name, "--root"]).arg(&tools))?;
+    }
+    Ok(own)
+}
