@@ -29,6 +29,14 @@
 //! A count larger than its record is an [`Error`] with the offset, and the next record is still read. Unknown
 //! record types, longer attrs and kernels with more namespaces than we know are passed through.
 
+//!
+//! # Features
+//! None by default: zerocopy is the only dependency. `alloc` brings the perf.data decoder and time order, `heapless`
+//! owned records of fixed capacity, `postcard` the compact frames for slow links, `defmt` logging of every type that
+//! exists without `alloc`.
+//!
+//! [`guide`] shows the crate in userspace, a kernel module, an eBPF program and firmware; `SPEC.md` states every layout.
+
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -51,6 +59,9 @@ mod record;
 #[cfg(target_has_atomic = "64")]
 pub mod ring;
 pub mod wire;
+
+#[doc = include_str!("../USING.md")]
+pub mod guide {}
 
 pub use error::{Error, ErrorKind};
 pub use record::{Parse, RawRecord, Record, Records};

@@ -273,3 +273,18 @@ fn colour_is_for_terminals_that_want_it() {
     assert!(on_terminal("TERM=xterm").contains("\x1b["));
     assert!(!on_terminal("TERM=xterm NO_COLOR=1").contains("\x1b["));
 }
+
+#[test]
+fn an_import_without_frames_leaves_all_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (noise, out) = (dir.path().join("noise"), dir.path().join("out.data"));
+    fs::write(&noise, b"no frame\0 in here\0").unwrap();
+    let output = nsscope().args(["import", "-o"]).args([&out, &noise]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = errors(&output);
+    assert!(said.contains("no frame was found in") && said.contains("2 stretches of the input"), "{said}");
+    assert!(!out.exists());
+    let output = nsscope().args(["import", "/nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("cannot open /nowhere"), "{}", errors(&output));
+}
