@@ -73,7 +73,7 @@ impl<const N: usize, const T: usize> OwnedRecord<N, T> {
     pub fn copy<O: Order>(raw: &RawRecord<'_, O>) -> Result<Option<Self>, Error> {
         let space =
             |needed: usize, room: usize| raw.error(ErrorKind::Space { needed: needed as u32, room: room as u32 });
-        let text = |bytes: &[u8]| Vec::from_slice(bytes).map_err(|_| space(bytes.len(), T));
+        let text = |bytes: &[u8]| Vec::from_slice(bytes).map_err(|()| space(bytes.len(), T));
         Ok(Some(match raw.parse()? {
             Record::Namespaces(ns) => {
                 let mut links = Vec::new();
