@@ -17,6 +17,7 @@ use crate::encode::Sink;
 use crate::wire::header::{Header, HEADER_SIZE};
 use crate::wire::mmap_page::{DATA_HEAD, DATA_OFFSET, DATA_SIZE, DATA_TAIL};
 use crate::wire::Native;
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::FromBytes;
 
@@ -254,6 +255,8 @@ impl<M: Memory> Sink for Reservation<'_, M> {
 pub struct Consumer<M = Mapping> {
     memory: M,
     tail: u64,
+    /// Bytes behind the tail that were handed out.
+    seen: Cell<u64>,
 }
 
 /// What a ring holds, in one or two pieces: the second is not empty where the data wraps around the end.
@@ -300,7 +303,7 @@ impl Available<'_> {
 impl<M: Memory> Consumer<M> {
     /// The consumer of a ring; there may be only one.
     pub fn new(memory: M) -> Self {
-        Self { tail: memory.tail(), memory }
+        Self { tail: memory.tail(), memory, seen: Cell::new(0) }
     }
 
     /// Size of the data area in bytes.
@@ -314,12 +317,16 @@ impl<M: Memory> Consumer<M> {
         // Acquire: what was written before the head is seen.
         let head = self.memory.head();
         // A head that is not the producer's doing must not make us read outside.
-        self.at(self.tail, head.wrapping_sub(self.tail).min(self.memory.size()))
+        let len = head.wrapping_sub(self.tail).min(self.memory.size());
+        self.seen.set(len);
+        self.at(self.tail, len)
     }
 
-    /// Gives `bytes` from the front of [`available`](Self::available) back to the producer.
+    /// Gives `bytes` from the front of [`available`](Self::available) back to the producer, at most all of them.
     pub fn release(&mut self, bytes: usize) {
-        self.tail = self.tail.wrapping_add(bytes as u64);
+        let bytes = self.seen.get().min(bytes as u64);
+        self.seen.set(self.seen.get().wrapping_sub(bytes));
+        self.tail = self.tail.wrapping_add(bytes);
         // Release: our reads are done before the producer may write there again.
         self.memory.set_tail(self.tail);
     }
@@ -477,7 +484,9 @@ mod tests {
         assert!(consumer.available().is_empty());
         reservation.commit();
         assert_eq!(consumer.available().first, [7; 16]);
-        consumer.release(16);
+        // What was never there is not given back.
+        consumer.release(1000);
+        assert!(consumer.available().is_empty());
         // SAFETY: refused before anything is written.
         unsafe {
             assert!(Mapping::create(base, PAGE + 48, PAGE).is_none());

@@ -123,6 +123,7 @@ fn a_consumer_that_releases_too_early_is_caught() {
         let mut producer = Producer::new(memory.clone());
         let mut consumer = Consumer::new(memory.clone());
         assert!(put(&mut producer, 1) && put(&mut producer, 2));
+        assert_eq!(consumer.available().len(), 16);
         let writer = loom::thread::spawn(move || put(&mut producer, 3));
         consumer.release(8);
         memory.reading(0, 8);
