@@ -2,7 +2,7 @@
 
 use linux_perf_data::{PerfFileReader, PerfFileRecord};
 use nsscope_codec::perf_data::{FileHeader, Reader, Session, Visitor};
-use nsscope_codec::{Error, LittleEndian, Order, RawRecord};
+use nsscope_codec::{Error, LittleEndian, Order, RawRecord, Records};
 use nsscope_tests::{actor, cannot_record, needs, record};
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -64,9 +64,15 @@ fn whole_and_damaged_files_give_what_linux_perf_data_reads() {
     assert_eq!(Some(&whole), theirs(&good).as_ref());
     assert!(whole.values().sum::<u32>() > 200);
 
-    // Damage in the records alone: of the metadata the peer takes sizes for granted.
+    // Damage in the bodies alone: sizes in headers and metadata are what the peer allocates by.
     let (header, _) = FileHeader::<LittleEndian>::ref_from_prefix(&good).unwrap();
     let (at, size) = (header.data.offset.get() as usize, header.data.size.get() as usize);
+    let mut bodies = Vec::new();
+    for record in Records::<LittleEndian>::new(&good[at..at + size], at as u64) {
+        let record = record.unwrap();
+        let start = record.offset() as usize;
+        bodies.extend(if record.kind().is_user() { 0..0 } else { start + 8..start + record.bytes().len() });
+    }
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |below: usize| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -78,7 +84,7 @@ fn whole_and_damaged_files_give_what_linux_perf_data_reads() {
     for _ in 0..500 {
         let mut bytes = good.clone();
         for _ in 0..=next(3) {
-            bytes[at + next(size)] = next(256) as u8;
+            bytes[bodies[next(bodies.len())]] = next(256) as u8;
         }
         match (ours(&bytes), theirs(&bytes)) {
             (Some(ours), Some(theirs)) if ours == theirs => both += 1,
