@@ -133,11 +133,7 @@ fn table(containers: &[Container], host: NsSet, start: u64) -> String {
     ]);
     for container in containers {
         let id = container.id();
-        let own: Vec<_> = container
-            .differs
-            .iter()
-            .map(|&kind| format!("{}:[{}]", kind.name(), container.namespaces.get(kind).ino))
-            .collect();
+        let own: Vec<_> = container.own_namespaces().collect();
         let own = match own.len() {
             0 if container.namespaces == NsSet::default() => "not known".into(),
             0 if container.namespaces == host => "none".into(),

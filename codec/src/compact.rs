@@ -1,8 +1,8 @@
 //! A compact form for slow links: postcard (varints), a CRC-32, COBS framing.
 //!
 //! A NAMESPACES record with a trailer of three fields is 160 bytes in a ring and 58 here, as `codec/examples/cortex-m`
-//! sends it. Frames end with a zero byte and
-//! hold none, so that a reader that starts in the middle, or meets garbage, finds the next frame.
+//! sends it. Frames end with a zero byte and hold none, so that a reader that starts in the middle, or meets garbage,
+//! finds the next frame.
 //!
 //! ```
 //! use nsscope_codec::compact::{self, Frame, Frames, Message};

@@ -28,7 +28,6 @@
 //! Decoding never panics, never allocates by a number found in the input and never reads past a record.
 //! A count larger than its record is an [`Error`] with the offset, and the next record is still read. Unknown
 //! record types, longer attrs and kernels with more namespaces than we know are passed through.
-
 //!
 //! # Features
 //! None by default: zerocopy is the only dependency. `alloc` brings the perf.data decoder and time order, `heapless`

@@ -3,12 +3,11 @@
 //! `cargo bench -p nsscope-tests`
 
 use nsscope_codec::encode::{Cgroup, Comm, Encode, Exit, Fork, Mmap, Namespaces, TaskIds};
-use nsscope_codec::perf_data::{Decoder, FileHeader, Session, Visitor};
-use nsscope_codec::wire::header::RecordType;
-use nsscope_codec::wire::namespaces::{self, NsId};
+use nsscope_codec::perf_data::{Decoder, FileHeader};
+use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
-use nsscope_codec::{BigEndian, Error, LittleEndian, Order, RawRecord, Record, Records};
-use nsscope_tests::{actor, cannot_record, no_perf, nsscope, run};
+use nsscope_codec::{BigEndian, LittleEndian, Record, Records};
+use nsscope_tests::{Sum, actor, cannot_record, no_perf, nsscope, run};
 use perf_event_data::endian::Little;
 use perf_event_data::parse::{ParseConfig, Parser};
 use std::hint::black_box;
@@ -50,40 +49,6 @@ fn pointer_loop(data: &[u8]) -> u64 {
         }
     }
     sum
-}
-
-fn walk<O: Order>(data: &[u8]) -> u64 {
-    let mut sum = Sum::default();
-    for record in Records::<O>::new(data, 0) {
-        let Ok(record) = record else { break };
-        sum.add(&record);
-    }
-    sum.0
-}
-
-#[derive(Default)]
-struct Sum(u64);
-
-impl Sum {
-    #[inline]
-    fn add<O: Order>(&mut self, record: &RawRecord<'_, O>) {
-        if record.kind() == RecordType::NAMESPACES
-            && let Ok(namespaces) = record.as_type::<namespaces::Namespaces<'_, O>>()
-        {
-            self.0 = namespaces.links.iter().fold(self.0, |sum, link| sum.wrapping_add(link.ino.get()));
-        }
-    }
-}
-
-impl Visitor for Sum {
-    #[inline]
-    fn record<O: Order>(&mut self, _: &Session, record: RawRecord<'_, O>) {
-        self.add(&record);
-    }
-
-    fn fault(&mut self, error: Error) {
-        panic!("{error}");
-    }
 }
 
 /// Lets perf-event-data see only what is asked for.
@@ -199,8 +164,8 @@ fn main() {
     let expected = pointer_loop(data);
     let reference = time(RUNS, || pointer_loop(black_box(data)));
     row("unchecked pointer loop", &speed(reference), 1.0, "itself", "");
-    assert_eq!(walk::<LittleEndian>(data), expected);
-    let ours = time(RUNS, || walk::<LittleEndian>(black_box(data)));
+    assert_eq!(Sum::of::<LittleEndian>(data), expected);
+    let ours = time(RUNS, || Sum::of::<LittleEndian>(black_box(data)));
     row("codec, little-endian", &speed(ours), reference / ours, "the pointer loop", ">= 0.8");
     let layout = {
         let mut decoder = Decoder::new();
@@ -208,8 +173,8 @@ fn main() {
         decoder.session().events()[0].trailer
     };
     let big_data = to_big_endian(data, layout);
-    assert_eq!(walk::<BigEndian>(&big_data), expected);
-    let big = time(RUNS, || walk::<BigEndian>(black_box(&big_data)));
+    assert_eq!(Sum::of::<BigEndian>(&big_data), expected);
+    let big = time(RUNS, || Sum::of::<BigEndian>(black_box(&big_data)));
     row("codec, big-endian", &speed(big), reference / big, "the pointer loop", ">= 0.6");
     assert_eq!(perf_event_data(data, records), expected);
     let peer = time(RUNS, || perf_event_data(black_box(data), records));

@@ -1,5 +1,9 @@
 //! Helpers of the tests: the programs under test, their output, and what to do where the machine lacks something.
 
+use nsscope_codec::perf_data::{Session, Visitor};
+use nsscope_codec::wire::header::RecordType;
+use nsscope_codec::wire::namespaces::Namespaces;
+use nsscope_codec::{Error, Order, RawRecord, Records};
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -89,8 +93,13 @@ pub fn cannot_record() -> Option<String> {
 
 /// Why there is no `perf` to compare with, if there is none.
 pub fn no_perf() -> Option<String> {
-    let works = Command::new("perf").arg("--version").output().is_ok_and(|output| output.status.success());
-    (!works).then(|| "perf is not installed (Debian: linux-perf)".into())
+    missing("perf", "linux-perf")
+}
+
+/// Why a program cannot be used, if it is not there.
+pub fn missing(program: &str, debian_package: &str) -> Option<String> {
+    let works = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    (!works).then(|| format!("{program} is not installed (Debian: {debian_package})"))
 }
 
 /// Tells that a test cannot run here: on standard error, and in the file that `cargo xtask test` counts.
@@ -112,4 +121,41 @@ macro_rules! needs {
             return $crate::skip($test, &why);
         })+
     };
+}
+
+/// The sum of all inodes in NAMESPACES records: work that reads every one of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(pub u64);
+
+impl Sum {
+    /// Of records in a slice, up to the first that cannot be read.
+    #[inline]
+    pub fn of<O: Order>(records: &[u8]) -> u64 {
+        let mut sum = Self::default();
+        for record in Records::<O>::new(records, 0) {
+            let Ok(record) = record else { break };
+            sum.add(&record);
+        }
+        sum.0
+    }
+
+    #[inline]
+    fn add<O: Order>(&mut self, record: &RawRecord<'_, O>) {
+        if record.kind() == RecordType::NAMESPACES
+            && let Ok(namespaces) = record.as_type::<Namespaces<'_, O>>()
+        {
+            self.0 = namespaces.links.iter().fold(self.0, |sum, link| sum.wrapping_add(link.ino.get()));
+        }
+    }
+}
+
+impl Visitor for Sum {
+    #[inline]
+    fn record<O: Order>(&mut self, _: &Session, record: RawRecord<'_, O>) {
+        self.add(&record);
+    }
+
+    fn fault(&mut self, error: Error) {
+        panic!("{error}");
+    }
 }

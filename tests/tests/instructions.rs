@@ -2,7 +2,7 @@
 //!
 //! To accept a change: `NSSCOPE_BASELINE=write cargo test -p nsscope-tests --test instructions`.
 
-use nsscope_tests::{needs, run, text, work};
+use nsscope_tests::{missing, needs, run, text, work};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -32,8 +32,6 @@ fn per_record(work: &Path, what: &str) -> f64 {
 
 #[test]
 fn instructions_per_record_are_those_of_the_baseline() {
-    let no_valgrind =
-        Command::new("valgrind").arg("--version").output().err().map(|_| "valgrind is not installed".to_string());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.json");
     let rustc = text(&run(Command::new("rustc").arg("--version")));
     let rustc = rustc.split(' ').nth(1).unwrap_or_default();
@@ -43,7 +41,7 @@ fn instructions_per_record_are_those_of_the_baseline() {
     // Another compiler writes other instructions.
     let other = (!write && (baseline["rustc"] != rustc || baseline["arch"] != std::env::consts::ARCH))
         .then(|| format!("the baseline is of rustc {} for {}, this is {rustc}", baseline["rustc"], baseline["arch"]));
-    needs!("instructions_per_record", no_valgrind, other);
+    needs!("instructions_per_record", missing("valgrind", "valgrind"), other);
 
     let work = work();
     let mut measured = json!({ "rustc": rustc, "arch": std::env::consts::ARCH });

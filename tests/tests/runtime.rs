@@ -1,17 +1,13 @@
 //! A real container runtime's container, as the capture shows it.
 
-use nsscope_tests::{actor, cannot_record, needs, nsscope, report, run, text};
+use nsscope_tests::{actor, cannot_record, missing, needs, nsscope, report, run, text};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-fn no_runc() -> Option<String> {
-    let works = Command::new("runc").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !works {
-        return Some("runc is not installed (Debian: runc)".into());
-    }
+fn no_busybox() -> Option<String> {
     (!Path::new("/usr/bin/busybox").exists()).then(|| "busybox is not installed (Debian: busybox-static)".into())
 }
 
@@ -50,7 +46,12 @@ fn stop(mut recorder: Child) {
 
 #[test]
 fn a_container_of_runc_is_shown_with_its_namespaces_and_members() {
-    needs!("a_container_of_runc_is_shown_with_its_namespaces_and_members", cannot_record(), no_runc());
+    needs!(
+        "a_container_of_runc_is_shown_with_its_namespaces_and_members",
+        cannot_record(),
+        missing("runc", "runc"),
+        no_busybox()
+    );
     let dir = tempfile::tempdir().unwrap();
     let id = "4ded89b3f9f0".repeat(6)[..64].to_string();
     let own = ["net", "uts", "ipc", "pid", "mnt"];

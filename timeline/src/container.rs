@@ -56,6 +56,11 @@ impl Container {
         }
     }
 
+    /// The namespaces in which it differs from the host, as `/proc/PID/ns` names them: `net:[4026532000]`.
+    pub fn own_namespaces(&self) -> impl Iterator<Item = String> {
+        self.differs.iter().map(|&kind| alloc::format!("{}:[{}]", kind.name(), self.namespaces.get(kind).ino))
+    }
+
     /// The runtime, where the cgroup path tells it.
     pub fn runtime(&self) -> Option<&'static str> {
         match &self.evidence {

@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::header::MISC_FORK_EXEC;
 use nsscope_codec::wire::namespaces::{NR_NAMESPACES, NsId, NsKind};
+use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Endian, Order, RawRecord, Record};
 use tracepoint::{Tracepoint, Tracepoints};
 
@@ -139,7 +140,7 @@ impl Timeline {
             self.faulty += 1;
             return;
         };
-        let trailer_time = session.time(raw).filter(|&time| time != 0 && time != u64::MAX);
+        let trailer_time = known_time(session.time(raw));
         // perf's synthesized records have no time: they tell of the moment before the first that has one.
         let time = trailer_time.or(self.span.map(|(first, _)| first)).unwrap_or(0);
         if let Some(time) = trailer_time {

@@ -171,11 +171,7 @@ impl Capture {
             .map(|container| Container {
                 id: container.id(),
                 runtime: container.runtime().map(Into::into),
-                own_namespaces: container
-                    .differs
-                    .iter()
-                    .map(|&kind| format!("{}:[{}]", kind.name(), container.namespaces.get(kind).ino))
-                    .collect(),
+                own_namespaces: container.own_namespaces().collect(),
                 processes: container.processes as u32,
                 peak_processes: container.peak_processes as u32,
                 threads: container.tasks.len() as u32,
@@ -207,7 +203,7 @@ fn seconds(ns: u64) -> f64 {
 /// What is wrong with a file that cannot be read at all.
 fn in_words(error: &Error) -> String {
     match error.kind {
-        ErrorKind::Magic => "not a perf.data file: it does not begin with PERFILE2".into(),
+        ErrorKind::Magic => error.kind.to_string(),
         ErrorKind::Truncated { room: 0, .. } if error.offset == 0 => "the file is empty".into(),
         _ => format!("not readable as perf.data: {error}"),
     }

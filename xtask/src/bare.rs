@@ -5,7 +5,6 @@ use crate::{root, run};
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,13 +48,12 @@ pub(crate) fn check() -> Result<u64> {
             if !undefined.contains("a_panic_survives") {
                 bail!("the linker failed for another reason:\n{undefined}");
             }
-            let mut sizes = BTreeMap::new();
-            for (group, functions) in GROUPS {
+            let sizes = GROUPS.iter().map(|(group, functions)| {
                 let linked = bare.link(&archive, functions)?.map_err(anyhow::Error::msg)?;
-                sizes.insert(group, text_size(&linked)?);
-            }
-            let list: Vec<_> = GROUPS.iter().map(|(group, _)| format!("{group} {}", sizes[group])).collect();
-            println!("{target}, opt-level {level}: no panic; .text in bytes: {}", list.join(", "));
+                Ok(format!("{group} {}", text_size(&linked)?))
+            });
+            let sizes = sizes.collect::<Result<Vec<_>>>()?.join(", ");
+            println!("{target}, opt-level {level}: no panic; .text in bytes: {sizes}");
             passed += 1;
             if target.starts_with("x86_64") && level == "2" {
                 let code =

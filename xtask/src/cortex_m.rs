@@ -2,7 +2,7 @@
 //! serial line becomes a perf.data file that perf reads.
 
 use crate::toolchain::Toolchain;
-use crate::{cargo, root, run, setup, toolchain};
+use crate::{cargo, root, run, setup, toolchain, tools};
 use anyhow::{Context, Result, bail, ensure};
 use defmt_decoder::{DecodeError, Table};
 use std::fs;
@@ -27,7 +27,7 @@ const LOG: [&str; 8] = [
 /// Builds, runs, checks; or says why it cannot.
 pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     setup::debian_packages(&[("qemu-system-arm", "runs programs of microcontrollers")])?;
-    if Command::new(QEMU).arg("--version").output().is_err() {
+    if !tools::exists(QEMU) {
         return Ok(Err(format!("the codec on a microcontroller: {QEMU} is not installed")));
     }
     let example = root().join("codec/examples/cortex-m");

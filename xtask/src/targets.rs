@@ -2,7 +2,7 @@
 //! other byte order and of the other word size.
 
 use crate::toolchain::Toolchain;
-use crate::{run, setup};
+use crate::{run, setup, tools};
 use anyhow::Result;
 use std::process::Command;
 
@@ -88,7 +88,7 @@ impl Emulated {
         setup::debian_packages(&self.packages)?;
         let (emulator, _) = self.runner.split_once(' ').unwrap_or((self.runner, ""));
         for program in [self.linker, emulator] {
-            if Command::new(program).arg("--version").output().is_err() {
+            if !tools::exists(program) {
                 return Ok(Err(format!("codec tests on {} ({}): {program} is not installed", self.target, self.what)));
             }
         }

@@ -5,9 +5,14 @@ use anyhow::Result;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Whether there is such a program.
+pub(crate) fn exists(name: &str) -> bool {
+    Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
 /// The program, from the user's own path or built once in `target/tools`.
 pub(crate) fn install(name: &str) -> Result<PathBuf> {
-    if Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()) {
+    if exists(name) {
         return Ok(name.into());
     }
     let tools = root().join("target/tools");

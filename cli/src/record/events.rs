@@ -57,6 +57,11 @@ pub(crate) const TASK_CGROUP_ID: u64 = u64::MAX - 1;
 /// Ring sizes to try, largest first, where the user names none: 2 MiB a CPU hold about 13,000 records.
 const RING_SIZES: [usize; 4] = [2 << 20, 512 << 10, 128 << 10, 32 << 10];
 
+/// The side-band event as a file describes it.
+pub(crate) fn side_band(attr: Attr<Native>, ids: Vec<u64>) -> Described {
+    Described { attr, name: "dummy:u".into(), ids }
+}
+
 /// The side-band event: counts nothing, carries the records.
 pub(crate) fn side_band_attr() -> Attr<Native> {
     let mut attr = Attr::<Native>::new(TYPE_SOFTWARE, CONFIG_DUMMY);
@@ -152,7 +157,7 @@ impl Events {
         if self.open.is_empty() {
             return Err(Failure::new("none of the processes exists any more"));
         }
-        self.described.push(Described { attr, name: "dummy:u".into(), ids });
+        self.described.push(side_band(attr, ids));
         Ok(())
     }
 

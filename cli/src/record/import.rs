@@ -1,6 +1,6 @@
 //! `nsscope import`: compact frames that came over a slow link, as a perf.data file.
 
-use super::events::{self, Described};
+use super::events;
 use super::output::Sink;
 use super::{features, layout};
 use crate::args;
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &args::Import) -> Outcome {
     } else {
         Box::new(File::open(path).map_err(|error| Failure::file("open", path, &error))?)
     };
-    let described = [Described { attr: events::side_band_attr(), name: "dummy:u".into(), ids: vec![1] }];
+    let described = [events::side_band(events::side_band_attr(), vec![1])];
     let layout = layout(&described);
     // Nothing is created, and nothing moved aside, before there is something to write.
     let mut sink = None;

@@ -89,8 +89,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
 
 /// `nsscope snapshot`: what runs now, in the format of a recording.
 pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
-    let side_band = Described { attr: events::side_band_attr(), name: "dummy:u".into(), ids: vec![1] };
-    let described = [side_band, events::task_cgroup_event()];
+    let described = [events::side_band(side_band_attr(), vec![1]), events::task_cgroup_event()];
     let mut sink = Sink::create(&args.output, &described, &features::sections(&described, &[]))?;
     let layout = layout(&described);
     let mut synth = Synthesizer::new(layout, 1);

@@ -4,6 +4,7 @@ use super::{Context, Print};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Endian, Order, RawRecord, Record};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,7 @@ impl Print for Json {
         let Ok(parsed) = record.parse() else { return };
         let mut event = Map::new();
         event.insert("kind".into(), record.kind().to_string().to_lowercase().into());
-        let time = id.time.filter(|&time| time != 0 && time != u64::MAX);
+        let time = known_time(id.time);
         event.insert("time".into(), time.into());
         if let Some(wall) = time.and_then(|time| session.wall_clock(time)) {
             event.insert("wall".into(), crate::time::rfc3339(wall).into());
@@ -69,8 +70,7 @@ impl Print for Json {
                 let big = O::ENDIAN == Endian::Big;
                 if let (Some(printer), Some(raw)) = (context.tracepoint(session, sampled), sample.raw) {
                     let mut fields = Map::new();
-                    let own = printer.format.fields.iter().filter(|field| !field.name.starts_with("common_"));
-                    for field in own {
+                    for field in printer.format.own_fields() {
                         let value = match field.text(raw, big).filter(|_| field.is_data_loc()) {
                             Some(text) => String::from_utf8_lossy(text).into(),
                             None if field.signed => field.number(raw, big).map(|number| number as i64).into(),

@@ -3,7 +3,7 @@
 
 use super::{Context, Print};
 use nsscope_codec::perf_data::{Event, Session};
-use nsscope_codec::wire::attr::{AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use nsscope_codec::wire::attr::{AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
 use nsscope_codec::wire::header::MISC_COMM_EXEC;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::wire::sample_id::{SampleId, SampleType};
@@ -212,13 +212,9 @@ impl Print for Perf {
                     self.name_width = names.max().unwrap_or(0);
                 }
                 let Ok(sample) = event.sample.parse(record) else { return };
-                if event.attr.kind.get() != TYPE_TRACEPOINT {
-                    return;
-                }
                 self.start(columns, own_ids, &id, out);
                 let _ = write!(out, "{:>1$}: ", context.event_name(session, event), self.name_width);
-                let printer = context.tracepoints.get(session, event.attr.config.get());
-                if let (Some(printer), Some(raw)) = (printer, sample.raw) {
+                if let (Some(printer), Some(raw)) = (context.tracepoint(session, event), sample.raw) {
                     printer.print(raw, O::ENDIAN == Endian::Big, out);
                 }
                 out.push(b'\n');

@@ -4,6 +4,7 @@ use super::{Context, Print};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Endian, Order, RawRecord, Record};
 use rustc_hash::FxHashMap;
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ pub(super) struct Text {
 impl Text {
     /// Times count from the first record that has one.
     fn time(&mut self, time: Option<u64>) -> String {
-        match time.filter(|&time| time != 0 && time != u64::MAX) {
+        match known_time(time) {
             Some(time) => crate::time::seconds(time.saturating_sub(*self.first.get_or_insert(time))),
             None => "-".into(),
         }

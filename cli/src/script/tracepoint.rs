@@ -51,8 +51,7 @@ impl Printer {
     /// Appends the sample as libtraceevent prints it; where its `print fmt` is not understood, all fields by name.
     pub(super) fn print(&self, raw: &[u8], big: bool, out: &mut Vec<u8>) {
         let Some(pieces) = &self.pieces else {
-            let own = self.format.fields.iter().filter(|field| !field.name.starts_with("common_"));
-            for (index, field) in own.enumerate() {
+            for (index, field) in self.format.own_fields().enumerate() {
                 let space = if index > 0 { " " } else { "" };
                 let _ = write!(out, "{space}{}=", field.name);
                 match field.text(raw, big).filter(|_| field.is_data_loc()) {

@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::order::Sorter;
 use crate::record::RawRecord;
 use crate::wire::header::RecordType;
+use crate::wire::sample_id::known_time;
 use crate::wire::{BigEndian, Endian, LittleEndian, Order};
 use crate::Error;
 use alloc::vec::Vec;
@@ -86,8 +87,8 @@ impl<V: Visitor> Visitor for Ordered<V> {
             self.deliver::<O>(session, |sorter, out| sorter.round(out));
         }
         let time = if record.kind().is_user() { None } else { session.time(&record) };
-        match time {
-            Some(time) if time != 0 && time != u64::MAX => {
+        match known_time(time) {
+            Some(time) => {
                 let start = self.held.len();
                 self.held.extend_from_slice(record.bytes());
                 self.sorter.push(time, Held { bytes: start..self.held.len(), offset: record.offset() });
@@ -96,7 +97,7 @@ impl<V: Visitor> Visitor for Ordered<V> {
                     self.deliver::<O>(session, |sorter, out| sorter.overflow(out));
                 }
             }
-            _ => self.visitor.record(session, record),
+            None => self.visitor.record(session, record),
         }
     }
 

@@ -89,6 +89,11 @@ impl Format {
         Some(Self { system: system.into(), name: name?.into(), id: id?, fields, print: print.into() })
     }
 
+    /// The fields that are not common to all tracepoints.
+    pub fn own_fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| !field.name.starts_with("common_"))
+    }
+
     /// A field by name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)

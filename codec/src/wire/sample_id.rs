@@ -107,6 +107,13 @@ impl core::ops::BitOr for SampleType {
     }
 }
 
+/// A record's time, if it tells one: 0 is what perf writes for what it synthesizes, all ones what it has for a record
+/// without.
+#[inline]
+pub fn known_time(time: Option<u64>) -> Option<u64> {
+    time.filter(|&time| time != 0 && time != u64::MAX)
+}
+
 /// Which fields a trailer has: made once an attr, then used for each record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -3,12 +3,12 @@
 //! `ns-work WORK RECORDS`
 
 use nsscope_codec::encode::{Comm, Encode, Exit, Fork, Namespaces, TaskIds};
-use nsscope_codec::perf_data::{AttrIds, Decoder, FileWriter, Output, Session, Visitor};
+use nsscope_codec::perf_data::{AttrIds, Decoder, FileWriter, Output};
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
-use nsscope_codec::wire::header::RecordType;
-use nsscope_codec::wire::namespaces::{Namespaces as NamespacesRecord, NsId};
+use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
-use nsscope_codec::{BigEndian, Error, LittleEndian, Order, RawRecord, Records};
+use nsscope_codec::{BigEndian, LittleEndian, Order};
+use nsscope_tests::Sum;
 use std::hint::black_box;
 
 const LAYOUT: SampleIdLayout = SampleIdLayout::new(SampleType(
@@ -59,16 +59,7 @@ fn records<O: Order>(count: u32) -> Vec<u8> {
 
 #[inline(never)]
 fn walk<O: Order>(bytes: &[u8]) -> u64 {
-    let mut sum = 0u64;
-    for record in Records::<O>::new(bytes, 0) {
-        let Ok(record) = record else { break };
-        if record.kind() == RecordType::NAMESPACES
-            && let Ok(namespaces) = record.as_type::<NamespacesRecord<'_, O>>()
-        {
-            sum = namespaces.links.iter().fold(sum, |sum, link| sum.wrapping_add(link.ino.get()));
-        }
-    }
-    sum
+    Sum::of::<O>(bytes)
 }
 
 #[inline(never)]
@@ -103,22 +94,6 @@ fn file(count: u32) -> Vec<u8> {
     let mut writer = FileWriter::begin(&mut memory, &[AttrIds { attr: &attr, ids: &[9] }], &[]).expect("memory");
     writer.append([&records::<LittleEndian>(count)[..]]).expect("memory");
     memory.0
-}
-
-#[derive(Default)]
-struct Sum(u64);
-
-impl Visitor for Sum {
-    #[inline]
-    fn record<O: Order>(&mut self, _: &Session, record: RawRecord<'_, O>) {
-        if let (RecordType::NAMESPACES, Ok(namespaces)) = (record.kind(), record.as_type::<NamespacesRecord<'_, O>>()) {
-            self.0 = namespaces.links.iter().fold(self.0, |sum, link| sum.wrapping_add(link.ino.get()));
-        }
-    }
-
-    fn fault(&mut self, error: Error) {
-        panic!("{error}");
-    }
 }
 
 #[inline(never)]
