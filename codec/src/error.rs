@@ -86,8 +86,10 @@ pub enum ErrorKind {
         /// Size of the section.
         size: u64,
     },
-    /// The records are compressed and this build cannot decompress them, or the compressed data is damaged.
+    /// The records are compressed, and this build is without the feature `zstd`.
     Compressed,
+    /// Compressed records are damaged, or want a zstd window of more than 128 MiB.
+    Decompression,
     /// Metadata that must be held in memory is larger than the limit.
     Limit {
         /// Size of the metadata.
@@ -140,7 +142,10 @@ impl core::fmt::Display for ErrorKind {
             Self::Section { at, size } => {
                 write!(f, "a section of {size} bytes at {at} cannot be there")
             }
-            Self::Compressed => f.write_str("compressed records cannot be read"),
+            Self::Compressed => f.write_str("the records are compressed, and this build has no zstd"),
+            Self::Decompression => {
+                f.write_str("the compressed records are damaged; those behind them are lost with them")
+            }
             Self::Limit { size, limit } => {
                 write!(f, "metadata of {size} bytes is over the limit of {limit}")
             }

@@ -32,7 +32,8 @@
 //! # Features
 //! None by default: zerocopy is the only dependency. `alloc` brings the perf.data decoder and time order, `heapless`
 //! owned records of fixed capacity, `postcard` the compact frames for slow links, `defmt` logging of every type that
-//! exists without `alloc`.
+//! exists without `alloc`, `zstd` (Rust 1.89) what `perf record -z` compressed; the last adds nothing on soft-float
+//! x86-64, where its decompressor does not compile.
 //!
 //! [`guide`] shows the crate in userspace, a kernel module, an eBPF program and firmware; `SPEC.md` states every layout.
 

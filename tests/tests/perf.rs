@@ -176,7 +176,7 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
     let actor = actor();
     let storm = [actor.to_str().unwrap(), "storm", "300", "2"];
     let clock = ["-e", "cpu-clock", "-F", "999", "--namespaces", "--all-cgroups"];
-    let modes: [(&str, &[&str]); 9] = [
+    let modes: [(&str, &[&str]); 10] = [
         ("samples", &[]),
         ("call graphs by frame pointer", &["-g"]),
         ("call graphs by DWARF", &["--call-graph", "dwarf"]),
@@ -186,6 +186,7 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
         ("a ring that is overwritten", &["--overwrite"]),
         ("build ids in MMAP2", &["--buildid-mmap"]),
         ("every thread on its own", &["--per-thread"]),
+        ("compressed", &["-z"]),
     ];
     for (name, options) in modes {
         let file = dir.path().join("mode.data");
@@ -206,12 +207,14 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
         same_counts(&part);
     }
 
-    // A pipe, where attrs and features are records.
-    let pipe = dir.path().join("pipe.data");
-    let mut perf = Command::new("perf");
-    perf.args(["record", "-q", "-o", "-"]).args(clock).arg("--").args(storm);
-    run(perf.stdout(File::create(&pipe).unwrap()));
-    same_counts(&pipe);
+    // A pipe, where attrs and features are records, compressed and not.
+    for options in [&[][..], &["-z"]] {
+        let pipe = dir.path().join("pipe.data");
+        let mut perf = Command::new("perf");
+        perf.args(["record", "-q", "-o", "-"]).args(clock).args(options).arg("--").args(storm);
+        run(perf.stdout(File::create(&pipe).unwrap()));
+        same_counts(&pipe);
+    }
 }
 
 #[test]

@@ -25,8 +25,8 @@ fn version(text: &str) -> Vec<u32> {
     parts
 }
 
-/// Package ids that `name` links when it is used, itself included.
-fn closure<'m>(metadata: &'m Value, name: &str) -> Vec<&'m Value> {
+/// Packages that `name` links when it is used, itself included; `without` some dependency of it.
+fn closure<'m>(metadata: &'m Value, name: &str, without: &str) -> Vec<&'m Value> {
     let packages = metadata["packages"].as_array().unwrap();
     let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
     let root = packages.iter().find(|package| package["name"] == name).unwrap();
@@ -36,7 +36,7 @@ fn closure<'m>(metadata: &'m Value, name: &str) -> Vec<&'m Value> {
         let node = nodes.iter().find(|node| node["id"] == *found[next]).unwrap();
         for dep in node["deps"].as_array().unwrap() {
             let normal = dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev");
-            if normal && !found.contains(&&dep["pkg"]) {
+            if normal && dep["name"] != without && !found.contains(&&dep["pkg"]) {
                 found.push(&dep["pkg"]);
             }
         }
@@ -49,7 +49,9 @@ fn closure<'m>(metadata: &'m Value, name: &str) -> Vec<&'m Value> {
 fn no_dependency_wants_a_newer_rust_than_we_promise() {
     let metadata = metadata();
     for name in ["nsscope-codec", "nsscope-timeline", "nsscope-wasm", "nsscope", "nsscope-tests", "xtask"] {
-        let packages = closure(&metadata, name);
+        // The codec's feature that links this says what it needs.
+        let without = if name == "nsscope-codec" { "mzstd" } else { "" };
+        let packages = closure(&metadata, name, without);
         let ours = version(packages[0]["rust_version"].as_str().unwrap());
         assert!(packages.len() > 1, "{name}");
         for package in packages {
@@ -64,7 +66,7 @@ fn the_readme_states_the_oldest_rust_and_its_two_commands() {
     let metadata = metadata();
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for name in ["nsscope-codec", "nsscope"] {
-        let package = closure(&metadata, name)[0]["rust_version"].as_str().unwrap().to_owned();
+        let package = closure(&metadata, name, "")[0]["rust_version"].as_str().unwrap().to_owned();
         assert!(readme.contains(&package), "{name}: {package}");
     }
     for command in ["cargo run --release -- demo", "cargo xtask test"] {

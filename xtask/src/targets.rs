@@ -18,12 +18,13 @@ const TARGETS: [&str; 8] = [
     "s390x-unknown-linux-gnu",
 ];
 
-const FEATURES: [&str; 4] = ["alloc", "heapless", "postcard", "defmt"];
+const FEATURES: [&str; 5] = ["alloc", "heapless", "postcard", "defmt", "zstd"];
 
 /// Builds the codec for every target with every combination of features.
 pub(crate) fn build_all() -> Result<()> {
     let found = TARGETS.into_iter().map(|target| Ok((Toolchain::find(target)?, target)));
     let found: Vec<_> = found.collect::<Result<_>>()?;
+    let mut built = 0;
     for toolchain in [Toolchain::Own, Toolchain::Debian] {
         let targets: Vec<_> = found.iter().filter(|(its, _)| *its == toolchain).map(|(_, target)| *target).collect();
         if targets.is_empty() {
@@ -32,6 +33,11 @@ pub(crate) fn build_all() -> Result<()> {
         for bits in 0..1 << FEATURES.len() {
             let features = FEATURES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name);
             let features: Vec<_> = features.collect();
+            // Which brings its own allocation.
+            if features.contains(&"zstd") && !features.contains(&"alloc") {
+                continue;
+            }
+            built += 1;
             // What a kernel links is compiled to the end; other features need no machine code to fail.
             let command = if features.is_empty() { "build" } else { "check" };
             let mut cargo = toolchain.cargo(command, &targets, "core,alloc");
@@ -44,7 +50,7 @@ pub(crate) fn build_all() -> Result<()> {
             ]))?;
         }
     }
-    println!("{} combinations of features on {} targets", 1 << FEATURES.len(), TARGETS.len());
+    println!("{built} builds: combinations of features, each on all of {} targets", TARGETS.len());
     Ok(())
 }
 

@@ -4,15 +4,17 @@
 //! at most one record. The metadata of a file (all that lies between its header and its records, and its feature
 //! sections) is held in memory up to a limit that the input has no say in.
 
+use super::inflate::Inflate;
 use super::session::Session;
 use super::tracing;
 use super::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
 use crate::record::{RawRecord, Records};
 use crate::wire::attr::Attr;
 use crate::wire::header::{RecordType, HEADER_SIZE};
-use crate::wire::user::{Auxtrace, EventUpdate, HeaderFeature, TracingData, EVENT_UPDATE_NAME};
+use crate::wire::user::{Auxtrace, Compressed2, EventUpdate, HeaderFeature, TracingData, EVENT_UPDATE_NAME};
 use crate::wire::{until_nul, BigEndian, Endian, LittleEndian, Order};
 use crate::{Error, ErrorKind};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use zerocopy::byteorder::U64;
@@ -44,6 +46,8 @@ pub struct Decoder {
     /// Bytes to leave out.
     skip: u64,
     metadata_only: bool,
+    /// The zstd stream, once there is one.
+    inflate: Option<Box<Inflate>>,
 }
 
 #[derive(Debug, Default)]
@@ -118,9 +122,14 @@ impl Decoder {
         matches!(self.state, State::Done)
     }
 
-    /// Bytes of records that are held until the next chunk completes them: fewer than one record's.
+    /// Bytes of records that are held until the next chunk completes them: fewer than one record's, and as many of one
+    /// that lay compressed in others.
     pub fn held(&self) -> usize {
-        self.pending.len()
+        self.pending.len().saturating_add(self.inflated())
+    }
+
+    fn inflated(&self) -> usize {
+        self.inflate.as_ref().map_or(0, |inflate| inflate.held())
     }
 
     /// The caller leaves out `bytes` of [`skippable`](Self::skippable).
@@ -194,6 +203,10 @@ impl Decoder {
         let cut = |needed: u64, room: usize| {
             Error::new(begun, ErrorKind::Truncated { needed: needed as u32, room: room as u32 })
         };
+        if self.inflated() > 0 {
+            // How long the record would have been is in a stream that ended.
+            visitor.fault(Error::new(self.position, ErrorKind::Decompression));
+        }
         match &self.state {
             State::Magic if MAGIC_LE.starts_with(&self.pending) || MAGIC_BE.starts_with(&self.pending) => {
                 Err(cut(PIPE_HEADER_SIZE, self.pending.len()))
@@ -480,7 +493,13 @@ impl Decoder {
                 }
             }),
             RecordType::AUXTRACE => record.body_as::<Auxtrace<O>>().map(|fixed| self.skip = fixed.size.get()),
-            RecordType::COMPRESSED | RecordType::COMPRESSED2 => Err(record.error(ErrorKind::Compressed)),
+            RecordType::COMPRESSED => self.compressed(&record, record.body(), visitor),
+            RecordType::COMPRESSED2 => record.fixed::<Compressed2<O>>().and_then(|(fixed, bytes)| {
+                let size = fixed.data_size.get();
+                let data = usize::try_from(size).ok().and_then(|size| bytes.get(..size));
+                let short = ErrorKind::Body { needed: size as u32, room: bytes.len() as u32 };
+                self.compressed(&record, data.ok_or(record.error(short))?, visitor)
+            }),
             _ => Ok(()),
         };
         if let Err(error) = read {
@@ -491,6 +510,15 @@ impl Decoder {
         }
         visitor.record(&self.session, record);
         self.skip > 0 || !matches!(self.state, State::Data(_))
+    }
+
+    fn compressed<O: Order, V: Visitor>(
+        &mut self,
+        record: &RawRecord<'_, O>,
+        data: &[u8],
+        visitor: &mut V,
+    ) -> Result<(), Error> {
+        self.inflate.get_or_insert_default().push::<O, V>(data, record.offset(), &self.session, visitor)
     }
 
     fn header_attr<O: Order>(&mut self, record: &RawRecord<'_, O>) -> Result<(), Error> {

@@ -9,6 +9,10 @@
 
 #[cfg(feature = "alloc")]
 mod decoder;
+// The decompressor does not compile for soft-float x86-64, where kernels live.
+#[cfg(feature = "alloc")]
+#[cfg_attr(not(all(feature = "zstd", not(all(target_arch = "x86_64", target_os = "none")))), path = "no_inflate.rs")]
+mod inflate;
 #[cfg(feature = "alloc")]
 mod ordered;
 #[cfg(feature = "alloc")]

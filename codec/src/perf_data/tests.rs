@@ -142,6 +142,75 @@ fn pipe<O: Order>(count: u32) -> Vec<u8> {
     bytes
 }
 
+/// A pipe as `perf record -z -o -` writes it: a frame that never ends, flushed at the end of each record that holds it.
+#[cfg(feature = "zstd")]
+fn compressed<O: Order>(count: u32) -> Vec<u8> {
+    use mzstd::{Compressor, EncoderStatus, Operation};
+    let mut bytes = pipe::<O>(0);
+    let mut compressor = Compressor::new(mzstd::EncoderConfig::default()).unwrap();
+    let mut stream = compressor.start(Default::default());
+    for (index, mut plain) in records::<O>(count).chunks(700).enumerate() {
+        let mut packed = vec![0; 2000];
+        let mut size = 0;
+        loop {
+            let step = stream.process(plain, &mut packed[size..], Operation::Flush).unwrap();
+            plain = &plain[step.consumed..];
+            size += step.produced;
+            if step.status != EncoderStatus::NeedsOutput {
+                break;
+            }
+        }
+        packed.truncate(size);
+        // As perf before and since 6.16.
+        if index % 2 == 0 {
+            user::<O>(&mut bytes, RecordType::COMPRESSED, &packed, &[]);
+        } else {
+            let mut body = U64::<O>::new(size as u64).as_bytes().to_vec();
+            body.extend(packed);
+            body.resize(body.len().next_multiple_of(8), 0);
+            user::<O>(&mut bytes, RecordType::COMPRESSED2, &body, &[]);
+        }
+    }
+    bytes
+}
+
+/// Compressed records are those that were not, each as soon as the record that holds its end has been read.
+#[cfg(feature = "zstd")]
+#[test]
+fn compressed_records_are_read() {
+    fn check<O: Order>() {
+        let kernel = |said: &Said| -> Vec<Vec<u8>> {
+            let records = said.records.iter().filter(|(_, kind, ..)| *kind < RecordType::USER_START);
+            records.map(|(_, _, _, bytes)| bytes.clone()).collect()
+        };
+        let plain = kernel(&whole(&file::<O>(60)).0);
+        let bytes = compressed::<O>(60);
+        let (said, result, ..) = whole(&bytes);
+        assert_eq!((said.faults.as_slice(), result), (&[][..], Ok(())));
+        assert!(kernel(&said) == plain);
+        // Every record is at the offset of the one that held its end.
+        let packed: Vec<_> = said.records.iter().filter(|(_, kind, ..)| RecordType(*kind).is_compressed()).collect();
+        assert!(packed.len() > 5);
+        for (offset, kind, ..) in &said.records {
+            assert!(*kind >= RecordType::USER_START || packed.iter().any(|(at, ..)| at == offset));
+        }
+        // A stream that ends in the middle of a record says so and has given all before it.
+        let cut = packed[3].0 as usize;
+        let (said, ..) = whole(&bytes[..cut]);
+        assert!(plain.starts_with(&kernel(&said)) && kernel(&said).len() > 10);
+        assert_eq!(said.faults, [Error::new(cut as u64, ErrorKind::Decompression)]);
+        // Damage costs what lies behind it, up to a new frame.
+        let mut damaged = bytes.clone();
+        damaged[cut + 20..cut + 60].fill(0xff);
+        damaged.extend(&compressed::<O>(30)[16..]);
+        let (said, ..) = whole(&damaged);
+        assert_eq!(said.faults.first(), Some(&Error::new(cut as u64, ErrorKind::Decompression)));
+        assert!(kernel(&said).ends_with(&plain[..30]) && kernel(&said).len() > 40, "{}", kernel(&said).len());
+    }
+    check::<LittleEndian>();
+    check::<BigEndian>();
+}
+
 #[test]
 fn what_was_written_is_read() {
     fn check<O: Order>() {
@@ -266,16 +335,20 @@ proptest! {
     /// The size of the chunks makes no difference: not to the records, not to what is damaged, not to the metadata.
     #[test]
     fn chunks_make_no_difference(
-        count in 0u32..60, big: bool, as_pipe: bool,
+        count in 0u32..60, big: bool, form in 0u8..3,
         sizes in proptest::collection::vec(prop_oneof![Just(1usize), 1usize..20, 1usize..2000], 1..50),
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in proptest::option::of(any::<prop::sample::Index>()),
     ) {
-        let mut bytes = match (big, as_pipe) {
-            (false, false) => file::<LittleEndian>(count),
-            (true, false) => file::<BigEndian>(count),
-            (false, true) => pipe::<LittleEndian>(count),
-            (true, true) => pipe::<BigEndian>(count),
+        let mut bytes = match (big, form) {
+            (false, 0) => file::<LittleEndian>(count),
+            (true, 0) => file::<BigEndian>(count),
+            #[cfg(feature = "zstd")]
+            (false, 1) => compressed::<LittleEndian>(count),
+            #[cfg(feature = "zstd")]
+            (true, 1) => compressed::<BigEndian>(count),
+            (false, _) => pipe::<LittleEndian>(count),
+            (true, _) => pipe::<BigEndian>(count),
         };
         for (at, value) in damage {
             let at = at.index(bytes.len());

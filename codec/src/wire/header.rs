@@ -176,6 +176,11 @@ impl RecordType {
     pub const fn is_user(self) -> bool {
         self.0 >= Self::USER_START
     }
+
+    /// Whether other records lie in this one, compressed.
+    pub const fn is_compressed(self) -> bool {
+        matches!(self, Self::COMPRESSED | Self::COMPRESSED2)
+    }
 }
 
 impl core::fmt::Display for RecordType {

@@ -1,0 +1,26 @@
+//! Stands in for `inflate` where there is no zstd.
+
+use super::decoder::Visitor;
+use super::session::Session;
+use crate::wire::Order;
+use crate::{Error, ErrorKind};
+
+#[derive(Debug, Default)]
+pub(super) struct Inflate;
+
+#[allow(clippy::unused_self)]
+impl Inflate {
+    pub(super) fn push<O: Order, V: Visitor>(
+        &mut self,
+        _: &[u8],
+        offset: u64,
+        _: &Session,
+        _: &mut V,
+    ) -> Result<(), Error> {
+        Err(Error::new(offset, ErrorKind::Compressed))
+    }
+
+    pub(super) fn held(&self) -> usize {
+        0
+    }
+}
