@@ -148,7 +148,7 @@ fn compressed<O: Order>(count: u32) -> Vec<u8> {
     use mzstd::{Compressor, EncoderStatus, Operation};
     let mut bytes = pipe::<O>(0);
     let mut compressor = Compressor::new(mzstd::EncoderConfig::default()).unwrap();
-    let mut stream = compressor.start(Default::default());
+    let mut stream = compressor.start(mzstd::StreamConfig::default());
     for (index, mut plain) in records::<O>(count).chunks(700).enumerate() {
         let mut packed = vec![0; 2000];
         let mut size = 0;
