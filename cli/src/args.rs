@@ -2,9 +2,21 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use nsscope_codec::wire::header::RecordType;
+use nsscope_timeline::Definition;
+use nsscope_timeline::filter::{Field, Filter};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How a filter is written, for the help of all commands that take one.
+macro_rules! filter_help {
+    () => {
+        "\
+Filters: terms that must all hold, such as 'container=web comm~nginx pid!=1'.
+  = is one of, != is none of, ~ contains; values with commas between; a* is all that begin with a.
+  container (id or name; host), kind, pod, cgroup, comm, pid (outside or inside), ns (net:[4026532000])"
+    };
+}
 
 /// See what containers do on a Linux machine, from the kernel's own records.
 #[derive(Debug, Parser)]
@@ -37,18 +49,83 @@ What /proc does not show you (other users' namespaces, unless you are root) is l
     /// Turn the compact frames that a small machine sent over a slow link into a perf.data file
     Import(Import),
     /// Print a capture's events in time order
-    #[command(after_help = "\
+    #[command(after_help = concat!("\
 Examples:
   nsscope script                                  nsscope.data, for people
   nsscope script --format perf perf.data          exactly as perf script prints it
-  nsscope script --format json --kind namespaces | jq .namespaces.net.ino")]
+  nsscope script --format json --kind namespaces | jq .namespaces.net.ino
+  nsscope script --container web                  what happened in one container
+
+", filter_help!()))]
     Script(Script),
-    /// Tell which containers a capture reveals
-    #[command(after_help = "\
+    /// Tell which containers a capture reveals, with their pods and processes
+    #[command(after_help = concat!("\
 Examples:
   nsscope report                                  nsscope.data
-  nsscope report --json perf.data                 any perf.data with namespace records")]
+  nsscope report --json perf.data                 any perf.data with namespace records
+  nsscope report --container web --processes all  one container, every process of it
+  nsscope report --definition by:net              one for each network namespace
+  nsscope report --since 2 --until 3.5            what was there in this second and a half
+  nsscope report --cpu                            where the CPU time went, of record -F 99
+
+", filter_help!()))]
     Report(Report),
+    /// List the containers that run now, with the namespaces they share; needs no privileges
+    #[command(after_help = concat!("\
+Examples:
+  nsscope ps                                      containers, and which namespaces are the host's
+  nsscope ps --processes 5                        with up to five processes each
+  nsscope ps --definition by:net --json           by network namespace, for a program
+
+", filter_help!()))]
+    Ps(Ps),
+    /// Show the container that a process is in, its ancestors and its descendants
+    #[command(after_help = "\
+Examples:
+  nsscope tree 4242                               of the running system, by the pid outside or inside
+  nsscope tree 4242 -i nsscope.data               of a capture, with when each came and went")]
+    Tree(Tree),
+    /// Count what a capture holds: records and rates by kind, what was lost, namespaces made
+    #[command(after_help = "\
+Examples:
+  nsscope stat                                    nsscope.data
+  nsscope stat --json perf.data")]
+    Stat(Stat),
+    /// Tell what appeared, vanished or moved to other namespaces between two captures
+    #[command(after_help = "\
+Examples:
+  nsscope snapshot -o before.data; sleep 60; nsscope snapshot -o after.data
+  nsscope diff before.data after.data")]
+    Diff(Diff),
+    /// Follow events live: forks, execs, exits, namespaces and cgroups, with the container of each
+    #[command(after_help = concat!("\
+Examples:
+  nsscope events                                  until Ctrl-C
+  nsscope events --kind namespaces                only who gets which namespaces
+  nsscope events --filter 'container!=host' --json | jq .comm
+
+Needs CAP_PERFMON, as nsscope record does.
+
+", filter_help!()))]
+    Events(Events),
+    /// Print a script that completes this command line in a shell
+    #[command(after_help = "\
+Examples:
+  nsscope completions bash > /etc/bash_completion.d/nsscope
+  nsscope completions zsh > ~/.zfunc/_nsscope")]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages to a directory
+    #[command(after_help = "\
+Examples:
+  nsscope man ~/.local/share/man/man1 && man nsscope-report")]
+    Man {
+        /// The directory, which must exist
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Check what this kernel and this user can record, and how to mend what is missing
     Doctor(Doctor),
     /// Start a small container, record it, and show what the kernel said
@@ -75,6 +152,9 @@ pub(crate) struct Record {
     /// Do not record what already runs
     #[arg(long)]
     pub(crate) no_synth: bool,
+    /// Whether to record what containers are called
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) names: Names,
     /// Command to run and record
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -85,6 +165,9 @@ pub(crate) struct Snapshot {
     /// Where to write; `-` is standard output, in perf's pipe mode. An existing file moves to FILE.old
     #[arg(short, long, value_name = "FILE", default_value = "nsscope.data")]
     pub(crate) output: PathBuf,
+    /// Whether to record what containers are called
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) names: Names,
 }
 
 #[derive(Debug, clap::Args)]
@@ -108,16 +191,196 @@ pub(crate) struct Script {
     /// Only these kinds of event; all by default
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     pub(crate) kind: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// Which containers and processes.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Which {
+    /// What makes a container: auto (a runtime's cgroup, else own pid and mnt namespaces), runtime (only the cgroup),
+    /// perf (each cgroup namespace, as perf report --sort cgroup_id), by:NS[,NS] (each set of namespaces of these types)
+    #[arg(short, long, value_name = "RULE", default_value_t)]
+    pub(crate) definition: Definition,
+    /// Only what passes this filter
+    #[arg(long, value_name = "FILTER", default_value = "", hide_default_value = true)]
+    pub(crate) filter: Filter,
+    /// Only these containers, by id or name; short for --filter container=...
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) container: Vec<String>,
+    /// Only processes of these names; short for --filter comm=...
+    #[arg(long, value_name = "COMM", value_delimiter = ',')]
+    pub(crate) comm: Vec<String>,
+}
+
+impl Which {
+    /// All that was asked for as one filter.
+    pub(crate) fn filter(&self) -> Filter {
+        let mut filter = self.filter.clone();
+        for (field, values) in [(Field::Container, &self.container), (Field::Comm, &self.comm)] {
+            if !values.is_empty() {
+                filter.and(Filter::only(field, values.iter().cloned()));
+            }
+        }
+        filter
+    }
+}
+
+/// How many processes of a container are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Most(pub(crate) usize);
+
+impl std::str::FromStr for Most {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self(usize::MAX)),
+            _ => text.parse().map(Self).map_err(|_| "a number, or all".into()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// By first appearance
+    #[default]
+    First,
+    /// Most processes first
+    Processes,
+    /// Most CPU time or samples first
+    Cpu,
+    /// By name
+    Name,
+}
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Report {
+    /// A perf.data file; `-` is standard input
+    #[arg(default_value = "nsscope.data")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Only what was there at this time or later: seconds from the beginning, or as 2026-01-02T03:04:05Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Moment>,
+    /// Only what was there before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Moment>,
+    /// Order of the containers
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) sort: Sort,
+    /// Show so many processes of each container, or all
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) processes: Most,
+    /// Say why each is a container
+    #[arg(long)]
+    pub(crate) why: bool,
+    /// Show CPU time or samples, and sort by them
+    #[arg(long)]
+    pub(crate) cpu: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Report {
+pub(crate) struct Ps {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Show so many processes of each container, or all
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) processes: Most,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tree {
+    /// Process id, as the host has it or as its container has it
+    #[arg(value_name = "PID")]
+    pub(crate) pid: u32,
+    /// A perf.data file instead of the running system
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// What makes a container, as for report
+    #[arg(short, long, value_name = "RULE", default_value_t)]
+    pub(crate) definition: Definition,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stat {
     /// A perf.data file; `-` is standard input
     #[arg(default_value = "nsscope.data")]
     pub(crate) file: PathBuf,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// The earlier capture
+    pub(crate) before: PathBuf,
+    /// The later one
+    pub(crate) after: PathBuf,
+    /// What makes a container, as for report
+    #[arg(short, long, value_name = "RULE", default_value_t)]
+    pub(crate) definition: Definition,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Events {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Only these kinds of event; all by default
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
+    pub(crate) kind: Vec<Kind>,
+    /// Stop after this time, such as 10s or 2min
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whether to ask what containers are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Names {
+    /// From the files that docker, podman, cri-o and containerd keep, where they may be read
+    #[default]
+    Auto,
+    /// Not at all
+    Off,
+}
+
+/// A point in time that a user names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Moment {
+    /// Since the recording's beginning.
+    After(Duration),
+    /// Wall clock, ns since 1970.
+    Wall(u64),
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(after) = text.parse::<f64>().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok()) {
+            return Ok(Self::After(after));
+        }
+        let wall = humantime::parse_rfc3339_weak(text).map_err(|_| "seconds, or a time as 2026-01-02T03:04:05Z")?;
+        let wall = wall.duration_since(std::time::UNIX_EPOCH).map_err(|_| "a time before 1970")?;
+        Ok(Self::Wall(wall.as_nanos() as u64))
+    }
 }
 
 #[derive(Debug, clap::Args)]

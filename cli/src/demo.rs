@@ -30,11 +30,11 @@ pub(crate) fn run() -> Outcome {
         // The container is there once its `sleep` is; where user namespaces are forbidden, it never is.
         std::thread::sleep(std::time::Duration::from_millis(300));
         eprintln!("$ nsscope snapshot && nsscope report");
-        let snapshot = record::snapshot(&args::Snapshot { output: file.clone() });
+        let snapshot = record::snapshot(&args::Snapshot { output: file.clone(), names: args::Names::Auto });
         let _ = child.kill();
         let _ = child.wait();
         snapshot?;
     }
-    report::print(&file, false)?;
+    report::print(&args::Report { file, processes: args::Most(10), ..args::Report::default() })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,18 +1,25 @@
 //! `nsscope`: capture the kernel's namespace records, print them, and tell which containers they reveal.
 
 mod args;
+mod capture;
 mod demo;
+mod diff;
 mod doctor;
 mod error;
 mod input;
+mod ps;
 mod record;
 mod report;
 mod script;
+mod select;
+mod stat;
 mod sys;
 mod time;
+mod tree;
+mod view;
 
 use args::Command;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use error::Failure;
 use std::process::ExitCode;
 
@@ -24,6 +31,18 @@ fn main() -> ExitCode {
         Command::Import(args) => record::import(&args),
         Command::Script(args) => script::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Ps(args) => ps::run(&args),
+        Command::Tree(args) => tree::run(&args),
+        Command::Stat(args) => stat::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Events(args) => script::follow(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut args::Args::command(), "nsscope", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { directory } => clap_mangen::generate_to(args::Args::command(), &directory)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| Failure::file("write", &directory, &error)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo => demo::run(),
     };

@@ -1,209 +1,284 @@
 //! `nsscope report`: which containers a capture reveals.
 
-use crate::args;
-use crate::error::{Failure, Outcome, note};
-use crate::input::{self, Consumer};
+use crate::args::{self, Most, Sort};
+use crate::capture::Capture;
+use crate::error::Outcome;
+use crate::script::safe;
+use crate::select::{self, Selection, kind_names, namespaces_json, process_json, title};
 use crate::time::{rfc3339, seconds};
-use comfy_table::{ContentArrangement, Table, presets};
-use nsscope_codec::perf_data::{Feature, Session};
+use crate::view::{Style, list, plural};
+use comfy_table::{Color, Table};
+use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::namespaces::NsKind;
-use nsscope_codec::{Order, RawRecord};
-use nsscope_timeline::{Container, Evidence, NsSet, Timeline};
+use nsscope_timeline::{Container, Key, NsSet, Pod, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &args::Report) -> Outcome {
-    print(&args.file, args.json)?;
+    print(args)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reads a capture and prints its containers.
-pub(crate) fn print(path: &Path, json: bool) -> Outcome<()> {
-    let mut reader = Reader::default();
-    let session = input::read(path, &mut reader)?;
-    let mut timeline = reader.timeline;
-    timeline.finish();
-    if timeline.ns_sets().values().is_empty() {
-        return Err(Failure::new(format!(
-            "{} has no namespace records, so it tells nothing about containers\n  \
-             nsscope record gives them; so does perf record --namespaces --all-cgroups",
-            path.display()
-        )));
-    }
+pub(crate) fn print(args: &args::Report) -> Outcome<()> {
+    let capture = Capture::read(&args.file)?;
+    let sort = if args.cpu { Sort::Cpu } else { args.sort };
+    let window = select::window(&capture, args.since, args.until);
+    let selection = Selection::of(&capture.timeline, &args.which, window, sort);
     let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, &as_json(&session, &timeline))?;
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &as_json(&capture, &selection, args))?;
         writeln!(out)?;
     } else {
-        out.write_all(as_text(&session, &timeline).as_bytes())?;
+        out.write_all(as_text(&capture, &selection, args).as_bytes())?;
     }
-    out.flush()?;
-    if timeline.faulty() > 0 {
-        note(format_args!("{} records could not be read and are left out", timeline.faulty()));
-    }
-    Ok(())
+    Ok(out.flush()?)
 }
 
-#[derive(Default)]
-struct Reader {
-    timeline: Timeline,
-}
-
-impl Consumer for Reader {
-    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
-        self.timeline.push(session, record);
-        Ok(())
-    }
-}
-
-fn as_text(session: &Session, timeline: &Timeline) -> String {
+fn as_text(capture: &Capture, selection: &Selection, args: &args::Report) -> String {
+    let Capture { session, timeline } = capture;
     let mut out = String::new();
     let (first, last) = timeline.span().unwrap_or_default();
     let host = session.text(Feature::HOSTNAME).unwrap_or_else(|| "unknown host".into());
     let kernel = session.text(Feature::OSRELEASE).map_or(String::new(), |release| format!(", Linux {release}"));
     let began = session.wall_clock(first).map_or(String::new(), |wall| format!(", from {}", rfc3339(wall)));
-    let _ = writeln!(out, "{host}{kernel}{began}, {} s", seconds(last - first));
+    let _ = writeln!(out, "{}{}{began}, {} s", safe(host.as_bytes()), safe(kernel.as_bytes()), seconds(last - first));
     let lost: u64 = timeline.lost().iter().map(|lost| lost.count).sum();
     if lost > 0 {
         let _ = writeln!(out, "{lost} records were lost: what follows may be incomplete");
     }
+    if timeline.threads_gone() > 0 {
+        let _ = writeln!(out, "{} threads that ended are counted but not listed", timeline.threads_gone());
+    }
 
-    let containers = timeline.containers();
-    let namespaced = timeline.namespaced();
+    let containers = &selection.containers;
     if containers.is_empty() {
-        out += if namespaced.is_empty() {
-            "no container: every process shares the host's namespaces\n"
-        } else {
-            "no container: no process has both a pid and a mount namespace of its own, or a runtime's cgroup\n"
+        let all = args.which.filter().is_empty() && args.since.is_none() && args.until.is_none();
+        out += match (all, args.which.definition.to_string().as_str()) {
+            (false, _) => "no container passes the filter\n",
+            (true, "auto") if selection.namespaced.is_empty() => {
+                "no container: every process shares the host's namespaces\n"
+            }
+            (true, "auto") => {
+                "no container: no process has both a pid and a mount namespace of its own, or a runtime's cgroup\n"
+            }
+            (true, _) => "no container by this definition\n",
         };
     } else {
         out.push('\n');
-        out += &table(&containers, timeline.host(), first);
+        out += &tree(timeline, selection, args, first);
         out.push('\n');
     }
-    if !namespaced.is_empty() {
+    if !selection.namespaced.is_empty() {
         out += "\nin no container, but with namespaces of their own:\n";
-        let mut groups: BTreeMap<Vec<NsKind>, Vec<usize>> = BTreeMap::new();
-        for other in namespaced {
-            groups.entry(other.differs).or_default().push(other.task);
+        let mut groups: BTreeMap<&[NsKind], Vec<usize>> = BTreeMap::new();
+        for other in &selection.namespaced {
+            groups.entry(&other.differs).or_default().push(other.task);
         }
         for (kinds, tasks) in groups {
-            let kinds: Vec<_> = kinds.into_iter().map(NsKind::name).collect();
-            let mut names: Vec<_> =
-                tasks.iter().filter_map(|&task| timeline.last_name(&timeline.tasks()[task])).collect();
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+            let mut names: Vec<_> = tasks.iter().filter_map(|&task| timeline.last_name(timeline.at(task))).collect();
             names.sort();
             names.dedup();
-            let _ = writeln!(
-                out,
-                "  {:<24} {:>4} {}: {}",
-                kinds.join(" "),
-                tasks.len(),
-                plural("thread", tasks.len()),
-                list(&names, 6)
-            );
+            let threads = plural("thread", tasks.len());
+            let _ = writeln!(out, "  {:<24} {:>4} {threads}: {}", kinds.join(" "), tasks.len(), list(&names, 6));
         }
     }
     out
 }
 
-fn table(containers: &[Container], host: NsSet, start: u64) -> String {
-    let mut table = Table::new();
-    // Box drawing where it is looked at; plain text where it is processed.
-    let unicode =
-        io::stdout().is_terminal() && std::env::var("LANG").is_ok_and(|lang| lang.to_uppercase().contains("UTF"));
-    table.load_preset(if unicode { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !io::stdout().is_terminal() {
-        table.set_width(160);
+/// The table: pods, their containers, the processes of each.
+fn tree(timeline: &Timeline, selection: &Selection, args: &args::Report, start: u64) -> String {
+    let style = Style::of_stdout();
+    let mut header =
+        vec!["CONTAINER", "KIND", "OWN NAMESPACES", "PROCS", "PEAK", "THREADS", "FIRST", "LAST", "COMMANDS"];
+    if args.cpu {
+        header.insert(6, "CPU");
     }
-    table.set_header([
-        "CONTAINER",
-        "RUNTIME",
-        "OWN NAMESPACES",
-        "PROCS",
-        "PEAK",
-        "THREADS",
-        "FIRST",
-        "LAST",
-        "COMMANDS",
-    ]);
-    for container in containers {
-        let id = container.id();
-        let own: Vec<_> = container.own_namespaces().collect();
-        let own = match own.len() {
-            0 if container.namespaces == NsSet::default() => "not known".into(),
-            0 if container.namespaces == host => "none".into(),
-            _ => own.join("\n"),
+    let mut table = style.table(&header);
+    let mut shown = Rows { timeline, args, style, start, host: timeline.host(), table: &mut table };
+    let pod_of: BTreeMap<usize, &Pod> =
+        selection.pods.iter().flat_map(|pod| pod.containers.iter().map(move |&index| (index, pod))).collect();
+    for index in 0..selection.containers.len() {
+        let Some(pod) = pod_of.get(&index) else {
+            shown.container(selection, index, ("", ""));
+            continue;
         };
-        let first =
-            format!("{}{}", if container.first_exact { "" } else { "before " }, seconds(container.first - start));
-        let last = container.last.map_or("running".into(), |last| seconds(last - start));
-        table.add_row([
-            id.get(..12).filter(|_| id.len() == 64).unwrap_or(&id).to_string(),
-            container.runtime().unwrap_or("-").into(),
-            own,
-            container.processes.to_string(),
-            container.peak_processes.to_string(),
-            container.tasks.len().to_string(),
-            first,
-            last,
-            list(&container.commands, 6),
-        ]);
+        // With its first container come the others.
+        if pod.containers.first() != Some(&index) {
+            continue;
+        }
+        shown.pod(&pod.id, &pod.why);
+        for (position, &member) in pod.containers.iter().enumerate() {
+            shown.container(selection, member, style.branch(position + 1 == pod.containers.len()));
+        }
     }
     table.trim_fmt()
 }
 
-fn as_json(session: &Session, timeline: &Timeline) -> Value {
-    let namespaces = |set: &NsSet| -> Value {
-        NsKind::ALL
-            .into_iter()
-            .map(|kind| (kind.name().to_string(), json!(set.get(kind).ino)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
+struct Rows<'t> {
+    timeline: &'t Timeline,
+    args: &'t args::Report,
+    style: Style,
+    start: u64,
+    host: NsSet,
+    table: &'t mut Table,
+}
+
+impl Rows<'_> {
+    fn row(&mut self, name: &str, colour: Option<Color>, bold: bool, mut cells: Vec<String>, cpu: String) {
+        if self.args.cpu {
+            cells.insert(5, cpu);
+        }
+        let cells = cells.iter().map(|text| self.style.cell(text, None, false));
+        let row: Vec<_> = std::iter::once(self.style.cell(name, colour, bold)).chain(cells).collect();
+        self.table.add_row(row);
+    }
+
+    fn pod(&mut self, id: &str, why: &str) {
+        let why = if self.args.why { why.to_string() } else { String::new() };
+        let cells = ["pod", "", "", "", "", "", "", &why].map(String::from).to_vec();
+        self.row(&format!("pod {id}"), Some(Color::Magenta), true, cells, String::new());
+    }
+
+    fn container(&mut self, selection: &Selection, index: usize, (branch, below): (&str, &str)) {
+        let (container, members) = (&selection.containers[index], &selection.members[index]);
+        let own: Vec<_> = container.own_namespaces().collect();
+        let own = match own.len() {
+            0 if container.namespaces == NsSet::default() => "not known".into(),
+            0 if container.namespaces == self.host => "none".into(),
+            _ => own.join("\n"),
+        };
+        let came = if container.first_exact { "" } else { "before " };
+        let cells = vec![
+            container.kind(),
+            own,
+            container.processes.to_string(),
+            container.peak_processes.to_string(),
+            container.threads.to_string(),
+            format!("{came}{}", seconds(container.first.saturating_sub(self.start))),
+            container.last.map_or("running".into(), |last| seconds(last.saturating_sub(self.start))),
+            list(&container.commands, 6),
+        ];
+        let title = safe(title(container).as_bytes());
+        self.row(&format!("{branch}{title}"), Some(Color::Cyan), true, cells, cpu(container));
+        if self.args.why {
+            for why in &container.why {
+                let cells = ["", "", "", "", "", "", "", &safe(why.as_bytes())].map(String::from).to_vec();
+                self.row(&format!("{below}  why"), None, false, cells, String::new());
+            }
+        }
+        let Most(most) = self.args.processes;
+        let inside: Vec<(usize, &Process)> = in_tree_order(members);
+        let more = inside.len().saturating_sub(most) as u64
+            + (container.processes as u64).saturating_sub(inside.len() as u64)
+                * u64::from(self.timeline.threads_gone() > 0);
+        let shown = inside.len().min(most);
+        for (position, (depth, process)) in inside.into_iter().take(most).enumerate() {
+            let last = position + 1 == shown && more == 0;
+            self.process(container, process, &format!("{below}{}{}", self.style.branch(last).0, "  ".repeat(depth)));
+        }
+        if more > 0 && most > 0 {
+            let name = format!("{below}{}and {more} more {}", self.style.branch(true).0, plural("process", 1) + "es");
+            self.row(&name, None, false, vec![String::new(); 8], String::new());
+        }
+    }
+
+    fn process(&mut self, container: &Container, process: &Process, branch: &str) {
+        let leader = self.timeline.at(process.leader);
+        let names: Vec<String> = leader
+            .names
+            .iter()
+            .map(|since| String::from_utf8_lossy(self.timeline.names().get(since.value)).into_owned())
+            .collect();
+        let inside = leader.nspids.last().filter(|_| leader.nspids.len() > 1);
+        let inside = inside.map_or(String::new(), |pid| format!(" (inside {pid})"));
+        // What it has of its own even within its container.
+        let set = self.timeline.last_namespaces(leader).unwrap_or_default();
+        let own = set.differences(&container.namespaces).filter(|&kind| set.get(kind) != self.host.get(kind));
+        let own: Vec<_> = own.map(|kind| format!("{}:[{}]", kind.name(), set.get(kind).ino)).collect();
+        let came = if process.start_exact { "" } else { "before " };
+        let cells = vec![
+            String::new(),
+            own.join("\n"),
+            String::new(),
+            String::new(),
+            process.threads.len().to_string(),
+            format!("{came}{}", seconds(process.start.saturating_sub(self.start))),
+            process.end.map_or("running".into(), |end| seconds(end.saturating_sub(self.start))),
+            list(&names, 6),
+        ];
+        self.row(&format!("{branch}{}{inside}", process.pid), None, false, cells, String::new());
+    }
+}
+
+/// Children behind their parents, with how deep each is.
+pub(crate) fn in_tree_order(processes: &[Process]) -> Vec<(usize, &Process)> {
+    let starts: BTreeMap<(u32, u64), usize> =
+        processes.iter().enumerate().map(|(index, process)| ((process.pid, process.start), index)).collect();
+    // Of several with the parent's pid the one that lived at the time.
+    let parent_of = |process: &Process| {
+        let ppid = process.ppid?;
+        starts.range((ppid, 0)..=(ppid, process.start)).next_back().map(|(_, &index)| index)
     };
-    let names = |kinds: &[NsKind]| kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>();
+    let mut children: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+    for (index, process) in processes.iter().enumerate() {
+        children.entry(parent_of(process).filter(|&parent| parent != index)).or_default().push(index);
+    }
+    let mut out = Vec::new();
+    let mut waiting: Vec<(usize, usize)> =
+        children.remove(&None).unwrap_or_default().into_iter().rev().map(|at| (0, at)).collect();
+    while let Some((depth, at)) = waiting.pop() {
+        out.push((depth, &processes[at]));
+        let below = children.remove(&Some(at)).unwrap_or_default();
+        waiting.extend(below.into_iter().rev().map(|child| (depth + 1, child)));
+    }
+    out
+}
+
+fn cpu(container: &Container) -> String {
+    match container.cpu {
+        0 => format!("{} {}", container.samples, plural("sample", container.samples as usize)),
+        ns => format!("{:.3} s", ns as f64 / 1e9),
+    }
+}
+
+fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Value {
+    let Capture { session, timeline } = capture;
     let wall = |time: u64| session.wall_clock(time).map(rfc3339);
-    let containers: Vec<Value> = timeline
-        .containers()
+    let containers: Vec<Value> = selection
+        .containers
         .iter()
-        .map(|container| {
-            let evidence = match &container.evidence {
-                Evidence::Cgroup(runtime) => json!({ "cgroup": container.cgroup, "pod": runtime.pod }),
-                Evidence::PidAndMnt(ns) => json!({ "pid_namespace": ns.ino }),
-            };
-            let tasks = container.tasks.iter().map(|&task| &timeline.tasks()[task]);
-            let mut pids: Vec<u32> = tasks.map(|task| task.pid).collect();
-            pids.sort_unstable();
-            pids.dedup();
+        .zip(&selection.members)
+        .map(|(container, members)| {
+            let mut value = container_json(timeline, container);
+            value["pids"] = json!(pids(members));
+            value["first_wall"] = json!(wall(container.first));
+            value["last_wall"] = json!(container.last.and_then(wall));
+            let members = members.iter().take(args.processes.0).map(|process| process_json(timeline, process));
+            value["members"] = members.collect();
+            value
+        })
+        .collect();
+    let namespaced: Vec<Value> = selection
+        .namespaced
+        .iter()
+        .map(|other| {
+            let task = timeline.at(other.task);
             json!({
-                "id": container.id(),
-                "runtime": container.runtime(),
-                "evidence": evidence,
-                "namespaces": namespaces(&container.namespaces),
-                "own": names(&container.differs),
-                "processes": container.processes,
-                "peak_processes": container.peak_processes,
-                "threads": container.tasks.len(),
-                "pids": pids,
-                "first": container.first,
-                "first_wall": wall(container.first),
-                "first_exact": container.first_exact,
-                "last": container.last,
-                "last_wall": container.last.and_then(wall),
-                "commands": container.commands,
+                "pid": task.pid, "tid": task.tid, "comm": timeline.last_name(task), "own": kind_names(&other.differs),
             })
         })
         .collect();
-    let namespaced: Vec<Value> = timeline
-        .namespaced()
+    let pods: Vec<Value> = selection
+        .pods
         .iter()
-        .map(|other| {
-            let task = &timeline.tasks()[other.task];
-            json!({ "pid": task.pid, "tid": task.tid, "comm": timeline.last_name(task), "own": names(&other.differs) })
+        .map(|pod| {
+            let containers = pod.containers.iter().map(|&at| selection.containers[at].id());
+            json!({ "id": pod.id, "why": pod.why, "containers": containers.collect::<Vec<_>>() })
         })
         .collect();
     let (first, last) = timeline.span().unwrap_or_default();
@@ -211,25 +286,64 @@ fn as_json(session: &Session, timeline: &Timeline) -> Value {
         "hostname": session.text(Feature::HOSTNAME),
         "kernel": session.text(Feature::OSRELEASE),
         "command": session.texts(Feature::CMDLINE),
+        "definition": args.which.definition.to_string(),
         "first": first,
         "first_wall": wall(first),
         "last": last,
-        "threads": timeline.tasks().len(),
+        "threads": timeline.threads_seen(),
+        "threads_not_listed": timeline.threads_gone(),
         "lost": timeline.lost().iter().map(|lost| lost.count).sum::<u64>(),
         "unreadable_records": timeline.faulty(),
-        "host": namespaces(&timeline.host()),
+        "host": namespaces_json(&timeline.host()),
+        "pods": pods,
         "containers": containers,
         "namespaced": namespaced,
     })
 }
 
-fn plural(noun: &str, count: usize) -> String {
-    format!("{noun}{}", if count == 1 { "" } else { "s" })
+/// A container for a program, without its processes.
+pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Value {
+    let evidence = match &container.key {
+        Key::Cgroup(runtime) => json!({ "cgroup": container.cgroup, "pod": runtime.pod }),
+        Key::Namespaces(namespaces) => {
+            let fields = namespaces.iter().map(|(kind, ns)| (format!("{}_namespace", kind.name()), json!(ns.ino)));
+            Value::Object(fields.collect())
+        }
+    };
+    json!({
+        "id": container.id(),
+        "name": container.named.as_ref().map(|named| &named.name),
+        "image": container.named.as_ref().map(|named| &named.image),
+        "runtime": container.runtime(),
+        "kind": container.kind(),
+        "evidence": evidence,
+        "why": container.why,
+        "cgroup": container.cgroup,
+        "namespaces": namespaces_json(&container.namespaces),
+        "own": kind_names(&container.differs),
+        "processes": container.processes,
+        "peak_processes": container.peak_processes,
+        "running_processes": running(timeline, container),
+        "threads": container.threads,
+        "cgroup_inferred": container.inferred,
+        "samples": container.samples,
+        "cpu_ns": container.cpu,
+        "first": container.first,
+        "first_exact": container.first_exact,
+        "last": container.last,
+        "commands": container.commands,
+    })
 }
 
-/// The first few, and how many more. Names are hostile: control characters are shown, not sent.
-fn list(names: &[String], most: usize) -> String {
-    let shown: Vec<String> = names.iter().take(most).map(|name| crate::script::safe(name.as_bytes())).collect();
-    let more = names.len().saturating_sub(most);
-    if more > 0 { format!("{}, and {more} more", shown.join(", ")) } else { shown.join(", ") }
+/// How many of its processes live.
+pub(crate) fn running(timeline: &Timeline, container: &Container) -> usize {
+    let tasks = container.tasks.iter().map(|&task| timeline.at(task));
+    tasks.filter(|task| task.leads() && task.end.is_none()).count()
+}
+
+fn pids(members: &[Process]) -> Vec<u32> {
+    let mut pids: Vec<u32> = members.iter().map(|process| process.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
 }

@@ -1,42 +1,68 @@
 //! Containers: a definition applied to the facts.
-//!
-//! From the strongest evidence to the weakest: a cgroup path with a runtime's id; else a pid namespace and a mount
-//! namespace that are not the host's.
 
+use crate::definition::Definition;
 use crate::runtime::{self, Runtime};
-use crate::{NsSet, Since, Task, Timeline};
+use crate::{Named, NsSet, Place, Timeline};
+use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use alloc::{format, vec};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 
-/// Why something is a container.
+/// What tells one container from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Evidence {
+pub enum Key {
     /// A cgroup path names the runtime and the id.
     Cgroup(Runtime),
-    /// Its processes have this pid namespace, and a mount namespace, apart from the host's.
-    PidAndMnt(NsId),
+    /// Its processes have these namespaces.
+    Namespaces(Vec<(NsKind, NsId)>),
+}
+
+impl Key {
+    /// The runtime's id, or the namespaces with their inodes.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Cgroup(runtime) => runtime.id.clone(),
+            Self::Namespaces(namespaces) => {
+                let names: Vec<_> =
+                    namespaces.iter().map(|(kind, ns)| format!("{}:[{}]", kind.name(), ns.ino)).collect();
+                names.join("+")
+            }
+        }
+    }
 }
 
 /// A container and what was seen of it.
 #[derive(Clone, Debug)]
 pub struct Container {
-    /// Why it is one.
-    pub evidence: Evidence,
-    /// Its cgroup path, where that is the evidence.
+    /// What it is known by.
+    pub key: Key,
+    /// What its runtime calls it, where the recorder asked.
+    pub named: Option<Named>,
+    /// Why it is one, a sentence for each piece of evidence.
+    pub why: Vec<String>,
+    /// A cgroup path of its processes, where known.
     pub cgroup: Option<String>,
     /// The namespaces of its init: of the first process that is in a pid namespace of its own, once it has set itself
     /// up; where there is none, of the first process.
     pub namespaces: NsSet,
     /// The types in which those differ from the host's.
     pub differs: Vec<NsKind>,
-    /// Tasks that were in it: indices into [`Timeline::tasks`].
+    /// Tasks that were in it: indices for [`Timeline::at`]. Those that are only counted are not among them.
     pub tasks: BTreeSet<usize>,
+    /// Threads that were in it.
+    pub threads: usize,
+    /// Of those, in how many cases the cgroup that says so was inherited, not seen.
+    pub inferred: usize,
     /// Processes that were in it.
     pub processes: usize,
-    /// Most processes in it at one time.
+    /// Most processes in it at one time. At least so many, where some are only counted.
     pub peak_processes: usize,
+    /// Samples taken in it.
+    pub samples: u64,
+    /// CPU time that they stand for, ns; 0 where they count something else.
+    pub cpu: u64,
     /// When it was first seen, ns.
     pub first: u64,
     /// Whether `first` is its beginning; otherwise it was already there.
@@ -48,32 +74,105 @@ pub struct Container {
 }
 
 impl Container {
-    /// The runtime's id, or the inode of the pid namespace.
+    /// The runtime's id, or the namespaces that it is known by.
     pub fn id(&self) -> String {
-        match &self.evidence {
-            Evidence::Cgroup(runtime) => runtime.id.clone(),
-            Evidence::PidAndMnt(ns) => alloc::format!("pid:[{}]", ns.ino),
-        }
+        self.key.id()
     }
 
     /// The namespaces in which it differs from the host, as `/proc/PID/ns` names them: `net:[4026532000]`.
     pub fn own_namespaces(&self) -> impl Iterator<Item = String> {
-        self.differs.iter().map(|&kind| alloc::format!("{}:[{}]", kind.name(), self.namespaces.get(kind).ino))
+        self.differs.iter().map(|&kind| format!("{}:[{}]", kind.name(), self.namespaces.get(kind).ino))
     }
 
     /// The runtime, where the cgroup path tells it.
     pub fn runtime(&self) -> Option<&'static str> {
-        match &self.evidence {
-            Evidence::Cgroup(runtime) => Some(runtime.name),
-            Evidence::PidAndMnt(_) => None,
+        match &self.key {
+            Key::Cgroup(runtime) => Some(runtime.name),
+            Key::Namespaces(_) => None,
         }
     }
+
+    /// The uid of the kubernetes pod, where the cgroup path tells it.
+    pub fn pod_uid(&self) -> Option<&str> {
+        match &self.key {
+            Key::Cgroup(runtime) => runtime.pod.as_deref(),
+            Key::Namespaces(_) => None,
+        }
+    }
+
+    /// What it is in a word: the runtime, or what its processes and cgroup tell of who made it.
+    pub fn kind(&self) -> String {
+        if let Some(runtime) = self.runtime() {
+            return runtime.into();
+        }
+        let runs = |names: &[&str]| self.commands.iter().any(|command| names.contains(&command.as_str()));
+        if runs(&["bwrap"]) {
+            return "bubblewrap".into();
+        }
+        if runs(&["chrome", "chromium", "firefox", "Web Content", "Isolated Web Co", "WebKitWebProces"]) {
+            return "browser sandbox".into();
+        }
+        let unit = self.cgroup.as_ref().and_then(|path| runtime::unit(path.as_bytes()));
+        match unit {
+            Some((unit, "service")) => format!("{unit}.service"),
+            _ if runs(&["unshare"]) => "unshare".into(),
+            _ => "namespaces".into(),
+        }
+    }
+}
+
+/// Containers that share a net and an ipc namespace, or a kubernetes pod's uid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// The uid, or the net namespace.
+    pub id: String,
+    /// Why it is one.
+    pub why: String,
+    /// Its containers: positions in the list they came from.
+    pub containers: Vec<usize>,
+}
+
+/// The pods among some containers, in order of appearance.
+pub fn pods(containers: &[Container]) -> Vec<Pod> {
+    let mut by_key: BTreeMap<(Option<String>, u64, u64), Vec<usize>> = BTreeMap::new();
+    for (index, container) in containers.iter().enumerate() {
+        let own = |kind| container.differs.contains(&kind).then(|| container.namespaces.get(kind).ino);
+        let shared = own(NsKind::Net).zip(own(NsKind::Ipc));
+        let key = match (container.pod_uid(), shared) {
+            (Some(uid), _) => (Some(uid.to_owned()), 0, 0),
+            (None, Some((net, ipc))) => (None, net, ipc),
+            (None, None) => continue,
+        };
+        by_key.entry(key).or_default().push(index);
+    }
+    let mut pods: Vec<Pod> = by_key
+        .into_iter()
+        .filter_map(|(key, members)| {
+            let mounts: BTreeSet<NsId> = members.iter().map(|&at| containers[at].namespaces.get(NsKind::Mnt)).collect();
+            match key {
+                (Some(uid), ..) => Some(Pod {
+                    why: format!("its containers' cgroup paths name pod {uid}"),
+                    id: uid,
+                    containers: members,
+                }),
+                (None, net, ipc) => (members.len() > 1 && mounts.len() > 1).then(|| Pod {
+                    id: format!("net:[{net}]"),
+                    why: format!(
+                        "its containers share net:[{net}] and ipc:[{ipc}] and have mount namespaces of their own"
+                    ),
+                    containers: members,
+                }),
+            }
+        })
+        .collect();
+    pods.sort_by_key(|pod| pod.containers[0]);
+    pods
 }
 
 /// A task that has namespaces of its own but is in no container.
 #[derive(Clone, Debug)]
 pub struct Namespaced {
-    /// Index into [`Timeline::tasks`].
+    /// Index for [`Timeline::at`].
     pub task: usize,
     /// The types in which it differs from the host.
     pub differs: Vec<NsKind>,
@@ -84,7 +183,7 @@ impl Timeline {
     /// has the same; where neither is in the recording, the kernel's fixed inode numbers.
     pub fn host(&self) -> NsSet {
         let of = |pid: u32| {
-            let task = self.tasks.iter().find(|task| task.tid == pid && !task.namespaces.is_empty())?;
+            let (_, task) = self.current(pid).filter(|(_, task)| !task.namespaces.is_empty())?;
             let kthreadd = task.names.iter().any(|since| self.names.get(since.value) == b"kthreadd");
             (pid == 1 || kthreadd).then(|| *self.ns_sets.get(task.namespaces[0].value))
         };
@@ -105,123 +204,85 @@ impl Timeline {
         })
     }
 
-    /// The containers there were, in order of appearance.
-    pub fn containers(&self) -> Vec<Container> {
+    /// The containers there were by a definition, in order of appearance.
+    pub fn containers(&self, definition: &Definition) -> Vec<Container> {
         let host = self.host();
-        let mut found: BTreeMap<Evidence, Building> = BTreeMap::new();
-        for (index, task) in self.tasks.iter().enumerate() {
-            for state in self.states(task) {
-                let Some((evidence, cgroup)) = self.evidence(&state, &host) else { continue };
-                let building = found.entry(evidence).or_insert_with(|| Building { cgroup, stays: Vec::new() });
-                let namespaces = state.namespaces.unwrap_or_default();
-                building.stays.push(Stay { task: index, from: state.from, to: state.to, namespaces });
+        let mut keys = Keys { timeline: self, definition, host: &host, known: BTreeMap::new() };
+        let mut found: BTreeMap<Key, Vec<Stay>> = BTreeMap::new();
+        for (index, task) in self.tasks() {
+            for (place, from, to) in task.states() {
+                let Some(key) = keys.of(place) else { continue };
+                let exact = task.start_exact || from > task.start;
+                let who = Who::Task(index);
+                found.entry(key).or_default().push(Stay { who, place, from, to, exact });
+            }
+        }
+        for (number, (places, group)) in self.gone.groups().enumerate() {
+            for (&place, &(from, to, exact)) in places.iter().zip(&group.stays) {
+                let place = *self.places.get(place);
+                let Some(key) = keys.of(place) else { continue };
+                let who = Who::Gone(number);
+                found.entry(key).or_default().push(Stay { who, place, from, to: Some(to), exact });
             }
         }
         let mut containers: Vec<_> =
-            found.into_iter().map(|(evidence, building)| building.finish(self, evidence, &host)).collect();
-        containers.sort_by_key(|container| container.first);
+            found.into_iter().map(|(key, stays)| self.finished(key, &stays, &mut keys)).collect();
+        containers.sort_by(|a, b| a.first.cmp(&b.first).then_with(|| a.key.cmp(&b.key)));
         containers
     }
 
-    /// Tasks that at some time had namespaces of their own while in no container.
-    pub fn namespaced(&self) -> Vec<Namespaced> {
+    /// What tells the container that a task is in now, if it is in one.
+    pub fn container_of(&self, task: usize, definition: &Definition) -> Option<Key> {
         let host = self.host();
-        let all = self.tasks.iter().enumerate();
-        all.filter_map(|(index, task)| {
+        let place = *self.places.get(self.tasks[task].place);
+        Keys { timeline: self, definition, host: &host, known: BTreeMap::new() }.of(place)
+    }
+
+    /// What a container's runtime calls it, where the recorder asked.
+    pub fn named(&self, key: &Key) -> Option<&Named> {
+        match key {
+            Key::Cgroup(runtime) => self.container_names.get(&runtime.id),
+            Key::Namespaces(_) => None,
+        }
+    }
+
+    /// Tasks that at some time had namespaces of their own while in no container.
+    pub fn namespaced(&self, definition: &Definition) -> Vec<Namespaced> {
+        let host = self.host();
+        let mut keys = Keys { timeline: self, definition, host: &host, known: BTreeMap::new() };
+        let mut found = Vec::new();
+        for (index, task) in self.tasks() {
             // The kernel's own threads (parent kthreadd) are not anybody's container.
             if task.ppid == Some(2) {
-                return None;
+                continue;
             }
-            let states = self.states(task);
-            let outside = states.iter().filter(|state| self.evidence(state, &host).is_none());
-            let differs: BTreeSet<NsKind> =
-                outside.filter_map(|s| s.namespaces).flat_map(|set| set.differences(&host)).collect();
-            (!differs.is_empty()).then(|| Namespaced { task: index, differs: differs.into_iter().collect() })
-        })
-        .collect()
-    }
-
-    fn evidence(&self, state: &State, host: &NsSet) -> Option<(Evidence, Option<String>)> {
-        let set = state.cgroups.map(|number| self.cgroup_sets.get(number));
-        for &(_, path) in set.iter().flat_map(|set| &set.0) {
-            let path = self.paths.get(path);
-            if let Some(runtime) = runtime::recognise(path) {
-                return Some((Evidence::Cgroup(runtime), Some(String::from_utf8_lossy(path).into_owned())));
+            let outside = task.states().filter(|&(place, ..)| keys.of(place).is_none());
+            let sets = outside.filter_map(|(place, ..)| Some(*self.ns_sets.get(place.namespaces?)));
+            let differs: BTreeSet<NsKind> = sets.flat_map(|set| set.differences(&host)).collect();
+            if !differs.is_empty() {
+                found.push(Namespaced { task: index, differs: differs.into_iter().collect() });
             }
         }
-        let namespaces = state.namespaces?;
-        let differs: BTreeSet<NsKind> = namespaces.differences(host).collect();
-        (differs.contains(&NsKind::Pid) && differs.contains(&NsKind::Mnt))
-            .then(|| (Evidence::PidAndMnt(namespaces.get(NsKind::Pid)), None))
+        found
     }
 
-    /// The task's life, cut where its namespaces or cgroups change.
-    fn states(&self, task: &Task) -> Vec<State> {
-        let changes = task.namespaces.iter().chain(&task.cgroups).map(|since| since.time);
-        let cuts: BTreeSet<u64> = changes.chain([task.start]).collect();
-        let cuts: Vec<u64> = cuts.into_iter().collect();
-        let at = |facts: &[Since<u32>], time| facts.iter().rev().find(|s| s.time <= time).map(|s| s.value);
-        let starts = cuts.iter().copied();
-        let ends = cuts.iter().skip(1).map(|&cut| Some(cut)).chain([task.end]);
-        starts
-            .zip(ends)
-            .map(|(from, to)| State {
-                from,
-                to,
-                namespaces: at(&task.namespaces, from).map(|number| *self.ns_sets.get(number)),
-                cgroups: at(&task.cgroups, from),
-            })
-            .collect()
-    }
-}
+    fn finished(&self, key: Key, stays: &[Stay], keys: &mut Keys<'_>) -> Container {
+        let host = keys.host;
+        let first_stay = stays.iter().min_by_key(|stay| stay.from);
+        let still = stays.iter().any(|stay| stay.to.is_none());
+        let tasks: BTreeSet<usize> = stays.iter().filter_map(|stay| stay.who.task()).collect();
+        let groups: BTreeSet<usize> = stays.iter().filter_map(|stay| stay.who.gone()).collect();
+        let gone: Vec<_> = self.gone.groups().map(|(_, group)| group).collect();
+        let gone: Vec<_> = groups.into_iter().map(|number| gone[number]).collect();
+        let processes: BTreeSet<(u32, u64)> = tasks.iter().map(|&t| self.process_of(t)).collect();
+        let places: BTreeSet<Place> = stays.iter().map(|stay| stay.place).collect();
+        let usage = places.iter().filter_map(|place| self.usage.get(self.places.number(place)? as usize));
+        let usage: Vec<_> = usage.collect();
+        let seen_peak = usage.iter().map(|usage| usage.peak as usize).max().unwrap_or(0);
 
-/// Part of a task's life in which nothing changes.
-struct State {
-    from: u64,
-    to: Option<u64>,
-    namespaces: Option<NsSet>,
-    cgroups: Option<u32>,
-}
-
-/// A task in a container.
-struct Stay {
-    task: usize,
-    from: u64,
-    to: Option<u64>,
-    namespaces: NsSet,
-}
-
-struct Building {
-    cgroup: Option<String>,
-    stays: Vec<Stay>,
-}
-
-impl Building {
-    /// The namespaces of the container's init.
-    fn namespaces(&self, host: &NsSet) -> NsSet {
-        // A runtime joins the container's cgroup before it makes its namespaces.
-        let inside = self.stays.iter().filter(|stay| stay.namespaces.differences(host).any(|kind| kind == NsKind::Pid));
-        let init = inside.min_by_key(|stay| stay.from).or(self.stays.iter().min_by_key(|stay| stay.from));
-        let its = self.stays.iter().filter(|stay| Some(stay.task) == init.map(|init| init.task));
-        its.max_by_key(|stay| stay.from).map_or(NsSet::default(), |stay| stay.namespaces)
-    }
-
-    fn finish(self, timeline: &Timeline, evidence: Evidence, host: &NsSet) -> Container {
-        let namespaces = self.namespaces(host);
-        let tasks: BTreeSet<usize> = self.stays.iter().map(|stay| stay.task).collect();
-        let first_stay = self.stays.iter().min_by_key(|stay| stay.from);
-        let first = first_stay.map_or(0, |stay| stay.from);
-        let first_exact = first_stay.is_some_and(|stay| {
-            let task = &timeline.tasks[stay.task];
-            task.start_exact || stay.from > task.start
-        });
-        let still = self.stays.iter().any(|stay| stay.to.is_none());
-        let last = if still { None } else { self.stays.iter().filter_map(|stay| stay.to).max() };
-
-        let processes: BTreeSet<(u32, u64)> = tasks.iter().map(|&t| timeline.process_of(t)).collect();
-        let mut commands: Vec<(u64, u32)> = Vec::new();
-        for stay in &self.stays {
-            let task = &timeline.tasks[stay.task];
+        let mut commands: Vec<(u64, u32)> = gone.iter().flat_map(|group| group.names.iter().copied()).collect();
+        for stay in stays {
+            let Some(task) = stay.who.task().map(|index| &self.tasks[index]) else { continue };
             for (position, name) in task.names.iter().enumerate() {
                 let until = task.names.get(position + 1).map(|next| next.time);
                 let during = stay.to.is_none_or(|to| name.time < to) && until.is_none_or(|until| until > stay.from);
@@ -233,39 +294,166 @@ impl Building {
         commands.sort_unstable();
         let mut seen = BTreeSet::new();
         let commands = commands.into_iter().filter(|&(_, name)| seen.insert(name));
+
+        let namespaces = self.namespaces_of_init(stays, host);
+        let differs: Vec<NsKind> = namespaces.differences(host).collect();
+        let cgroup = places.iter().find_map(|place| self.cgroup_path(*place, &key));
+        let inferred = tasks.iter().filter(|&&task| {
+            let cgroups = &self.tasks[task].cgroups;
+            matches!(key, Key::Cgroup(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
+        });
         Container {
-            cgroup: self.cgroup,
+            named: self.named(&key).cloned(),
+            why: why(&key, cgroup.as_deref(), &namespaces, &differs),
+            cgroup,
+            differs,
             namespaces,
-            differs: namespaces.differences(host).collect(),
-            processes: processes.len(),
-            peak_processes: peak(timeline, &self.stays),
+            threads: tasks.len() + gone.iter().map(|group| group.tasks as usize).sum::<usize>(),
+            inferred: inferred.count(),
+            processes: processes.len() + gone.iter().map(|group| group.processes as usize).sum::<usize>(),
+            peak_processes: peak(self, stays).max(if gone.is_empty() { 0 } else { seen_peak }),
+            samples: usage.iter().map(|usage| usage.samples).sum(),
+            cpu: usage.iter().map(|usage| usage.cpu).sum(),
             tasks,
-            first,
-            first_exact,
-            last,
-            commands: commands
-                .map(|(_, name)| String::from_utf8_lossy(timeline.names.get(name)).into_owned())
-                .collect(),
-            evidence,
+            first: first_stay.map_or(0, |stay| stay.from),
+            first_exact: first_stay.is_some_and(|stay| stay.exact),
+            last: if still { None } else { stays.iter().filter_map(|stay| stay.to).max() },
+            commands: commands.map(|(_, name)| String::from_utf8_lossy(self.names.get(name)).into_owned()).collect(),
+            key,
+        }
+    }
+
+    /// The namespaces of the container's init.
+    fn namespaces_of_init(&self, stays: &[Stay], host: &NsSet) -> NsSet {
+        let set = |stay: &Stay| stay.place.namespaces.map_or(NsSet::default(), |number| *self.ns_sets.get(number));
+        // A runtime joins the container's cgroup before it makes its namespaces.
+        let inside = stays.iter().filter(|stay| set(stay).differences(host).any(|kind| kind == NsKind::Pid));
+        let init = inside.min_by_key(|stay| stay.from).or(stays.iter().min_by_key(|stay| stay.from));
+        let its = stays.iter().filter(|stay| Some(stay.who) == init.map(|init| init.who));
+        its.max_by_key(|stay| stay.from).map_or(NsSet::default(), set)
+    }
+
+    /// The path in a place that names a runtime's container, where that is the key; else that of the unified hierarchy,
+    /// or else the longest.
+    fn cgroup_path(&self, place: Place, key: &Key) -> Option<String> {
+        let set = self.cgroup_sets.get(place.cgroups?);
+        let paths = set.0.iter().map(|&(root, path)| (root, self.paths.get(path)));
+        let path = match key {
+            Key::Cgroup(ours) => {
+                paths.map(|(_, path)| path).find(|path| runtime::recognise(path).as_ref() == Some(ours))
+            }
+            Key::Namespaces(_) => paths.max_by_key(|(root, path)| (*root == 0, path.len())).map(|(_, path)| path),
+        };
+        Some(String::from_utf8_lossy(path?).into_owned())
+    }
+}
+
+/// The container of each place by a definition, looked at once.
+struct Keys<'t> {
+    timeline: &'t Timeline,
+    definition: &'t Definition,
+    host: &'t NsSet,
+    known: BTreeMap<Place, Option<Key>>,
+}
+
+impl Keys<'_> {
+    fn of(&mut self, place: Place) -> Option<Key> {
+        if let Some(key) = self.known.get(&place) {
+            return key.clone();
+        }
+        let key = self.look(place);
+        self.known.insert(place, key.clone());
+        key
+    }
+
+    fn look(&self, place: Place) -> Option<Key> {
+        let Self { timeline, definition, host, .. } = self;
+        if definition.cgroup {
+            let set = place.cgroups.map(|number| timeline.cgroup_sets.get(number));
+            let mut paths = set.iter().flat_map(|set| &set.0).map(|&(_, path)| timeline.paths.get(path));
+            if let Some(runtime) = paths.find_map(|path| runtime::recognise(path)) {
+                return Some(Key::Cgroup(runtime));
+            }
+        }
+        let namespaces = place.namespaces.map(|number| *timeline.ns_sets.get(number));
+        let known = namespaces.unwrap_or_default();
+        let differs: Vec<NsKind> = known.differences(host).collect();
+        let mut apart = definition.boundary.iter().map(|kind| differs.contains(kind));
+        let inside =
+            if definition.all { !definition.boundary.is_empty() && apart.all(|x| x) } else { apart.any(|x| x) };
+        (inside || definition.host)
+            .then(|| Key::Namespaces(definition.identity.iter().map(|&kind| (kind, known.get(kind))).collect()))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Task(usize),
+    /// A group of tasks that are only counted.
+    Gone(usize),
+}
+
+impl Who {
+    fn task(self) -> Option<usize> {
+        match self {
+            Self::Task(index) => Some(index),
+            Self::Gone(_) => None,
+        }
+    }
+
+    fn gone(self) -> Option<usize> {
+        match self {
+            Self::Gone(number) => Some(number),
+            Self::Task(_) => None,
         }
     }
 }
 
-impl Timeline {
-    /// What tells one process from another: its id and the start of the thread that leads it.
-    fn process_of(&self, index: usize) -> (u32, u64) {
-        let task = &self.tasks[index];
-        if task.pid == task.tid {
-            return (task.pid, task.start);
-        }
-        let leaders = self.current.get(&task.pid).map(|&leader| &self.tasks[leader]);
-        (task.pid, leaders.map_or(task.start, |leader| leader.start))
-    }
+/// A task in a container.
+struct Stay {
+    who: Who,
+    place: Place,
+    from: u64,
+    to: Option<u64>,
+    /// Whether `from` is when it came, not when it was first seen.
+    exact: bool,
 }
 
-/// Most processes at one time.
+fn why(key: &Key, cgroup: Option<&str>, namespaces: &NsSet, differs: &[NsKind]) -> Vec<String> {
+    let list = |kinds: &mut dyn Iterator<Item = (NsKind, NsId)>| {
+        let names: Vec<_> = kinds.map(|(kind, ns)| format!("{}:[{}]", kind.name(), ns.ino)).collect();
+        names.join(", ")
+    };
+    let mut why = vec![match key {
+        Key::Cgroup(runtime) => {
+            format!("its cgroup {} is one that {} makes for a container", cgroup.unwrap_or_default(), runtime.name)
+        }
+        Key::Namespaces(ids) => {
+            let own: Vec<_> = ids.iter().filter(|(kind, _)| differs.contains(kind)).copied().collect();
+            if own.is_empty() {
+                format!("its processes share {}, the host's", list(&mut ids.iter().copied()))
+            } else {
+                format!("its processes share {}, not the host's", list(&mut own.into_iter()))
+            }
+        }
+    }];
+    let told = |kind: &NsKind| matches!(key, Key::Namespaces(ids) if ids.iter().any(|(its, _)| its == kind));
+    let others: Vec<NsKind> = differs.iter().copied().filter(|kind| !told(kind)).collect();
+    if !others.is_empty() {
+        why.push(format!(
+            "its own besides: {}",
+            list(&mut others.into_iter().map(|kind| (kind, namespaces.get(kind))))
+        ));
+    }
+    if let (Key::Namespaces(_), Some((unit, kind))) = (key, cgroup.and_then(|path| runtime::unit(path.as_bytes()))) {
+        why.push(format!("started by {unit}.{kind}"));
+    }
+    why
+}
+
+/// Most processes at one time, of those that are kept.
 fn peak(timeline: &Timeline, stays: &[Stay]) -> usize {
-    let leads = stays.iter().filter(|stay| timeline.tasks[stay.task].pid == timeline.tasks[stay.task].tid);
+    let leads = stays.iter().filter(|stay| stay.who.task().is_some_and(|index| timeline.tasks[index].leads()));
     // A change of state that keeps a task in the container ends one stay and begins the next at the same time:
     // ends count first.
     let mut steps: Vec<(u64, i32)> =

@@ -38,6 +38,11 @@ impl<T: Ord + Clone> Interner<T> {
         number
     }
 
+    /// The number of a value, if it has one.
+    pub fn number(&self, value: &T) -> Option<u32> {
+        self.numbers.get(value).copied()
+    }
+
     /// The value of a number that [`intern`](Self::intern) gave.
     pub fn get(&self, number: u32) -> &T {
         &self.values[number as usize]

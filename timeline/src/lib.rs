@@ -1,26 +1,35 @@
 //! From perf records to processes, namespaces and containers over time.
 //!
-//! Push records in time order into a [`Timeline`]; then ask which [`containers`](Timeline::containers) they reveal.
-//! Memory grows with tasks, names and namespace sets, not with records: equal sets and strings are stored once.
+//! Push records in time order into a [`Timeline`]; then ask which [`containers`](Timeline::containers) they reveal, by
+//! whichever [`Definition`]. Memory grows with the tasks that live, with names and with namespace sets, not with
+//! records: equal sets and strings are stored once, and of the tasks that have ended so many are kept as the caller
+//! [asks for](Timeline::keeping); the others are counted.
 
 #![no_std]
 
 extern crate alloc;
 
 mod container;
+mod definition;
+pub mod filter;
+mod gone;
 mod intern;
+mod process;
 pub mod runtime;
-pub mod task_cgroup;
+pub mod told;
 mod tracepoint;
 
-pub use container::{Container, Evidence, Namespaced};
+pub use container::{Container, Key, Namespaced, Pod, pods};
+pub use definition::Definition;
 pub use intern::Interner;
+pub use process::Process;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::header::MISC_FORK_EXEC;
+use nsscope_codec::wire::attr::{AttrFlags, CONFIG_TASK_CLOCK, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
 use nsscope_codec::wire::namespaces::{NR_NAMESPACES, NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Endian, Order, RawRecord, Record};
@@ -53,10 +62,19 @@ pub enum Source {
     Kernel,
     /// The `cgroup_attach_task` tracepoint: exact.
     Tracepoint,
+    /// A sample that carries its task's cgroup (`PERF_SAMPLE_CGROUP`): exact then.
+    Sample,
     /// Read from /proc when the recording began: exact then.
     Proc,
     /// Taken over from the parent at fork: exact until a move that no record tells of.
     Inherited,
+}
+
+impl Source {
+    /// Whether the fact was seen; otherwise it was concluded.
+    pub fn is_exact(self) -> bool {
+        self != Self::Inherited
+    }
 }
 
 /// A value and since when.
@@ -95,6 +113,59 @@ pub struct Task {
     pub namespaces: Vec<Since<u32>>,
     /// Cgroups over time: indices into [`Timeline::cgroup_sets`].
     pub cgroups: Vec<Since<u32>>,
+    /// Its pid in each pid namespace from the host's inwards, where /proc told.
+    pub nspids: Vec<u32>,
+    /// Where it is now: an index into [`Timeline::places`].
+    place: u32,
+}
+
+impl Task {
+    /// Whether this thread leads its process.
+    pub fn leads(&self) -> bool {
+        self.pid == self.tid
+    }
+
+    /// The task's life, cut where its namespaces or cgroups change: place, from, to (`None`: it lives).
+    fn states(&self) -> impl Iterator<Item = (Place, u64, Option<u64>)> + use<> {
+        let changes = self.namespaces.iter().chain(&self.cgroups).map(|since| since.time);
+        let mut cuts: Vec<u64> = changes.chain([self.start]).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let at = |facts: &[Since<u32>], time| facts.iter().rev().find(|s| s.time <= time).map(|s| s.value);
+        let places: Vec<Place> = cuts
+            .iter()
+            .map(|&from| Place { namespaces: at(&self.namespaces, from), cgroups: at(&self.cgroups, from) })
+            .collect();
+        let ends: Vec<Option<u64>> = cuts.iter().skip(1).map(|&cut| Some(cut)).chain([self.end]).collect();
+        places.into_iter().zip(cuts).zip(ends).map(|((place, from), to)| (place, from, to))
+    }
+}
+
+/// Namespace set and cgroup set that tasks have at the same time, each `None` where it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    namespaces: Option<u32>,
+    cgroups: Option<u32>,
+}
+
+/// What happens in a place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    /// Processes there now.
+    live: u32,
+    /// Most at one time.
+    peak: u32,
+    samples: u64,
+    cpu: u64,
+}
+
+/// What a runtime calls a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// Its image; empty where that is not known.
+    pub image: String,
 }
 
 /// Records that the kernel could not deliver.
@@ -110,10 +181,23 @@ pub struct LostInterval {
 #[derive(Debug, Default)]
 pub struct Timeline {
     tasks: Vec<Task>,
+    /// Tasks that have ended, the longest ago first.
+    ended: VecDeque<usize>,
+    /// How many of those are kept; `None`: all.
+    keep: Option<usize>,
+    /// Entries of `tasks` that hold nothing.
+    free: Vec<usize>,
+    gone: gone::Gone,
     /// Thread id to the task that has it now, or had it last.
     current: BTreeMap<u32, usize>,
-    /// Process id to the tasks that ever had it.
+    /// Process id to its tasks that live.
     threads: BTreeMap<u32, Vec<usize>>,
+    places: Interner<Place>,
+    usage: Vec<Usage>,
+    /// Cgroup id to path, from CGROUP records.
+    cgroup_ids: BTreeMap<u64, u32>,
+    /// Container id to what its runtime calls it.
+    container_names: BTreeMap<String, Named>,
     ns_sets: Interner<NsSet>,
     cgroup_sets: Interner<CgroupSet>,
     names: Interner<Vec<u8>>,
@@ -125,9 +209,15 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// An empty timeline.
+    /// An empty timeline that keeps all tasks.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty timeline that keeps about so many of the tasks that have ended, the latest; of the others it keeps
+    /// counts.
+    pub fn keeping(ended: usize) -> Self {
+        Self { keep: Some(ended), ..Self::default() }
     }
 
     /// Takes the next record in time order. Records of types that do not matter here are ignored; a record that
@@ -155,22 +245,31 @@ impl Timeline {
                     return;
                 }
                 let value = self.ns_sets.intern(&set);
-                let task = self.task(ns.pid(), ns.tid(), time);
                 let source = if is_synthesized(session, raw) { Source::Proc } else { Source::Kernel };
-                set_value(&mut task.namespaces, Since { time, value, source });
+                let index = self.task(ns.pid(), ns.tid(), time);
+                set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
+                self.settle(index);
             }
             Record::Comm(comm) => {
                 let value = self.names.intern_with(comm.comm, <[u8]>::to_vec);
-                let task = self.task(comm.fixed.pid.get(), comm.fixed.tid.get(), time);
-                set_value(&mut task.names, Since { time, value, source: Source::Kernel });
+                let ids = (comm.fixed.pid.get(), comm.fixed.tid.get());
+                if raw.misc() & MISC_COMM_EXEC != 0 {
+                    self.exec(ids, time);
+                }
+                let index = self.task(ids.0, ids.1, time);
+                set_value(&mut self.tasks[index].names, Since { time, value, source: Source::Kernel });
             }
             Record::Fork(fork) => {
                 let ids = (fork.pid.get(), fork.tid.get());
                 self.fork(ids, fork.ppid.get(), fork.ptid.get(), time, raw.misc() & MISC_FORK_EXEC == 0);
             }
             Record::Exit(exit) => {
-                let task = self.task(exit.pid.get(), exit.tid.get(), time);
-                task.end = Some(time);
+                let index = self.task(exit.pid.get(), exit.tid.get(), time);
+                self.end(index, time);
+            }
+            Record::Cgroup(cgroup) => {
+                let path = self.paths.intern_with(cgroup.path, <[u8]>::to_vec);
+                self.cgroup_ids.insert(cgroup.fixed.id.get(), path);
             }
             Record::Lost(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
             Record::LostSamples(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
@@ -187,15 +286,33 @@ impl Timeline {
                 task.start = first;
             }
             let all = task.names.iter_mut().chain(&mut task.namespaces).chain(&mut task.cgroups);
-            for since in all.filter(|since| since.time == 0) {
-                since.time = first;
-            }
+            all.filter(|since| since.time == 0).for_each(|since| since.time = first);
         }
     }
 
-    /// All threads, in the order they were first seen.
-    pub fn tasks(&self) -> &[Task] {
-        &self.tasks
+    /// The threads that are kept, by index; those that live and those that have ended, in no order.
+    pub fn tasks(&self) -> impl Iterator<Item = (usize, &Task)> {
+        self.tasks.iter().enumerate().filter(|(_, task)| task.tid != NOBODY)
+    }
+
+    /// The thread at an index that a container or a process names.
+    pub fn at(&self, index: usize) -> &Task {
+        &self.tasks[index]
+    }
+
+    /// The thread that has this id now, or had it last.
+    pub fn current(&self, tid: u32) -> Option<(usize, &Task)> {
+        self.current.get(&tid).map(|&index| (index, &self.tasks[index]))
+    }
+
+    /// How many threads there were, those that are only counted included.
+    pub fn threads_seen(&self) -> u64 {
+        (self.tasks.len() - self.free.len()) as u64 + self.gone.tasks()
+    }
+
+    /// How many threads have ended and are only counted.
+    pub fn threads_gone(&self) -> u64 {
+        self.gone.tasks()
     }
 
     /// Namespace sets by index.
@@ -234,18 +351,16 @@ impl Timeline {
     }
 
     /// The task that has this thread id, made if it is not known yet.
-    fn task(&mut self, pid: u32, tid: u32, time: u64) -> &mut Task {
-        let index = match self.current.get(&tid) {
+    fn task(&mut self, pid: u32, tid: u32, time: u64) -> usize {
+        match self.current.get(&tid) {
             // A record for a task that ended is a new task whose FORK was lost; its EXIT may carry an equal time.
             Some(&index) if self.tasks[index].end.is_none_or(|end| time <= end) => index,
             _ => self.add(pid, tid, time),
-        };
-        &mut self.tasks[index]
+        }
     }
 
     fn add(&mut self, pid: u32, tid: u32, time: u64) -> usize {
-        let index = self.tasks.len();
-        self.tasks.push(Task {
+        let task = Task {
             pid,
             tid,
             ppid: None,
@@ -255,27 +370,123 @@ impl Timeline {
             names: Vec::new(),
             namespaces: Vec::new(),
             cgroups: Vec::new(),
-        });
+            nspids: Vec::new(),
+            place: self.place(Place::default()),
+        };
+        let index = self.free.pop().unwrap_or(self.tasks.len());
+        match self.tasks.get_mut(index) {
+            Some(free) => *free = task,
+            None => self.tasks.push(task),
+        }
+        self.count(index, 1);
         self.current.insert(tid, index);
         self.threads.entry(pid).or_default().push(index);
         index
     }
 
+    fn place(&mut self, place: Place) -> u32 {
+        let number = self.places.intern(&place);
+        if number as usize == self.usage.len() {
+            self.usage.push(Usage::default());
+        }
+        number
+    }
+
+    /// Counts a process in or out of its place.
+    fn count(&mut self, index: usize, step: i32) {
+        let task = &self.tasks[index];
+        if task.leads() && task.end.is_none() {
+            let usage = &mut self.usage[task.place as usize];
+            usage.live = usage.live.saturating_add_signed(step);
+            usage.peak = usage.peak.max(usage.live);
+        }
+    }
+
+    /// A task's namespaces or cgroups may have changed.
+    fn settle(&mut self, index: usize) {
+        let task = &self.tasks[index];
+        let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
+        let place = Place { namespaces: last(&task.namespaces), cgroups: last(&task.cgroups) };
+        let (before, place) = (task.place, self.place(place));
+        if place != before {
+            self.count(index, -1);
+            self.tasks[index].place = place;
+            self.count(index, 1);
+        }
+    }
+
+    fn end(&mut self, index: usize, time: u64) {
+        if self.tasks[index].end.is_some() {
+            return;
+        }
+        self.count(index, -1);
+        let task = &mut self.tasks[index];
+        task.end = Some(time);
+        let pid = task.pid;
+        if let Some(threads) = self.threads.get_mut(&pid) {
+            threads.retain(|&thread| thread != index);
+            if threads.is_empty() {
+                self.threads.remove(&pid);
+            }
+        }
+        self.ended.push_back(index);
+        let Some(keep) = self.keep else { return };
+        // A few more: records of the moment of its end may still come.
+        while self.ended.len() > keep + 1024 {
+            let Some(oldest) = self.ended.pop_front() else { break };
+            self.forget(oldest);
+        }
+    }
+
+    /// Keeps of a task only what it adds to the counts.
+    fn forget(&mut self, index: usize) {
+        // It lives again, after an exec; or was forgotten already.
+        if self.tasks[index].end.is_none() || self.tasks[index].tid == NOBODY {
+            return;
+        }
+        let stays: Vec<(Place, u64, u64)> =
+            self.tasks[index].states().map(|(place, from, to)| (place, from, to.unwrap_or(from))).collect();
+        let places = stays.iter().map(|&(place, ..)| self.place(place)).collect();
+        let task = &mut self.tasks[index];
+        self.gone.add(places, &stays, task);
+        if self.current.get(&task.tid) == Some(&index) {
+            self.current.remove(&task.tid);
+        }
+        (task.pid, task.tid) = (NOBODY, NOBODY);
+        (task.names, task.namespaces, task.cgroups) = (Vec::new(), Vec::new(), Vec::new());
+        self.free.push(index);
+    }
+
+    /// After exec a process has one thread, and that is its leader, whichever called. The leader's EXIT was recorded
+    /// when the other took its place; of the other there is none (`de_thread` in fs/exec.c).
+    fn exec(&mut self, (pid, tid): (u32, u32), time: u64) {
+        let others = self.threads.get(&pid).cloned().unwrap_or_default();
+        let others: Vec<usize> = others.into_iter().filter(|&at| self.tasks[at].tid != tid).collect();
+        if others.is_empty() {
+            return;
+        }
+        if let Some(&leader) = self.current.get(&pid).filter(|&&at| self.tasks[at].end.is_some()) {
+            self.tasks[leader].end = None;
+            self.threads.entry(pid).or_default().push(leader);
+            self.count(leader, 1);
+        }
+        for other in others {
+            self.end(other, time);
+        }
+    }
+
     fn fork(&mut self, (pid, tid): (u32, u32), ppid: u32, ptid: u32, time: u64, exact: bool) {
-        let known = self.current.get(&tid).map(|&index| &mut self.tasks[index]);
+        let known = self.current.get(&tid).copied();
         // A synthesized FORK tells the parent of a task that may be known already.
-        let index = match known {
-            Some(task) if !exact && task.end.is_none() => {
-                task.ppid = Some(ppid);
-                return;
-            }
-            Some(task) => {
-                // The id is used again: the EXIT in between was lost.
-                task.end.get_or_insert(time);
-                self.add(pid, tid, time)
-            }
-            None => self.add(pid, tid, time),
-        };
+        if let Some(task) = known.map(|index| &mut self.tasks[index]).filter(|task| !exact && task.end.is_none()) {
+            task.ppid = Some(ppid);
+            return;
+        }
+        if let Some(index) = known {
+            // The id is used again: the EXIT in between was lost.
+            self.end(index, time);
+        }
+        let index = self.add(pid, tid, time);
         let parent = self.current.get(&ptid).map(|&parent| &self.tasks[parent]);
         let inherit = |facts: fn(&Task) -> &Vec<Since<u32>>| {
             let last = parent.filter(|_| exact).and_then(|parent| facts(parent).last());
@@ -288,6 +499,7 @@ impl Timeline {
         task.names.extend(name);
         task.namespaces.extend(ns);
         task.cgroups.extend(cgroup);
+        self.settle(index);
     }
 
     fn sample<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>, time: u64) {
@@ -296,11 +508,37 @@ impl Timeline {
             self.faulty += 1;
             return;
         };
+        if event.attr.kind.get() != TYPE_TRACEPOINT {
+            let Some(tid) = sample.tid.filter(|&tid| tid != 0) else { return };
+            let index = self.task(sample.pid.unwrap_or(tid), tid, time);
+            if let Some(&path) = sample.cgroup.and_then(|id| self.cgroup_ids.get(&id)) {
+                self.move_to(index, 0, path, time, Source::Sample);
+            }
+            let usage = &mut self.usage[self.tasks[index].place as usize];
+            usage.samples += 1;
+            // A clock's period is in ns; of other events it is not time.
+            let clock = event.attr.kind.get() == TYPE_SOFTWARE && event.attr.config.get() <= CONFIG_TASK_CLOCK;
+            if clock {
+                let fixed = if event.attr.flags().has(AttrFlags::FREQ) { 0 } else { event.attr.sample_period.get() };
+                usage.cpu += sample.period.unwrap_or(fixed);
+            }
+            return;
+        }
         let Some(bytes) = sample.raw else { return };
         let big = O::ENDIAN == Endian::Big;
         match self.tracepoints.read(session, &event.attr, bytes, big) {
             Some(Tracepoint::Attach { root, path, tid }) => self.attach(tid, root, path, time, Source::Tracepoint),
             Some(Tracepoint::TaskCgroup { root, path, tid }) => self.attach(tid, root, path, time, Source::Proc),
+            Some(Tracepoint::TaskNspid { tid, pids }) => {
+                if let Some(&index) = self.current.get(&tid) {
+                    let pids = core::str::from_utf8(pids).unwrap_or_default().split_ascii_whitespace();
+                    self.tasks[index].nspids = pids.map_while(|pid| pid.parse().ok()).take(MAX_PID_LEVELS).collect();
+                }
+            }
+            Some(Tracepoint::ContainerName { id, name, image }) => {
+                let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                self.container_names.insert(text(id), Named { name: text(name), image: text(image) });
+            }
             None => {}
         }
     }
@@ -315,26 +553,30 @@ impl Timeline {
         };
         let pid = self.tasks[index].pid;
         let whole = pid == tid && source == Source::Tracepoint;
-        let siblings = self.threads.get(&pid).filter(|_| whole).into_iter().flatten().copied();
-        let moved: Vec<usize> = siblings.filter(|&at| at != index && self.tasks[at].end.is_none()).collect();
-        for at in moved.into_iter().chain([index]) {
-            let before = self.tasks[at].cgroups.last().map(|since| self.cgroup_sets.get(since.value).clone());
-            let mut set = before.unwrap_or_default();
-            match set.0.binary_search_by_key(&root, |&(root, _)| root) {
-                Ok(found) => set.0[found].1 = path,
-                Err(place) => set.0.insert(place, (root, path)),
-            }
-            let value = self.cgroup_sets.intern(&set);
-            set_value(&mut self.tasks[at].cgroups, Since { time, value, source });
+        let siblings = self.threads.get(&pid).filter(|_| whole).cloned().unwrap_or_default();
+        for at in siblings.into_iter().filter(|&at| at != index).chain([index]) {
+            self.move_to(at, root, path, time, source);
         }
     }
 
-    /// A task's name at its end, or now.
-    pub fn last_name(&self, task: &Task) -> Option<String> {
-        let name = self.names.get(task.names.last()?.value);
-        Some(String::from_utf8_lossy(name).into_owned())
+    fn move_to(&mut self, index: usize, root: u32, path: u32, time: u64, source: Source) {
+        let before = self.tasks[index].cgroups.last().map(|since| self.cgroup_sets.get(since.value).clone());
+        let mut set = before.unwrap_or_default();
+        match set.0.binary_search_by_key(&root, |&(root, _)| root) {
+            Ok(found) => set.0[found].1 = path,
+            Err(place) => set.0.insert(place, (root, path)),
+        }
+        let value = self.cgroup_sets.intern(&set);
+        set_value(&mut self.tasks[index].cgroups, Since { time, value, source });
+        self.settle(index);
     }
 }
+
+/// Pid namespaces are nested at most so deep (`MAX_PID_NS_LEVEL`), and one is the host's.
+const MAX_PID_LEVELS: usize = 33;
+
+/// Thread id of an entry that holds no task: no kernel gives it.
+const NOBODY: u32 = u32::MAX;
 
 /// Adds a value if it is news.
 fn set_value(values: &mut Vec<Since<u32>>, since: Since<u32>) {

@@ -7,10 +7,10 @@ use alloc::string::String;
 /// A container as its cgroup path tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Runtime {
-    /// The runtime: `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd-nspawn` or, where the path only
-    /// tells kubernetes, `kubernetes`.
+    /// The runtime: `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `systemd-nspawn`, `flatpak`, `snap` or, where the
+    /// path only tells kubernetes, `kubernetes`.
     pub name: &'static str,
-    /// The container's id or name.
+    /// The container's id or name; of flatpak and snap the application's.
     pub id: String,
     /// Uid of the kubernetes pod it is in.
     pub pod: Option<String>,
@@ -33,22 +33,51 @@ pub fn recognise(path: &[u8]) -> Option<Runtime> {
 
 /// Runtime and id, from a part of the path and the part before it.
 fn container<'a>(parent: &str, part: &'a str, in_pod: bool) -> Option<(&'static str, &'a str)> {
-    let scopes = [("docker-", "docker"), ("cri-containerd-", "containerd"), ("crio-", "cri-o"), ("libpod-", "podman")];
+    let scopes = [
+        ("docker-", "docker"),
+        ("cri-containerd-", "containerd"),
+        ("nerdctl-", "containerd"),
+        ("crio-", "cri-o"),
+        ("libpod-", "podman"),
+    ];
     if let Some(scope) = part.strip_suffix(".scope") {
         for (prefix, runtime) in scopes {
             if let Some(id) = scope.strip_prefix(prefix).filter(|id| is_hex_id(id)) {
                 return Some((runtime, id));
             }
         }
+        // app-flatpak-<application>-<number>.scope, snap.<snap>.<app>-<uuid>.scope
+        if let Some(app) = scope.strip_prefix("app-flatpak-").or(scope.strip_prefix("flatpak-")) {
+            return Some(("flatpak", app.rsplit_once('-').map_or(app, |(app, _)| app)));
+        }
+        if let Some(snap) = scope.strip_prefix("snap.") {
+            return Some(("snap", snap.split_once('-').map_or(snap, |(snap, _)| snap)));
+        }
+        // systemd-machined's name for a container of libvirt, and of systemd-nspawn where it was started by hand.
+        if let Some(name) = scope.strip_prefix("machine-lxc\\x2d") {
+            return Some(("lxc", name));
+        }
+        if let Some(name) = scope.strip_prefix("machine-").filter(|name| parent == "machine.slice" && !is_vm(name)) {
+            return Some(("systemd-nspawn", name));
+        }
     }
-    if let Some(name) = part.strip_suffix(".service").and_then(|p| p.strip_prefix("systemd-nspawn@")) {
-        return Some(("systemd-nspawn", name));
+    if let Some(unit) = part.strip_suffix(".service") {
+        if let Some(name) = unit.strip_prefix("systemd-nspawn@") {
+            return Some(("systemd-nspawn", name));
+        }
+        if let Some(snap) = unit.strip_prefix("snap.") {
+            return Some(("snap", snap));
+        }
     }
     if let Some(name) = part.strip_prefix("lxc.payload.") {
         return Some(("lxc", name));
     }
     if let Some(id) = part.strip_prefix("libpod-").or(part.strip_prefix("crio-")).filter(|id| is_hex_id(id)) {
         return Some((if part.starts_with("crio") { "cri-o" } else { "podman" }, id));
+    }
+    // What containerd makes of a systemd path where it was told to use cgroupfs.
+    if let Some((_, id)) = part.rsplit_once(":cri-containerd:").filter(|(_, id)| is_hex_id(id)) {
+        return Some(("containerd", id));
     }
     match parent {
         "docker" if is_hex_id(part) => Some(("docker", part)),
@@ -59,10 +88,24 @@ fn container<'a>(parent: &str, part: &'a str, in_pod: bool) -> Option<(&'static 
     }
 }
 
+/// libvirt's virtual machines are in the same slice: `qemu\x2d1\x2dname`.
+fn is_vm(name: &str) -> bool {
+    name.starts_with("qemu\\x2d")
+}
+
+/// Name and type of the systemd unit that a path names last, a service or a scope. It says who started a task, not that
+/// it is confined.
+pub fn unit(path: &[u8]) -> Option<(&str, &str)> {
+    let path = core::str::from_utf8(path).ok()?;
+    let units = path.rsplit('/').filter_map(|part| part.rsplit_once('.'));
+    units.into_iter().find(|(_, kind)| ["service", "scope"].contains(kind))
+}
+
 /// `pod<uid>` of cgroupfs, `kubepods-burstable-pod<uid with _>.slice` of systemd.
 fn pod_uid(part: &str) -> Option<String> {
-    let uid = match part.strip_suffix(".slice") {
-        Some(slice) if slice.starts_with("kubepods") => slice.rsplit_once("-pod")?.1,
+    let slice = part.split_once(".slice:").map_or(part, |(slice, _)| slice);
+    let uid = match slice.strip_suffix(".slice").or((slice != part).then_some(slice)) {
+        Some(slice) if slice.contains("kubepods") => slice.rsplit_once("-pod")?.1,
         Some(_) => return None,
         None => part.strip_prefix("pod")?,
     };
@@ -111,6 +154,42 @@ mod tests {
             ("/lxc.payload.web1".into(), "lxc", "web1", None),
             ("/lxc/web1".into(), "lxc", "web1", None),
             ("/machine.slice/systemd-nspawn@deb.service/payload".into(), "systemd-nspawn", "deb", None),
+            (
+                format!("/system.slice/containerd.service/kubepods-besteffort-pod{pod}.slice:cri-containerd:{ID}"),
+                "containerd",
+                ID,
+                Some(POD),
+            ),
+            (
+                format!(
+                    "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{pod}.slice/cri-containerd-{ID}.scope"
+                ),
+                "containerd",
+                ID,
+                Some(POD),
+            ),
+            (
+                format!("/user.slice/user-1000.slice/user@1000.service/user.slice/nerdctl-{ID}.scope"),
+                "containerd",
+                ID,
+                None,
+            ),
+            ("/machine.slice/machine-deb.scope".into(), "systemd-nspawn", "deb", None),
+            ("/machine.slice/machine-lxc\\x2d7\\x2dweb.scope".into(), "lxc", "7\\x2dweb", None),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-flatpak-org.gnome.Maps-4711.scope".into(),
+                "flatpak",
+                "org.gnome.Maps",
+                None,
+            ),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/snap.firefox.firefox-2f3e0a50-9b1c-4d3e.scope"
+                    .into(),
+                "snap",
+                "firefox.firefox",
+                None,
+            ),
+            ("/system.slice/snap.lxd.daemon.service".into(), "snap", "lxd.daemon", None),
             // docker in docker: the inner one
             (format!("/docker/{POD}/docker/{ID}"), "docker", ID, None),
         ];
@@ -130,10 +209,14 @@ mod tests {
             "/docker",
             "/docker/short",
             "/lxc.monitor.web1",
+            "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope",
+            "/system.slice/ssh.service",
             "/pod/x",
         ] {
             assert_eq!(recognise(path.as_bytes()), None, "{path}");
         }
         assert_eq!(recognise(b"/docker/\xff\xfe"), None);
+        assert_eq!(unit(b"/system.slice/ssh.service/sub"), Some(("ssh", "service")));
+        assert_eq!(unit(b"/user.slice"), None);
     }
 }

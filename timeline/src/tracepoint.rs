@@ -1,42 +1,53 @@
 //! The tracepoints that tell which cgroup a task is in.
 
-use crate::task_cgroup;
+use crate::told;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nsscope_codec::LittleEndian;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
-use nsscope_codec::wire::attr::{Attr, TYPE_TRACEPOINT};
+use nsscope_codec::wire::attr::Attr;
 
 /// What a sample says.
 pub(crate) enum Tracepoint<'a> {
     /// `cgroup:cgroup_attach_task`: the kernel moves a task.
     Attach { tid: u32, root: u32, path: &'a [u8] },
-    /// [`task_cgroup`]: the recorder found a task there.
+    /// [`told::TASK_CGROUP`]: the recorder found a task there.
     TaskCgroup { tid: u32, root: u32, path: &'a [u8] },
+    /// [`told::TASK_NSPID`]: a task's pids from the host's inwards, decimal, with blanks between.
+    TaskNspid { tid: u32, pids: &'a [u8] },
+    /// [`told::CONTAINER_NAME`]: what a runtime calls a container.
+    ContainerName { id: &'a [u8], name: &'a [u8], image: &'a [u8] },
 }
 
 /// Formats by tracepoint id, read once from the session.
 #[derive(Debug, Default)]
 pub(crate) struct Tracepoints(Option<BTreeMap<u64, Fields>>);
 
+/// Where the fields lie that matter.
 #[derive(Debug)]
-struct Fields {
-    attach: bool,
-    tid: Field,
-    root: Field,
-    path: Field,
+enum Fields {
+    Cgroup { attach: bool, tid: Field, root: Field, path: Field },
+    Nspid { tid: Field, pids: Field },
+    Name { id: Field, name: Field, image: Field },
 }
 
 impl Fields {
     fn of(format: &Format) -> Option<Self> {
         let field = |name| format.field(name).cloned();
         match (format.system.as_str(), format.name.as_str()) {
-            ("cgroup", "cgroup_attach_task") => {
-                Some(Self { attach: true, tid: field("pid")?, root: field("dst_root")?, path: field("dst_path")? })
+            ("cgroup", "cgroup_attach_task") => Some(Self::Cgroup {
+                attach: true,
+                tid: field("pid")?,
+                root: field("dst_root")?,
+                path: field("dst_path")?,
+            }),
+            (told::SYSTEM, "task_cgroup") => {
+                Some(Self::Cgroup { attach: false, tid: field("pid")?, root: field("root")?, path: field("path")? })
             }
-            (task_cgroup::SYSTEM, "task_cgroup") => {
-                Some(Self { attach: false, tid: field("pid")?, root: field("root")?, path: field("path")? })
+            (told::SYSTEM, "task_nspid") => Some(Self::Nspid { tid: field("pid")?, pids: field("nspid")? }),
+            (told::SYSTEM, "container_name") => {
+                Some(Self::Name { id: field("id")?, name: field("name")?, image: field("image")? })
             }
             _ => None,
         }
@@ -51,22 +62,27 @@ impl Tracepoints {
         raw: &'a [u8],
         big: bool,
     ) -> Option<Tracepoint<'a>> {
-        if attr.kind.get() != TYPE_TRACEPOINT {
-            return None;
-        }
         if self.0.is_none() {
             let formats = tracing::read(session.feature(Feature::TRACING_DATA)?);
             let known: Vec<_> = formats.iter().filter_map(|f| Some((f.id, Fields::of(f)?))).collect();
             self.0 = Some(known.into_iter().collect());
         }
-        let fields = self.0.as_ref()?.get(&attr.config.get())?;
-        let tid = fields.tid.number(raw, big)? as u32;
-        let root = fields.root.number(raw, big)? as u32;
-        let path = fields.path.text(raw, big)?;
-        Some(if fields.attach {
-            Tracepoint::Attach { tid, root, path }
-        } else {
-            Tracepoint::TaskCgroup { tid, root, path }
+        let number = |field: &Field| Some(field.number(raw, big)? as u32);
+        Some(match self.0.as_ref()?.get(&attr.config.get())? {
+            Fields::Cgroup { attach, tid, root, path } => {
+                let (tid, root, path) = (number(tid)?, number(root)?, path.text(raw, big)?);
+                if *attach {
+                    Tracepoint::Attach { tid, root, path }
+                } else {
+                    Tracepoint::TaskCgroup { tid, root, path }
+                }
+            }
+            Fields::Nspid { tid, pids } => Tracepoint::TaskNspid { tid: number(tid)?, pids: pids.text(raw, big)? },
+            Fields::Name { id, name, image } => Tracepoint::ContainerName {
+                id: id.text(raw, big)?,
+                name: name.text(raw, big)?,
+                image: image.text(raw, big)?,
+            },
         })
     }
 }

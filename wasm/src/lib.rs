@@ -5,7 +5,7 @@
 
 use nsscope_codec::perf_data::{Feature, Ordered, Reader, Session, Visitor};
 use nsscope_codec::{Error, ErrorKind, Order, RawRecord};
-use nsscope_timeline::Timeline;
+use nsscope_timeline::{Definition, Timeline};
 use wasm_bindgen::prelude::*;
 
 /// How much is held for sorting, in bytes.
@@ -130,7 +130,7 @@ impl Capture {
 
     /// Threads seen.
     pub fn threads(&self) -> f64 {
-        self.known().timeline.tasks().len() as f64
+        self.known().timeline.threads_seen() as f64
     }
 
     /// Whether any record tells a task's namespaces.
@@ -166,7 +166,7 @@ impl Capture {
         let timeline = &self.known().timeline;
         let (start, _) = timeline.span().unwrap_or_default();
         let since = |time: u64| seconds(time.saturating_sub(start));
-        let containers = timeline.containers().into_iter();
+        let containers = timeline.containers(&Definition::auto()).into_iter();
         containers
             .map(|container| Container {
                 id: container.id(),
@@ -174,7 +174,7 @@ impl Capture {
                 own_namespaces: container.own_namespaces().collect(),
                 processes: container.processes as u32,
                 peak_processes: container.peak_processes as u32,
-                threads: container.tasks.len() as u32,
+                threads: container.threads as u32,
                 first: since(container.first),
                 first_exact: container.first_exact,
                 last: container.last.map(since),

@@ -7,7 +7,7 @@ use crate::time::CLOCK;
 use nsscope_codec::Native;
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
 use nsscope_codec::wire::sample_id::SampleType;
-use nsscope_timeline::task_cgroup;
+use nsscope_timeline::told;
 use std::io;
 
 /// What is recorded.
@@ -35,7 +35,7 @@ pub(crate) struct Described {
 /// Open events, ready to be enabled.
 #[derive(Debug)]
 pub(crate) struct Events {
-    /// For the file: the side-band event, the kernel's cgroup tracepoints, our own `task_cgroup`.
+    /// For the file: the side-band event, the kernel's cgroup tracepoints, those of our own.
     pub(crate) described: Vec<Described>,
     /// Formats for the file.
     pub(crate) tracepoints: Vec<Tracepoint>,
@@ -51,8 +51,10 @@ pub(crate) struct Events {
 const SAMPLE_TYPE: SampleType =
     SampleType(SampleType::TID.0 | SampleType::TIME.0 | SampleType::CPU.0 | SampleType::IDENTIFIER.0);
 
-/// Id of the `task_cgroup` event's records. The kernel counts its own up from small numbers.
-pub(crate) const TASK_CGROUP_ID: u64 = u64::MAX - 1;
+/// Id of the records of an event of our own. The kernel counts its ids up from small numbers.
+pub(crate) fn told_id(event: told::Event) -> u64 {
+    u64::MAX - (1 << 16) + event.id
+}
 
 /// Ring sizes to try, largest first, where the user names none: 2 MiB a CPU hold about 13,000 records.
 const RING_SIZES: [usize; 4] = [2 << 20, 512 << 10, 128 << 10, 32 << 10];
@@ -92,9 +94,13 @@ fn tracepoint_attr(id: u64) -> Attr<Native> {
     attr
 }
 
-/// The event of our own that says which cgroup a task was found in.
-pub(crate) fn task_cgroup_event() -> Described {
-    Described { attr: tracepoint_attr(task_cgroup::ID), name: task_cgroup::NAME.into(), ids: vec![TASK_CGROUP_ID] }
+/// The events of our own.
+pub(crate) fn told_events() -> impl Iterator<Item = Described> {
+    told::EVENTS.into_iter().map(|event| Described {
+        attr: tracepoint_attr(event.id),
+        name: event.name.into(),
+        ids: vec![told_id(event)],
+    })
 }
 
 impl Events {
@@ -113,7 +119,7 @@ impl Events {
             }
             Err(why) => note(format_args!("moves between cgroups are not recorded: {why}")),
         }
-        events.described.push(task_cgroup_event());
+        events.described.extend(told_events());
         Ok(events)
     }
 

@@ -3,6 +3,7 @@
 mod events;
 mod features;
 mod import;
+mod names;
 mod output;
 mod synth;
 mod tally;
@@ -14,7 +15,7 @@ pub(crate) use import::run as import;
 pub(crate) use synth::cgroup2_mount;
 pub(crate) use tracefs::cgroup_tracepoints;
 
-use crate::args;
+use crate::args::{self, Names};
 use crate::error::{Failure, Outcome, note};
 use crate::sys;
 use events::{Described, Events, Target};
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
                 all
             }
         };
-        recorder.synthesize(&processes)?;
+        recorder.synthesize(&processes, args.names)?;
     }
     let mut workload = match held.map(workload::Held::go) {
         None => None,
@@ -89,16 +90,10 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
 
 /// `nsscope snapshot`: what runs now, in the format of a recording.
 pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
-    let described = [events::side_band(side_band_attr(), vec![1]), events::task_cgroup_event()];
+    let described = snapshot_events();
     let mut sink = Sink::create(&args.output, &described, &features::sections(&described, &[]))?;
-    let layout = layout(&described);
-    let mut synth = Synthesizer::new(layout, 1);
-    let mut tally = Tally::new(layout);
-    synth.kernel_map();
-    synth.cgroups();
-    for pid in synth::processes() {
-        synth.process(pid);
-    }
+    let synth = all_that_runs(&described, args.names);
+    let mut tally = Tally::new(layout(&described));
     tally.add(&synth.records, &[]);
     sink.append([synth.records.as_slice()])?;
     sink.finished_round()?;
@@ -112,6 +107,60 @@ pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
         sink.name()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Hands out the system's records as they come, a stream in pipe mode. `go_on` is asked after each piece, at least
+/// every [`TICK`], with what is over of it.
+pub(crate) fn live(
+    mut take: impl FnMut(&[u8]) -> Outcome<()>,
+    mut go_on: impl FnMut() -> Outcome<bool>,
+) -> Outcome<()> {
+    let events = Events::open(&Target::System, None)?;
+    take(&output::pipe_metadata(&events.described, &events.sections()))?;
+    let mut recorder = Recorder::new(events, Sink::Memory(Vec::new()));
+    recorder.events.enable()?;
+    recorder.synthesize(&synth::processes(), Names::Auto)?;
+    loop {
+        // Without a record, too: a round that has ended lets those before it out.
+        recorder.sink.finished_round()?;
+        if let Sink::Memory(held) = &mut recorder.sink {
+            take(held)?;
+            held.clear();
+        }
+        if !go_on()? {
+            return Ok(());
+        }
+        recorder.wait(None, None)?;
+        recorder.drain()?;
+    }
+}
+
+/// Hands out a stream in pipe mode of what runs now.
+pub(crate) fn describe(mut push: impl FnMut(&[u8]) -> Outcome<()>) -> Outcome<()> {
+    let described = snapshot_events();
+    push(&output::pipe_metadata(&described, &features::sections(&described, &[])))?;
+    let synth = all_that_runs(&described, Names::Auto);
+    push(&synth.records)?;
+    hidden(&synth);
+    Ok(())
+}
+
+fn snapshot_events() -> Vec<Described> {
+    let side_band = events::side_band(side_band_attr(), vec![1]);
+    std::iter::once(side_band).chain(events::told_events()).collect()
+}
+
+fn all_that_runs(described: &[Described], names: Names) -> Synthesizer {
+    let mut synth = Synthesizer::new(layout(described), 1);
+    synth.kernel_map();
+    synth.cgroups();
+    if names == Names::Auto {
+        synth.names();
+    }
+    for pid in synth::processes() {
+        synth.process(pid);
+    }
+    synth
 }
 
 fn layout(described: &[Described]) -> SampleIdLayout {
@@ -157,11 +206,14 @@ impl Recorder {
     }
 
     /// Describes what already runs, looking after the rings in between.
-    fn synthesize(&mut self, processes: &[u32]) -> Outcome<()> {
+    fn synthesize(&mut self, processes: &[u32], names: Names) -> Outcome<()> {
         let id = self.events.described.first().and_then(|event| event.ids.first()).copied().unwrap_or(0);
         let mut synth = Synthesizer::new(self.layout, id);
         synth.kernel_map();
         synth.cgroups();
+        if names == Names::Auto {
+            synth.names();
+        }
         for batch in processes.chunks(SYNTH_BATCH) {
             for &pid in batch {
                 synth.process(pid);

@@ -24,6 +24,8 @@ pub(crate) enum Sink {
     },
     /// Standard output in pipe mode.
     Pipe { bytes: u64 },
+    /// Nowhere: whoever follows takes the bytes away.
+    Memory(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -98,6 +100,10 @@ impl Sink {
             Self::File { writer, path, .. } => {
                 writer.append(pieces).map_err(|error| Failure::file("write", path, &error))
             }
+            Self::Memory(held) => {
+                pieces.into_iter().for_each(|piece| held.extend_from_slice(piece));
+                Ok(())
+            }
             Self::Pipe { bytes } => {
                 let mut out = io::stdout().lock();
                 for piece in pieces {
@@ -120,7 +126,7 @@ impl Sink {
             Self::File { writer, path, .. } => writer
                 .update_feature(Feature::SAMPLE_TIME, &features::sample_time(span))
                 .map_err(|error| Failure::file("write", path, &error)),
-            Self::Pipe { .. } => Ok(()),
+            Self::Pipe { .. } | Self::Memory(_) => Ok(()),
         }
     }
 
@@ -129,6 +135,7 @@ impl Sink {
         match self {
             Self::File { writer, .. } => writer.data_size(),
             Self::Pipe { bytes } => *bytes,
+            Self::Memory(held) => held.len() as u64,
         }
     }
 
@@ -137,6 +144,7 @@ impl Sink {
         match self {
             Self::File { path, .. } => path.display().to_string(),
             Self::Pipe { .. } => "standard output".into(),
+            Self::Memory(_) => "memory".into(),
         }
     }
 
@@ -152,7 +160,7 @@ impl Sink {
 }
 
 /// Header, events and features as the records of pipe mode.
-fn pipe_metadata(events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn pipe_metadata(events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Vec<u8> {
     let mut out = if cfg!(target_endian = "little") { MAGIC_LE } else { MAGIC_BE }.to_vec();
     out.extend(PIPE_HEADER_SIZE.to_ne_bytes());
     for event in events {

@@ -3,14 +3,15 @@
 //! Each record is stamped with a time taken *before* its facts were read. If the task changes while it is read,
 //! the kernel's own record of the change is later and wins; if it had changed before, saying so twice does no harm.
 
-use super::events::TASK_CGROUP_ID;
+use super::events::told_id;
+use super::names;
 use crate::time;
 use nsscope_codec::Native;
 use nsscope_codec::encode::{Cgroup, Comm, Encode, Fork, Mmap, Namespaces, TaskIds};
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, MISC_KERNEL, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout};
-use nsscope_timeline::task_cgroup;
+use nsscope_timeline::told;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
 use std::fs;
 use std::io;
@@ -73,6 +74,7 @@ impl Synthesizer {
         let (comm, ppid) = stat(&dir)?;
         let namespaces = namespaces(&dir);
         let cgroups = fs::read_to_string(format!("{dir}/cgroup")).unwrap_or_default();
+        let status = fs::read_to_string(format!("{dir}/status")).unwrap_or_default();
         // A thread's parent is its process, as perf has it.
         let (ppid, ptid) = if tid == pid { (ppid, ppid) } else { (pid, pid) };
         self.put(&Fork(TaskIds { pid, ppid, tid, ptid, time }), MISC_FORK_EXEC, time);
@@ -83,6 +85,9 @@ impl Synthesizer {
         }
         self.put(&Comm { pid, tid, comm: &comm }, 0, time);
         self.cgroup_of(tid, &cgroups, time);
+        if let Some(pids) = nspids(&status) {
+            self.sample(told::TASK_NSPID, &told::task_nspid(tid, pids.as_bytes()), time);
+        }
         self.tasks += 1;
         Ok(())
     }
@@ -97,7 +102,16 @@ impl Synthesizer {
             if root != 0 && path == "/" {
                 continue;
             }
-            self.sample(&task_cgroup::encode(tid, root, path.as_bytes()), time);
+            self.sample(told::TASK_CGROUP, &told::task_cgroup(tid, root, path.as_bytes()), time);
+        }
+    }
+
+    /// What the runtimes on this machine call their containers.
+    pub(crate) fn names(&mut self) {
+        let time = time::now();
+        for name in names::of(Path::new("/")) {
+            let (id, name, image) = (name.id.as_bytes(), name.name.as_bytes(), name.image.as_bytes());
+            self.sample(told::CONTAINER_NAME, &told::container_name(id, name, image), time);
         }
     }
 
@@ -112,7 +126,7 @@ impl Synthesizer {
     }
 
     /// A SAMPLE of IDENTIFIER, TID, TIME, CPU and RAW.
-    fn sample(&mut self, raw: &[u8], time: u64) {
+    fn sample(&mut self, event: told::Event, raw: &[u8], time: u64) {
         // `u32 size` and the raw bytes together fill whole words.
         let padded = (4 + raw.len()).next_multiple_of(8) - 4;
         let size = 8 + 8 + 8 + 8 + 8 + 4 + padded;
@@ -120,7 +134,7 @@ impl Synthesizer {
         out.extend(RecordType::SAMPLE.0.to_ne_bytes());
         out.extend(0u16.to_ne_bytes());
         out.extend((size as u16).to_ne_bytes());
-        out.extend(TASK_CGROUP_ID.to_ne_bytes());
+        out.extend(told_id(event).to_ne_bytes());
         out.extend(0u64.to_ne_bytes());
         out.extend(time.to_ne_bytes());
         out.extend(0u64.to_ne_bytes());
@@ -174,6 +188,12 @@ fn stat(dir: &str) -> io::Result<(Vec<u8>, u32)> {
     let rest = String::from_utf8_lossy(&stat[close + 1..]);
     let ppid = rest.split_ascii_whitespace().nth(1).and_then(|ppid| ppid.parse().ok()).ok_or_else(bad)?;
     Ok((stat[open + 1..close].to_vec(), ppid))
+}
+
+/// The line `NSpid` of a `status` file, where there is more than one pid to tell.
+fn nspids(status: &str) -> Option<&str> {
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.trim();
+    pids.contains(char::is_whitespace).then_some(pids)
 }
 
 /// Device and inode of each namespace of a task. Types the kernel lacks stay zero.

@@ -108,6 +108,9 @@ impl Print for Text {
             _ => context.names.get(&tid).map_or_else(|| format!(":{tid}"), |name| safe(name)),
         };
         let cpu = id.cpu.filter(|&cpu| cpu != u32::MAX).map_or("-".into(), |cpu| cpu.to_string());
+        if let Some(seen) = &context.seen {
+            let _ = write!(out, "{:<20} ", seen.title());
+        }
         let _ = writeln!(out, "{time:>12} {cpu:>3} {name:<16} {:>15} {what}", format!("{pid}/{tid}"));
         if matches!(parsed, Record::Exit(_)) {
             context.names.remove(&tid);

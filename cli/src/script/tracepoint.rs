@@ -115,27 +115,27 @@ fn pieces(format: &Format) -> Option<Vec<Piece>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nsscope_timeline::task_cgroup;
+    use nsscope_timeline::told;
 
     #[test]
     fn a_print_fmt_of_fields_is_followed() {
-        let format = Format::parse(task_cgroup::SYSTEM, task_cgroup::FORMAT).expect("a format");
+        let format = Format::parse(told::SYSTEM, told::TASK_CGROUP.format).expect("a format");
         let printer = Printer::new(format);
         let mut out = vec![];
-        printer.print(&task_cgroup::encode(42, 0, b"/docker/x"), cfg!(target_endian = "big"), &mut out);
+        printer.print(&told::task_cgroup(42, 0, b"/docker/x"), cfg!(target_endian = "big"), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), "pid=42 root=0 path=/docker/x");
     }
 
     #[test]
     fn one_that_is_more_gives_the_fields() {
-        let text = task_cgroup::FORMAT.replace("REC->pid", "REC->pid + 1");
+        let text = told::TASK_CGROUP.format.replace("REC->pid", "REC->pid + 1");
         let printer = Printer::new(Format::parse("x", &text).expect("a format"));
         let mut out = vec![];
-        printer.print(&task_cgroup::encode(42, 0, b"/a"), cfg!(target_endian = "big"), &mut out);
+        printer.print(&told::task_cgroup(42, 0, b"/a"), cfg!(target_endian = "big"), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), "pid=42 root=0 path=/a");
         // Raw bytes cut short print as zeros and nothing, and do not panic.
         for len in 0..24 {
-            printer.print(&task_cgroup::encode(42, 0, b"/a")[..len.min(23)], false, &mut out);
+            printer.print(&told::task_cgroup(42, 0, b"/a")[..len.min(23)], false, &mut out);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind};
 #[derive(Debug, Default)]
 pub(super) struct Inflate;
 
-#[allow(clippy::unused_self)]
+#[allow(clippy::unused_self, clippy::extra_unused_type_parameters)]
 impl Inflate {
     pub(super) fn push<O: Order, V: Visitor>(
         &mut self,

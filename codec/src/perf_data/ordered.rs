@@ -55,6 +55,11 @@ impl<V: Visitor> Ordered<V> {
         &self.visitor
     }
 
+    /// The same, to change it.
+    pub fn visitor_mut(&mut self) -> &mut V {
+        &mut self.visitor
+    }
+
     fn deliver<O: Order>(
         &mut self,
         session: &Session,

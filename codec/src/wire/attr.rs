@@ -92,6 +92,10 @@ pub const TYPE_SOFTWARE: u32 = 1;
 pub const TYPE_TRACEPOINT: u32 = 2;
 /// `PERF_COUNT_SW_DUMMY`: counts nothing, carries side-band records.
 pub const CONFIG_DUMMY: u64 = 9;
+/// `PERF_COUNT_SW_CPU_CLOCK`: time on a CPU, in ns.
+pub const CONFIG_CPU_CLOCK: u64 = 0;
+/// `PERF_COUNT_SW_TASK_CLOCK`: a task's time on CPUs, in ns.
+pub const CONFIG_TASK_CLOCK: u64 = 1;
 
 /// The attr's bit field, in the little-endian numbering (bit 0 is `disabled`) whatever the file's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,0 +1,90 @@
+//! Which container an event's task is in, and whether that is one the user asked for.
+
+use crate::args::Which;
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::wire::namespaces::NsKind;
+use nsscope_codec::{Order, RawRecord, Record};
+use nsscope_timeline::filter::{Field, Filter};
+use nsscope_timeline::{Definition, Key, Timeline};
+
+/// How many tasks that have ended are remembered: their last records may come a little later.
+const KEEP: usize = 1000;
+
+/// Follows the tasks of a stream.
+pub(super) struct Watch {
+    timeline: Timeline,
+    definition: Definition,
+    filter: Filter,
+}
+
+/// What is known of an event's task.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) container: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) comm: Option<String>,
+    pub(super) passes: bool,
+}
+
+impl Seen {
+    /// The container in a column's width.
+    pub(super) fn title(&self) -> String {
+        match (&self.name, &self.container) {
+            (Some(name), _) => super::safe(name.as_bytes()),
+            (None, Some(id)) => super::safe(id.get(..12).filter(|_| id.len() == 64).unwrap_or(id).as_bytes()),
+            (None, None) => "host".into(),
+        }
+    }
+}
+
+impl Watch {
+    pub(super) fn new(which: &Which) -> Self {
+        Self { timeline: Timeline::keeping(KEEP), definition: which.definition.clone(), filter: which.filter() }
+    }
+
+    /// `None` where nothing was asked that needs it.
+    pub(super) fn wanted(which: &Which) -> Option<Self> {
+        (!which.filter().is_empty()).then(|| Self::new(which))
+    }
+
+    pub(super) fn look<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Seen {
+        self.timeline.push(session, record);
+        let tid = match record.parse() {
+            Ok(Record::Namespaces(ns)) => Some(ns.tid()),
+            Ok(Record::Comm(comm)) => Some(comm.fixed.tid.get()),
+            Ok(Record::Fork(task) | Record::Exit(task)) => Some(task.tid.get()),
+            _ => session.sample_id(record).tid,
+        };
+        let timeline = &self.timeline;
+        let found = tid.and_then(|tid| timeline.current(tid));
+        let key = found.and_then(|(index, _)| timeline.container_of(index, &self.definition));
+        let named = key.as_ref().and_then(|key| timeline.named(key));
+        let name = named.map(|named| named.name.clone()).filter(|name| !name.is_empty());
+        let comm = found.and_then(|(_, task)| timeline.last_name(task));
+        let container = key.as_ref().map(Key::id);
+        let passes = self.filter.passes(|field| match (field, found) {
+            (Field::Container, _) => match &container {
+                Some(id) => name.iter().cloned().chain([id.clone()]).collect(),
+                None => vec!["host".into()],
+            },
+            (Field::Kind, _) => match &key {
+                Some(Key::Cgroup(runtime)) => vec![runtime.name.into()],
+                Some(Key::Namespaces(_)) => vec!["namespaces".into()],
+                None => Vec::new(),
+            },
+            (Field::Pod, _) => match &key {
+                Some(Key::Cgroup(runtime)) => runtime.pod.iter().cloned().collect(),
+                _ => Vec::new(),
+            },
+            (_, None) => Vec::new(),
+            (Field::Comm, Some(_)) => comm.iter().cloned().collect(),
+            (Field::Cgroup, Some((_, task))) => timeline.last_cgroups(task).into_iter().map(|(_, path)| path).collect(),
+            (Field::Pid, Some((_, task))) => task.nspids.iter().chain([&task.pid]).map(ToString::to_string).collect(),
+            (Field::Namespace, Some((_, task))) => {
+                let set = timeline.last_namespaces(task).unwrap_or_default();
+                NsKind::ALL.into_iter().map(|kind| format!("{}:[{}]", kind.name(), set.get(kind).ino)).collect()
+            }
+        });
+        Seen { container, name, comm, passes }
+    }
+}

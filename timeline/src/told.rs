@@ -1,0 +1,128 @@
+//! What a recorder tells by events of its own.
+//!
+//! The kernel's records do not say which cgroup a task was in when the recording began, which pids it has in its pid
+//! namespaces, nor what a container is called. So the recorder looks it up and writes a SAMPLE of a tracepoint whose
+//! format is in the file's `TRACING_DATA`: every reader of perf.data can print it, and one that does not know it passes
+//! it by.
+//!
+//! Raw bytes, in the byte order of the file:
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 2 | `common_type`: the event's id |
+//! | 2 | 6 | other common fields: 0 |
+//! | 8 | 4 each | the event's own fields: numbers; of a text its offset in the low, its length in the high 16 bits |
+//! | | | the texts, each with its NUL |
+
+use alloc::vec::Vec;
+
+/// The events' group.
+pub const SYSTEM: &str = "nsscope";
+
+/// An event.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// `attr.config`. The kernel numbers its own from 1 on and stays far below.
+    pub id: u64,
+    /// Its full name.
+    pub name: &'static str,
+    /// Its format, in the form of tracefs.
+    pub format: &'static str,
+}
+
+macro_rules! common_fields {
+    () => {
+        "format:
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
+\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
+\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
+
+"
+    };
+}
+
+/// A task is in a cgroup: `pid` thread id, `root` hierarchy id (0 for cgroup v2), `path`.
+pub const TASK_CGROUP: Event = Event {
+    id: 65_535,
+    name: "nsscope:task_cgroup",
+    format: concat!(
+        "name: task_cgroup\nID: 65535\n",
+        common_fields!(),
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:int root;\toffset:12;\tsize:4;\tsigned:1;
+\tfield:__data_loc char[] path;\toffset:16;\tsize:4;\tsigned:0;
+
+print fmt: \"pid=%d root=%d path=%s\", REC->pid, REC->root, __get_str(path)
+"
+    ),
+};
+
+/// A task's pids: `pid` thread id, `nspid` the same in each pid namespace from the recorder's inwards, as the line
+/// `NSpid` of `/proc/PID/status` has them.
+pub const TASK_NSPID: Event = Event {
+    id: 65_534,
+    name: "nsscope:task_nspid",
+    format: concat!(
+        "name: task_nspid\nID: 65534\n",
+        common_fields!(),
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:__data_loc char[] nspid;\toffset:12;\tsize:4;\tsigned:0;
+
+print fmt: \"pid=%d nspid=%s\", REC->pid, __get_str(nspid)
+"
+    ),
+};
+
+/// A container's name and image, as its runtime has them: `id`, `name`, `image`.
+pub const CONTAINER_NAME: Event = Event {
+    id: 65_533,
+    name: "nsscope:container_name",
+    format: concat!(
+        "name: container_name\nID: 65533\n",
+        common_fields!(),
+        "\tfield:__data_loc char[] id;\toffset:8;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] name;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] image;\toffset:16;\tsize:4;\tsigned:0;
+
+print fmt: \"id=%s name=%s image=%s\", __get_str(id), __get_str(name), __get_str(image)
+"
+    ),
+};
+
+/// All of them.
+pub const EVENTS: [Event; 3] = [TASK_CGROUP, TASK_NSPID, CONTAINER_NAME];
+
+/// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
+pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
+    raw(TASK_CGROUP, &[tid, root], &[path])
+}
+
+/// Raw bytes of [`TASK_NSPID`].
+pub fn task_nspid(tid: u32, pids: &[u8]) -> Vec<u8> {
+    raw(TASK_NSPID, &[tid], &[pids])
+}
+
+/// Raw bytes of [`CONTAINER_NAME`].
+pub fn container_name(id: &[u8], name: &[u8], image: &[u8]) -> Vec<u8> {
+    raw(CONTAINER_NAME, &[], &[id, name, image])
+}
+
+fn raw(event: Event, numbers: &[u32], texts: &[&[u8]]) -> Vec<u8> {
+    let mut raw = Vec::new();
+    raw.extend((event.id as u16).to_ne_bytes());
+    raw.extend([0; 6]);
+    raw.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+    let texts: Vec<&[u8]> = texts.iter().map(|text| &text[..text.len().min(4095)]).collect();
+    let mut at = raw.len() + 4 * texts.len();
+    for text in &texts {
+        let len = text.len() + 1;
+        raw.extend((((len as u32) << 16) + at as u32).to_ne_bytes());
+        at += len;
+    }
+    for text in &texts {
+        raw.extend_from_slice(text);
+        raw.push(0);
+    }
+    raw
+}
