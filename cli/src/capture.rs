@@ -23,7 +23,7 @@ impl Capture {
         let mut reader = Reader { timeline: Timeline::keeping(KEEP) };
         let session = input::read(path, &mut reader)?;
         let mut timeline = reader.timeline;
-        timeline.finish();
+        timeline.finish(&session);
         if timeline.ns_sets().values().is_empty() {
             return Err(Failure::new(format!(
                 "{} has no namespace records, so it tells nothing about containers\n  \
@@ -44,7 +44,7 @@ impl Capture {
         let ours = |error: Error| Failure::new(format!("what was read from /proc makes no record: {error}"));
         record::describe(|bytes| decoder.push(bytes, &mut ordered).map_err(ours))?;
         let mut timeline = ordered.finish(decoder.session()).timeline;
-        timeline.finish();
+        timeline.finish(decoder.session());
         Ok(Self { session: decoder.session().clone(), timeline })
     }
 }

@@ -94,11 +94,14 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
         row.extend(marks(&container.namespaces));
         row.push(style.cell(&list(&container.commands, 4), None, false));
         table.add_row(row);
-        for (depth, process) in in_tree_order(members).into_iter().take(args.processes.0) {
+        let mut shown = in_tree_order(members);
+        shown.truncate(args.processes.0);
+        for (position, &(depth, process)) in shown.iter().enumerate() {
             let leader = timeline.at(process.leader);
             let inside = leader.nspids.last().filter(|_| leader.nspids.len() > 1);
             let inside = inside.map_or(String::new(), |pid| format!(" (inside {pid})"));
-            let name = format!("{}{}{}{inside}", style.branch(true).0, "  ".repeat(depth), process.pid);
+            let branches = style.branches(shown[position + 1..].iter().map(|&(depth, _)| depth + 1), depth + 1);
+            let name = format!("{branches}{}{inside}", process.pid);
             let mut row =
                 vec![style.cell(&name, None, false), style.cell("", None, false), style.cell("", None, false)];
             row.extend(marks(&timeline.last_namespaces(leader).unwrap_or_default()));

@@ -176,10 +176,11 @@ impl Rows<'_> {
         let more = inside.len().saturating_sub(most) as u64
             + (container.processes as u64).saturating_sub(inside.len() as u64)
                 * u64::from(self.timeline.threads_gone() > 0);
-        let shown = inside.len().min(most);
-        for (position, (depth, process)) in inside.into_iter().take(most).enumerate() {
-            let last = position + 1 == shown && more == 0;
-            self.process(container, process, &format!("{below}{}{}", self.style.branch(last).0, "  ".repeat(depth)));
+        let shown = &inside[..inside.len().min(most)];
+        for (position, &(depth, process)) in shown.iter().enumerate() {
+            let behind = shown[position + 1..].iter().map(|&(depth, _)| depth + 1);
+            let branches = self.style.branches(behind.chain((more > 0).then_some(1)), depth + 1);
+            self.process(container, process, &format!("{below}{branches}"));
         }
         if more > 0 && most > 0 {
             let name = format!("{below}{}and {more} more {}", self.style.branch(true).0, plural("process", 1) + "es");

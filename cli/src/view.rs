@@ -60,6 +60,29 @@ impl Style {
     }
 }
 
+impl Style {
+    /// What stands before an entry of this depth in a tree; `behind` are the depths of those that follow.
+    pub(crate) fn branches(self, behind: impl Iterator<Item = usize>, depth: usize) -> String {
+        // Whether more children of an ancestor come: an entry of its depth before any that is less deep.
+        let mut more = vec![false; depth + 1];
+        let mut floor = depth + 1;
+        for next in behind {
+            if next < floor {
+                floor = next;
+                if let Some(more) = more.get_mut(next) {
+                    *more = true;
+                }
+            }
+            if floor == 0 {
+                break;
+            }
+        }
+        let above = (1..depth).map(|level| self.branch(!more[level]).1);
+        let own = (depth > 0).then(|| self.branch(!more[depth]).0);
+        above.chain(own).collect()
+    }
+}
+
 /// A noun, in the plural where there are none or several.
 pub(crate) fn plural(noun: &str, count: usize) -> String {
     format!("{noun}{}", if count == 1 { "" } else { "s" })

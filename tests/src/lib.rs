@@ -123,6 +123,21 @@ macro_rules! needs {
     };
 }
 
+/// A file in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+impl nsscope_codec::perf_data::Output for &mut Bytes {
+    type Error = ();
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ()> {
+        let end = offset as usize + bytes.len();
+        self.0.resize(self.0.len().max(end), 0);
+        self.0[offset as usize..end].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// The sum of all inodes in NAMESPACES records: work that reads every one of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(pub u64);

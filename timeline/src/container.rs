@@ -274,7 +274,8 @@ impl Timeline {
         let groups: BTreeSet<usize> = stays.iter().filter_map(|stay| stay.who.gone()).collect();
         let gone: Vec<_> = self.gone.groups().map(|(_, group)| group).collect();
         let gone: Vec<_> = groups.into_iter().map(|number| gone[number]).collect();
-        let processes: BTreeSet<(u32, u64)> = tasks.iter().map(|&t| self.process_of(t)).collect();
+        let processes: BTreeSet<(u32, u64)> =
+            tasks.iter().map(|&t| (self.tasks[t].pid, self.tasks[t].process_start)).collect();
         let places: BTreeSet<Place> = stays.iter().map(|stay| stay.place).collect();
         let usage = places.iter().filter_map(|place| self.usage.get(self.places.number(place)? as usize));
         let usage: Vec<_> = usage.collect();

@@ -117,6 +117,8 @@ pub struct Task {
     pub nspids: Vec<u32>,
     /// Where it is now: an index into [`Timeline::places`].
     place: u32,
+    /// When the thread that leads its process began: with the pid, what tells one process from another.
+    process_start: u64,
 }
 
 impl Task {
@@ -279,11 +281,18 @@ impl Timeline {
     }
 
     /// The stream is over: what perf synthesized without a time is dated to the first record that has one.
-    pub fn finish(&mut self) {
-        let Some((first, _)) = self.span else { return };
+    pub fn finish(&mut self, session: &Session) {
+        let Some((first, last)) = self.span else { return };
+        // A recorder may say how long it looked; in silence that is longer than its records tell.
+        if let Some((from, to)) = session.sample_time() {
+            self.span = Some((if from == 0 { first } else { first.min(from) }, last.max(to)));
+        }
         for task in &mut self.tasks {
             if task.start == 0 {
                 task.start = first;
+            }
+            if task.process_start == 0 {
+                task.process_start = first;
             }
             let all = task.names.iter_mut().chain(&mut task.namespaces).chain(&mut task.cgroups);
             all.filter(|since| since.time == 0).for_each(|since| since.time = first);
@@ -372,6 +381,10 @@ impl Timeline {
             cgroups: Vec::new(),
             nspids: Vec::new(),
             place: self.place(Place::default()),
+            process_start: match self.current.get(&pid).map(|&leader| &self.tasks[leader]) {
+                Some(leader) if tid != pid && leader.end.is_none() => leader.start,
+                _ => time,
+            },
         };
         let index = self.free.pop().unwrap_or(self.tasks.len());
         match self.tasks.get_mut(index) {

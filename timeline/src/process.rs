@@ -29,22 +29,13 @@ impl Timeline {
     pub fn processes(&self, of: impl IntoIterator<Item = usize>) -> Vec<Process> {
         let mut threads: BTreeMap<(u32, u64), Vec<usize>> = BTreeMap::new();
         for index in of {
-            threads.entry(self.process_of(index)).or_default().push(index);
+            let task = &self.tasks[index];
+            threads.entry((task.pid, task.process_start)).or_default().push(index);
         }
         let mut processes: Vec<Process> =
             threads.into_iter().map(|((pid, _), threads)| self.process(pid, threads)).collect();
         processes.sort_by_key(|process| (process.start, process.pid));
         processes
-    }
-
-    /// What tells one process from another: its id and the start of the thread that leads it.
-    pub(crate) fn process_of(&self, index: usize) -> (u32, u64) {
-        let task = &self.tasks[index];
-        if task.leads() {
-            return (task.pid, task.start);
-        }
-        let leaders = self.current.get(&task.pid).map(|&leader| &self.tasks[leader]);
-        (task.pid, leaders.map_or(task.start, |leader| leader.start))
     }
 
     fn process(&self, pid: u32, threads: Vec<usize>) -> Process {

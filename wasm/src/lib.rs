@@ -187,7 +187,7 @@ impl Capture {
     fn end(&mut self) {
         if let Some(ordered) = self.ordered.take() {
             self.facts = ordered.finish(self.reader.session());
-            self.facts.timeline.finish();
+            self.facts.timeline.finish(self.reader.session());
         }
     }
 

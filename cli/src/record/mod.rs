@@ -17,7 +17,7 @@ pub(crate) use tracefs::cgroup_tracepoints;
 
 use crate::args::{self, Names};
 use crate::error::{Failure, Outcome, note};
-use crate::sys;
+use crate::{sys, time};
 use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use nsscope_codec::wire::header::RecordType;
@@ -197,12 +197,14 @@ struct Recorder {
     tally: Tally,
     layout: SampleIdLayout,
     started: Instant,
+    /// The same in the recording's clock, ns.
+    began: u64,
 }
 
 impl Recorder {
     fn new(events: Events, sink: Sink) -> Self {
         let layout = layout(&events.described);
-        Self { events, sink, tally: Tally::new(layout), layout, started: Instant::now() }
+        Self { events, sink, tally: Tally::new(layout), layout, started: Instant::now(), began: time::now() }
     }
 
     /// Describes what already runs, looking after the rings in between.
@@ -328,7 +330,9 @@ impl Recorder {
     fn finish(mut self) -> Outcome<()> {
         self.events.disable();
         while self.drain()? {}
-        self.sink.span(self.tally.span)?;
+        // The recording's own span, which is more than that of its records where nothing happened.
+        let span = self.tally.span.map(|(first, last)| (first.min(self.began), last.max(time::now())));
+        self.sink.span(span)?;
         let kinds =
             self.tally.kinds.iter().map(|(&kind, &count)| {
                 format!("{} {}", HumanCount(count), RecordType(kind).to_string().to_lowercase())

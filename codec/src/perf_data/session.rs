@@ -126,6 +126,12 @@ impl Session {
         wall.checked_add_signed(i64::try_from(i128::from(time).checked_sub(i128::from(clock))?).ok()?)
     }
 
+    /// First and last time of the records, ns, as [`Feature::SAMPLE_TIME`] tells.
+    pub fn sample_time(&self) -> Option<(u64, u64)> {
+        let mut reader = self.reader(Feature::SAMPLE_TIME)?;
+        Some((reader.u64()?, reader.u64()?)).filter(|&(first, last)| first <= last)
+    }
+
     fn reader(&self, feature: Feature) -> Option<Reader<'_>> {
         Some(Reader { rest: self.feature(feature)?, endian: self.endian? })
     }

@@ -3,12 +3,12 @@
 //! `ns-work WORK RECORDS`
 
 use nsscope_codec::encode::{Comm, Encode, Exit, Fork, Namespaces, TaskIds};
-use nsscope_codec::perf_data::{AttrIds, Decoder, FileWriter, Output};
+use nsscope_codec::perf_data::{AttrIds, Decoder, FileWriter};
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
 use nsscope_codec::{BigEndian, LittleEndian, Order};
-use nsscope_tests::Sum;
+use nsscope_tests::{Bytes, Sum};
 use std::hint::black_box;
 
 const LAYOUT: SampleIdLayout = SampleIdLayout::new(SampleType(
@@ -73,24 +73,11 @@ fn encode(count: u32) {
     }
 }
 
-struct Memory(Vec<u8>);
-
-impl Output for &mut Memory {
-    type Error = ();
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ()> {
-        let end = offset as usize + bytes.len();
-        self.0.resize(self.0.len().max(end), 0);
-        self.0[offset as usize..end].copy_from_slice(bytes);
-        Ok(())
-    }
-}
-
 fn file(count: u32) -> Vec<u8> {
     let mut attr = Attr::<LittleEndian>::new(TYPE_SOFTWARE, CONFIG_DUMMY);
     attr.set_flags(AttrFlags::SAMPLE_ID_ALL | AttrFlags::NAMESPACES);
     attr.sample_type.set(LAYOUT.fields().0);
-    let mut memory = Memory(Vec::new());
+    let mut memory = Bytes::default();
     let mut writer = FileWriter::begin(&mut memory, &[AttrIds { attr: &attr, ids: &[9] }], &[]).expect("memory");
     writer.append([&records::<LittleEndian>(count)[..]]).expect("memory");
     memory.0
