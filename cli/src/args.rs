@@ -35,6 +35,7 @@ Examples:
   nsscope record --duration 10s -o boot.data      the whole system for ten seconds
   nsscope record -- unshare -n -p -f --mount sh   a command and all it starts
   nsscope record -p 4242                          running processes and their future children
+  nsscope record -F 99 --duration 10s             with CPU time, for nsscope report --cpu
   nsscope record -o - -- make | nsscope script -  through a pipe, no file
 
 Needs CAP_PERFMON (root has it). Without it: nsscope snapshot. See also: nsscope doctor.")]
@@ -149,6 +150,9 @@ pub(crate) struct Record {
     /// Ring buffer per CPU, such as 512K or 8M; rounded up to a power of two pages
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) mmap_size: Option<usize>,
+    /// Also take so many samples a second of what runs on each CPU, with its cgroup: for report --cpu
+    #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) frequency: Option<u32>,
     /// Do not record what already runs
     #[arg(long)]
     pub(crate) no_synth: bool,

@@ -4,7 +4,7 @@ use crate::args::{Moment, Sort, Which};
 use crate::capture::Capture;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::filter::{Field, Filter};
-use nsscope_timeline::{Container, Definition, Namespaced, Pod, Process, Timeline, pods};
+use nsscope_timeline::{Container, Definition, Namespaced, Pod, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +48,7 @@ impl Selection {
             Sort::Cpu => containers.sort_by_key(|container| std::cmp::Reverse((container.cpu, container.samples))),
             Sort::Name => containers.sort_by_key(title),
         }
-        let mut pods = pods(&containers);
+        let mut pods = timeline.pods(&containers);
         let pod_of: BTreeMap<usize, String> =
             pods.iter().flat_map(|pod| pod.containers.iter().map(|&index| (index, pod.id.clone()))).collect();
         let mut kept = Vec::new();
@@ -186,5 +186,6 @@ pub(crate) fn container_of<'c>(
     task: usize,
 ) -> Option<&'c Container> {
     let key = timeline.container_of(task, definition)?;
-    containers.iter().find(|container| container.key == key)
+    // The kernel uses numbers again: the latest of this key.
+    containers.iter().rfind(|container| container.key == key)
 }

@@ -102,6 +102,23 @@ pub fn missing(program: &str, debian_package: &str) -> Option<String> {
     (!works).then(|| format!("{program} is not installed (Debian: {debian_package})"))
 }
 
+/// Where the unified cgroup hierarchy is mounted.
+pub fn cgroup2() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
+    Some(mount.split(' ').nth(1)?.into())
+}
+
+/// Why there is no making cgroups here, if so.
+pub fn no_cgroup2() -> Option<String> {
+    let writable = cgroup2().is_some_and(|root| {
+        let name = format!("nsscope-probe-{}-{:?}", std::process::id(), std::thread::current().id());
+        let probe = Path::new(&root).join(name);
+        std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).is_ok()
+    });
+    (!writable).then(|| "no cgroup v2 hierarchy that this user may change".into())
+}
+
 /// Tells that a test cannot run here: on standard error, and in the file that `cargo xtask test` counts.
 pub fn skip(test: &str, why: &str) {
     eprintln!("SKIPPED {test}: {why}");

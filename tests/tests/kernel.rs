@@ -1,10 +1,11 @@
 //! The records of the running kernel, compared with what `/proc` says to the process they are about.
 #![allow(missing_docs)]
 
-use nsscope_tests::{actor, cannot_record, errors, events, needs, nsscope, record, report, run, text};
+use nsscope_tests::{
+    actor, cannot_record, cgroup2, errors, events, needs, no_cgroup2, nsscope, record, report, run, text,
+};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::Path;
 
 const KINDS: [&str; 7] = ["net", "uts", "ipc", "pid", "user", "mnt", "cgroup"];
 
@@ -256,20 +257,6 @@ fn a_container_from_before_the_recording_is_known_by_its_cgroup() {
     assert_eq!(container["runtime"], "podman");
     assert_eq!(container["pids"], json!([child.id()]));
     assert_eq!((&container["first_exact"], &container["last"]), (&json!(false), &Value::Null));
-}
-
-fn cgroup2() -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
-    Some(mount.split(' ').nth(1)?.into())
-}
-
-fn no_cgroup2() -> Option<String> {
-    let writable = cgroup2().is_some_and(|root| {
-        let probe = Path::new(&root).join("nsscope-probe");
-        fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)).is_ok()
-    });
-    (!writable).then(|| "no cgroup v2 hierarchy that this user may change".into())
 }
 
 #[test]

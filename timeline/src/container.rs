@@ -3,7 +3,6 @@
 use crate::definition::Definition;
 use crate::runtime::{self, Runtime};
 use crate::{Named, NsSet, Place, Timeline};
-use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -132,43 +131,6 @@ pub struct Pod {
     pub containers: Vec<usize>,
 }
 
-/// The pods among some containers, in order of appearance.
-pub fn pods(containers: &[Container]) -> Vec<Pod> {
-    let mut by_key: BTreeMap<(Option<String>, u64, u64), Vec<usize>> = BTreeMap::new();
-    for (index, container) in containers.iter().enumerate() {
-        let own = |kind| container.differs.contains(&kind).then(|| container.namespaces.get(kind).ino);
-        let shared = own(NsKind::Net).zip(own(NsKind::Ipc));
-        let key = match (container.pod_uid(), shared) {
-            (Some(uid), _) => (Some(uid.to_owned()), 0, 0),
-            (None, Some((net, ipc))) => (None, net, ipc),
-            (None, None) => continue,
-        };
-        by_key.entry(key).or_default().push(index);
-    }
-    let mut pods: Vec<Pod> = by_key
-        .into_iter()
-        .filter_map(|(key, members)| {
-            let mounts: BTreeSet<NsId> = members.iter().map(|&at| containers[at].namespaces.get(NsKind::Mnt)).collect();
-            match key {
-                (Some(uid), ..) => Some(Pod {
-                    why: format!("its containers' cgroup paths name pod {uid}"),
-                    id: uid,
-                    containers: members,
-                }),
-                (None, net, ipc) => (members.len() > 1 && mounts.len() > 1).then(|| Pod {
-                    id: format!("net:[{net}]"),
-                    why: format!(
-                        "its containers share net:[{net}] and ipc:[{ipc}] and have mount namespaces of their own"
-                    ),
-                    containers: members,
-                }),
-            }
-        })
-        .collect();
-    pods.sort_by_key(|pod| pod.containers[0]);
-    pods
-}
-
 /// A task that has namespaces of its own but is in no container.
 #[derive(Clone, Debug)]
 pub struct Namespaced {
@@ -225,10 +187,79 @@ impl Timeline {
                 found.entry(key).or_default().push(Stay { who, place, from, to: Some(to), exact });
             }
         }
-        let mut containers: Vec<_> =
-            found.into_iter().map(|(key, stays)| self.finished(key, &stays, &mut keys)).collect();
+        let mut containers: Vec<_> = found
+            .into_iter()
+            .flat_map(|(key, stays)| lives(&key, stays).into_iter().map(move |stays| (key.clone(), stays)))
+            .map(|(key, stays)| self.finished(key, &stays, &mut keys))
+            .collect();
         containers.sort_by(|a, b| a.first.cmp(&b.first).then_with(|| a.key.cmp(&b.key)));
         containers
+    }
+
+    /// The pods among some containers, in order of appearance.
+    pub fn pods(&self, containers: &[Container]) -> Vec<Pod> {
+        let mut by_uid: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut by_net: BTreeMap<(NsId, NsId), Vec<usize>> = BTreeMap::new();
+        for (index, container) in containers.iter().enumerate() {
+            let own = |kind| container.differs.contains(&kind).then(|| container.namespaces.get(kind));
+            if let Some(uid) = container.pod_uid() {
+                by_uid.entry(uid).or_default().push(index);
+            } else if let Some(shared) = own(NsKind::Net).zip(own(NsKind::Ipc)) {
+                by_net.entry(shared).or_default().push(index);
+            }
+        }
+        by_net.retain(|_, members| members.len() > 1);
+        let mut pods: Vec<Pod> = by_uid
+            .into_iter()
+            .map(|(uid, containers)| Pod {
+                id: uid.into(),
+                why: format!("its containers' cgroup paths name pod {uid}"),
+                containers,
+            })
+            .collect();
+        let mut lives = self.lives_of(&by_net);
+        for ((net, ipc), members) in by_net {
+            // The kernel gives a number again: those who share it at different times share nothing.
+            let lives = lives.remove(&(net, ipc)).unwrap_or_default();
+            let mut together: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+            for member in members {
+                let life = lives.partition_point(|&(_, end)| end < containers[member].first);
+                together.entry(life).or_default().push(member);
+            }
+            let why = format!("its containers share net:[{}] and ipc:[{}]", net.ino, ipc.ino);
+            let pod = |containers| Pod { id: format!("net:[{}]", net.ino), why: why.clone(), containers };
+            pods.extend(together.into_values().filter(|members| members.len() > 1).map(pod));
+        }
+        pods.sort_by_key(|pod| pod.containers[0]);
+        pods
+    }
+
+    /// When there was anybody in each of some pairs of net and ipc namespaces, in order of time.
+    fn lives_of<T>(&self, pairs: &BTreeMap<(NsId, NsId), T>) -> BTreeMap<(NsId, NsId), Vec<(u64, u64)>> {
+        let mut stays: BTreeMap<(NsId, NsId), Vec<(u64, u64)>> = BTreeMap::new();
+        if pairs.is_empty() {
+            return stays;
+        }
+        let tasks = self.tasks().flat_map(|(_, task)| task.states());
+        let tasks = tasks.map(|(place, from, to)| (place, from, to.unwrap_or(u64::MAX)));
+        let gone = self.gone.groups().flat_map(|(places, group)| places.iter().zip(&group.stays));
+        let gone = gone.map(|(&place, &(from, to, _))| (*self.places.get(place), from, to));
+        for (place, from, to) in tasks.chain(gone) {
+            let Some(set) = place.namespaces.map(|number| self.ns_sets.get(number)) else { continue };
+            let pair = (set.get(NsKind::Net), set.get(NsKind::Ipc));
+            if pairs.contains_key(&pair) {
+                stays.entry(pair).or_default().push((from, to));
+            }
+        }
+        for stays in stays.values_mut() {
+            stays.sort_unstable();
+            stays.dedup_by(|next, life| {
+                let joins = next.0 <= life.1;
+                life.1 = if joins { life.1.max(next.1) } else { life.1 };
+                joins
+            });
+        }
+        stays
     }
 
     /// What tells the container that a task is in now, if it is in one.
@@ -408,6 +439,26 @@ impl Who {
             Self::Task(_) => None,
         }
     }
+}
+
+/// A pid namespace ends with its last process, and the kernel gives its number again: stays that do not touch are in
+/// different ones. Other namespaces may be held open by nobody that is seen.
+fn lives(key: &Key, mut stays: Vec<Stay>) -> Vec<Vec<Stay>> {
+    if !matches!(key, Key::Namespaces(namespaces) if namespaces.iter().any(|(kind, _)| *kind == NsKind::Pid)) {
+        return vec![stays];
+    }
+    stays.sort_by_key(|stay| stay.from);
+    let mut lives: Vec<Vec<Stay>> = Vec::new();
+    let mut end = None;
+    for stay in stays {
+        let to = stay.to.unwrap_or(u64::MAX);
+        match lives.last_mut().filter(|_| end.is_some_and(|end| stay.from <= end)) {
+            Some(life) => life.push(stay),
+            None => lives.push(vec![stay]),
+        }
+        end = end.max(Some(to));
+    }
+    lives
 }
 
 /// A task in a container.

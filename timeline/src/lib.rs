@@ -19,7 +19,7 @@ pub mod runtime;
 pub mod told;
 mod tracepoint;
 
-pub use container::{Container, Key, Namespaced, Pod, pods};
+pub use container::{Container, Key, Namespaced, Pod};
 pub use definition::Definition;
 pub use intern::Interner;
 pub use process::Process;

@@ -7,7 +7,7 @@ use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
 use nsscope_codec::{Error, LittleEndian, Order, RawRecord};
-use nsscope_timeline::{Definition, Timeline, pods};
+use nsscope_timeline::{Definition, Timeline};
 use zerocopy::IntoBytes;
 
 const LAYOUT: SampleIdLayout = SampleIdLayout::new(SampleType(SampleType::TID.0 | SampleType::TIME.0));
@@ -199,10 +199,26 @@ fn each_definition_draws_its_own_lines() {
     assert_eq!(ids("by:net,cgroup").len(), 3);
     assert_eq!(ids("perf"), ["cgroup:[4026531835]", "cgroup:[917]"]);
     let containers = scene.containers();
-    let pods = pods(&containers);
+    let pods = scene.timeline.pods(&containers);
     assert_eq!((pods.len(), &pods[0].containers), (1, &vec![0, 1]));
     assert_eq!(pods[0].id, "net:[910]");
     assert_eq!(containers[0].why[0], "its processes share pid:[912], not the host's");
+}
+
+/// The kernel gives a namespace's number again once it is free.
+#[test]
+fn a_number_that_is_used_again_is_another_container() {
+    let mut scene = Scene::new(Timeline::new());
+    for pid in [110, 111] {
+        scene.fork((1, 1), (pid, pid));
+        scene.namespaces(pid, pid, own(&[(0, 920), (2, 921), (3, 922), (5, 923)]));
+        scene.exit(pid, pid);
+    }
+    let containers = scene.containers();
+    assert_eq!(containers.len(), 2);
+    assert!(containers[0].last.unwrap() < containers[1].first);
+    // Nor are they a pod: nothing held the network namespace in between.
+    assert_eq!(scene.timeline.pods(&containers), []);
 }
 
 /// What is only counted adds up with what is kept, whatever the limit.

@@ -5,7 +5,7 @@ use crate::error::{Failure, Outcome, note, reason};
 use crate::sys::{self, Event, Ring};
 use crate::time::CLOCK;
 use nsscope_codec::Native;
-use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_CPU_CLOCK, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
 use nsscope_codec::wire::sample_id::SampleType;
 use nsscope_timeline::told;
 use std::io;
@@ -85,6 +85,18 @@ pub(crate) fn side_band_attr() -> Attr<Native> {
     attr
 }
 
+/// A sample of what runs, so often a second.
+fn clock_attr(frequency: u32) -> Attr<Native> {
+    let mut attr = Attr::<Native>::new(TYPE_SOFTWARE, CONFIG_CPU_CLOCK);
+    attr.sample_type.set((SAMPLE_TYPE | SampleType::IP | SampleType::PERIOD | SampleType::CGROUP).0);
+    attr.sample_period.set(u64::from(frequency));
+    attr.set_flags(
+        AttrFlags::DISABLED | AttrFlags::INHERIT | AttrFlags::FREQ | AttrFlags::SAMPLE_ID_ALL | AttrFlags::USE_CLOCKID,
+    );
+    attr.clockid.set(CLOCK as i32);
+    attr
+}
+
 fn tracepoint_attr(id: u64) -> Attr<Native> {
     let mut attr = Attr::<Native>::new(TYPE_TRACEPOINT, id);
     attr.sample_type.set((SAMPLE_TYPE | SampleType::RAW).0);
@@ -105,12 +117,21 @@ pub(crate) fn told_events() -> impl Iterator<Item = Described> {
 
 impl Events {
     /// Opens everything for `target`, with rings of `ring_size` bytes (rounded up) or as large as allowed.
-    pub(crate) fn open(target: &Target, ring_size: Option<usize>) -> Outcome<Self> {
+    pub(crate) fn open(target: &Target, ring_size: Option<usize>, frequency: Option<u32>) -> Outcome<Self> {
         raise_descriptor_limit();
         let cpus = sys::online_cpus()?;
         let mut events = Self { described: vec![], tracepoints: vec![], rings: vec![], open: vec![], manual: vec![] };
-        events.open_side_band(target, &cpus)?;
+        let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(), target, &cpus)?;
+        events.described.push(side_band(side_band_attr, side_band_ids));
         events.map_rings(ring_size, cpus.len())?;
+        if let Some(frequency) = frequency {
+            let own = events.open.len();
+            let (ids, attr) = events.open_on_all(clock_attr(frequency), target, &cpus)?;
+            for event in own..events.open.len() {
+                events.open[event].redirect(&events.open[(event - own) % events.rings.len()])?;
+            }
+            events.described.push(Described { attr, name: "cpu-clock".into(), ids });
+        }
         match tracefs::cgroup_tracepoints() {
             Ok(found) => {
                 for tracepoint in found {
@@ -123,8 +144,14 @@ impl Events {
         Ok(events)
     }
 
-    fn open_side_band(&mut self, target: &Target, cpus: &[u32]) -> Outcome<()> {
-        let mut attr = side_band_attr();
+    /// Opens an event for all of the target on every CPU, those of a target's task after another. Returns the ids, and
+    /// the attr with what this kernel knows of it.
+    fn open_on_all(
+        &mut self,
+        mut attr: Attr<Native>,
+        target: &Target,
+        cpus: &[u32],
+    ) -> Outcome<(Vec<u64>, Attr<Native>)> {
         let (pids, on_exec): (Vec<i32>, bool) = match target {
             Target::System => (vec![-1], false),
             Target::Tasks { tids, on_exec } => (tids.iter().map(|&tid| tid as i32).collect(), *on_exec),
@@ -137,9 +164,10 @@ impl Events {
             let mut of_pid = Vec::new();
             for &cpu in cpus {
                 let opened = match Event::open(&attr, pid, cpu as i32) {
-                    // Kernels before 5.7 know no cgroup records.
-                    Err(error) if is(&error, libc::EINVAL) && attr.flags().has(AttrFlags::CGROUP) => {
+                    // Kernels before 5.7 know neither cgroup records nor a sample's cgroup.
+                    Err(error) if is(&error, libc::EINVAL) => {
                         attr.set_flags(AttrFlags(attr.flags().0 & !AttrFlags::CGROUP.0));
+                        attr.sample_type.set(attr.sample_type.get() & !SampleType::CGROUP.0);
                         Event::open(&attr, pid, cpu as i32)
                     }
                     other => other,
@@ -163,8 +191,7 @@ impl Events {
         if self.open.is_empty() {
             return Err(Failure::new("none of the processes exists any more"));
         }
-        self.described.push(side_band(attr, ids));
-        Ok(())
+        Ok((ids, attr))
     }
 
     /// The first events, one a CPU, get a ring; later ones of the same CPU write to it too.

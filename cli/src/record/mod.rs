@@ -48,7 +48,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         (_, []) => Target::System,
         (_, pids) => Target::Tasks { tids: threads_of(pids)?, on_exec: false },
     };
-    let events = Events::open(&target, args.mmap_size)?;
+    let events = Events::open(&target, args.mmap_size, args.frequency)?;
     let sink = Sink::create(&args.output, &events.described, &events.sections())?;
     let mut recorder = Recorder::new(events, sink);
 
@@ -115,7 +115,7 @@ pub(crate) fn live(
     mut take: impl FnMut(&[u8]) -> Outcome<()>,
     mut go_on: impl FnMut() -> Outcome<bool>,
 ) -> Outcome<()> {
-    let events = Events::open(&Target::System, None)?;
+    let events = Events::open(&Target::System, None, None)?;
     take(&output::pipe_metadata(&events.described, &events.sections()))?;
     let mut recorder = Recorder::new(events, Sink::Memory(Vec::new()));
     recorder.events.enable()?;

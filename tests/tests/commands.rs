@@ -1,0 +1,393 @@
+//! The commands people live in, on the running kernel and against what else tells the same.
+#![allow(missing_docs)]
+
+use nsscope_tests::{
+    actor, cannot_record, cgroup2, errors, missing, needs, no_cgroup2, no_perf, nsscope, record, run, text,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Ends with its test, and its children with it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `unshare` with these options, in which a shell waits; returns once it is there, with the shell's pid outside.
+fn container(options: &[&str]) -> (Running, u32) {
+    let script = "echo ready; exec sleep 60";
+    let mut child = Command::new("unshare")
+        .args(options)
+        .args(["--kill-child", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let inside = children.split_whitespace().next().unwrap().parse().unwrap();
+    (Running(child), inside)
+}
+
+fn json_of(command: &mut Command) -> Value {
+    serde_json::from_slice(&run(command).stdout).unwrap()
+}
+
+fn inode(pid: u32, kind: &str) -> u64 {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let link = link.to_string_lossy();
+    link[link.find('[').unwrap() + 1..link.len() - 1].parse().unwrap()
+}
+
+fn not_root() -> Option<String> {
+    // SAFETY: takes nothing.
+    (unsafe { libc::geteuid() } != 0).then(|| "makes namespaces as root".into())
+}
+
+#[test]
+fn ps_shows_what_runs_by_container_and_by_pid_inside() {
+    needs!("ps_shows_what_runs", not_root());
+    let (_running, pid) = container(&["-n", "-m", "-u", "-i", "-p", "-f"]);
+    let ps = json_of(nsscope().args(["ps", "--json"]));
+    let own = ["net", "uts", "ipc", "pid", "mnt"];
+    let id = format!("pid:[{}]", inode(pid, "pid"));
+    let found = ps["containers"].as_array().unwrap().iter().find(|c| c["id"] == *id);
+    let found = found.unwrap_or_else(|| panic!("{ps}"));
+    assert_eq!(found["own"], json!(own));
+    for kind in own {
+        assert_eq!(found["namespaces"][kind], inode(pid, kind), "{kind}");
+    }
+    assert_eq!(found["members"][0]["nspids"], json!([pid, 1]));
+    assert_eq!(found["first_exact"], false);
+    assert!(found["why"][0].as_str().unwrap().contains(&id));
+    // For people: what is the host's is marked, and its own are told.
+    let table = text(&run(nsscope().args(["ps", "--processes", "3"])));
+    let line = table.lines().find(|line| line.contains(&id)).unwrap();
+    assert!(line.contains("host") && line.contains(&inode(pid, "net").to_string()), "{line}");
+    assert!(table.contains(&format!("{pid} (inside 1)")), "{table}");
+    // The pid inside finds it, with all above it.
+    let tree = text(&run(nsscope().args(["tree", &pid.to_string()])));
+    let line = tree.lines().find(|line| line.ends_with("<-")).unwrap();
+    assert!(line.contains(&format!("{pid} sleep, inside 1  [{id}]")), "{tree}");
+    assert!(tree.lines().next().unwrap().starts_with("1 "), "{tree}");
+}
+
+/// Each namespace of the system, with as many processes as lsns counts.
+#[test]
+fn ps_agrees_with_lsns_for_every_namespace() {
+    needs!("ps_agrees_with_lsns", missing("lsns", "util-linux"));
+    let (_running, _) = container(&["-n", "-m", "-u", "-i", "-p", "-f", "-C"]);
+    // Processes come and go with the other tests: what both tell of a moment between is compared.
+    let ours = || -> BTreeMap<u64, (String, u64)> {
+        let ps = json_of(nsscope().args(["ps", "--json"]));
+        let all = ps["namespaces"].as_array().unwrap().iter();
+        all.map(|ns| {
+            (ns["ino"].as_u64().unwrap(), (ns["type"].as_str().unwrap().into(), ns["processes"].as_u64().unwrap()))
+        })
+        .collect()
+    };
+    let lsns = || -> BTreeMap<u64, (String, u64)> {
+        let output = run(Command::new("lsns").args(["-n", "-r", "-o", "NS,TYPE,NPROCS"]));
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        let line = |line: &str| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            (words[1] != "time").then(|| (number(words[0]), (words[1].to_string(), number(words[2]))))
+        };
+        text(&output).lines().filter_map(line).collect()
+    };
+    let mut last = String::new();
+    for _ in 0..20 {
+        let (before, theirs, after) = (ours(), lsns(), ours());
+        let types = |all: &BTreeMap<u64, (String, u64)>| -> BTreeMap<u64, String> {
+            all.iter().map(|(ino, (kind, _))| (*ino, kind.clone())).collect()
+        };
+        // lsns is a process itself, and so are we.
+        let close = |ours: &BTreeMap<u64, (String, u64)>| {
+            ours.iter().all(|(ino, (_, count))| theirs.get(ino).is_some_and(|(_, n)| n.abs_diff(*count) <= 3))
+        };
+        if types(&before) == types(&theirs) && types(&after) == types(&theirs) && close(&before) {
+            assert!(theirs.values().filter(|(kind, _)| kind == "net").count() >= 2);
+            return;
+        }
+        last = format!("ours {before:?}\nlsns {theirs:?}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    panic!("{last}");
+}
+
+/// The same samples in the same cgroup namespaces as perf sees in the same file.
+#[test]
+fn the_definition_perf_is_that_of_perf_report() {
+    needs!("the_definition_perf", cannot_record(), no_perf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let spin = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+    let script = format!("{spin}; unshare -C sh -c '{spin}' & unshare -C sh -c '{spin}'; wait");
+    run(nsscope().args(["record", "-F", "997", "-o"]).arg(&file).args(["--", "sh", "-c", &script]));
+
+    let perf = run(Command::new("perf").args(["report", "--sort", "cgroup_id", "-n", "--stdio", "-i"]).arg(&file));
+    let mut theirs: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut ours_is_next = false;
+    for line in text(&perf).lines() {
+        if line.starts_with("# Samples:") {
+            ours_is_next = line.contains("'cpu-clock'");
+        }
+        let words: Vec<_> = line.split_whitespace().collect();
+        if let ([overhead, samples, id], true) = (&words[..], ours_is_next)
+            && overhead.ends_with('%')
+        {
+            let ino = id.split_once("/0x").map_or(id.rsplit('/').next().unwrap(), |(_, ino)| ino);
+            *theirs.entry(u64::from_str_radix(ino, 16).unwrap()).or_default() += samples.parse::<u64>().unwrap();
+        }
+    }
+    let report = json_of(nsscope().args(["report", "--json", "--definition", "perf"]).arg(&file));
+    let containers = report["containers"].as_array().unwrap().iter();
+    let ours: BTreeMap<u64, u64> = containers
+        .map(|c| (c["evidence"]["cgroup_namespace"].as_u64().unwrap(), c["samples"].as_u64().unwrap()))
+        .filter(|&(_, samples)| samples > 0)
+        .collect();
+    assert!(ours.len() >= 3, "{ours:?}");
+    assert_eq!(ours, theirs);
+}
+
+/// What samples say of CPU time is what the kernel's own account of the cgroup says.
+#[test]
+fn cpu_time_of_a_container_is_that_of_its_cgroup() {
+    needs!("cpu_time_of_a_container", cannot_record(), no_cgroup2(), not_root());
+    let id = "5ca1ab1e".repeat(8);
+    let root = cgroup2().unwrap();
+    let groups = [format!("{root}/libpod_parent"), format!("{root}/libpod_parent/libpod-{id}")];
+    for group in &groups {
+        fs::create_dir_all(group).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let spin = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+    let script = format!("echo $$ > {}/cgroup.procs; {spin}", groups[1]);
+    run(nsscope().args(["record", "-F", "997", "-o"]).arg(&file).args(["--", "sh", "-c", &script]));
+    let stat = fs::read_to_string(format!("{}/cpu.stat", groups[1])).unwrap();
+    for group in groups.iter().rev() {
+        let _ = fs::remove_dir(group);
+    }
+    let used = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap().parse::<f64>().unwrap() * 1e3;
+    let report = json_of(nsscope().args(["report", "--json", "--container", &id]).arg(&file));
+    let told = report["containers"][0]["cpu_ns"].as_f64().unwrap();
+    assert!(used > 1e8 && (told / used - 1.0).abs() < 0.15, "told {told} ns, used {used} ns");
+}
+
+#[test]
+fn pods_are_containers_that_share_a_network() {
+    needs!("pods_are_containers", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    // A pod of two, and one container by itself.
+    let inner = "unshare -m -p -f true; unshare -m -p -f true";
+    record(&file, &["sh", "-c", &format!("unshare -n -i sh -c '{inner}'; unshare -n -i -m -p -f true")]);
+    let rule = ["--definition", "by:pid"];
+    let report = json_of(nsscope().args(["report", "--json"]).args(rule).arg(&file));
+    assert_eq!(report["containers"].as_array().unwrap().len(), 3, "{report}");
+    let pods = report["pods"].as_array().unwrap();
+    assert_eq!(pods.len(), 1);
+    let members: Vec<_> = report["containers"].as_array().unwrap()[..2].iter().map(|c| c["id"].clone()).collect();
+    assert_eq!(pods[0]["containers"], json!(members));
+    let shown = text(&run(nsscope().arg("report").args(rule).arg(&file)));
+    let pod = shown.lines().position(|line| line.contains("pod net:[")).unwrap();
+    assert!(shown.lines().nth(pod + 1).unwrap().trim_start().starts_with("|- pid:["), "{shown}");
+}
+
+#[test]
+fn filters_select_by_container_name_and_time() {
+    needs!("filters_select", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    record(&file, &["sh", "-c", "unshare -m -p -f sleep 1 & sleep 0.4; unshare -m -p -f uname; wait"]);
+    let ids = |args: &[&str]| -> Vec<String> {
+        let report = json_of(nsscope().args(["report", "--json"]).args(args).arg(&file));
+        let containers = report["containers"].as_array().unwrap().iter();
+        // The tracepoint tells of other tests' cgroups, too.
+        let ids = containers.map(|c| c["id"].as_str().unwrap().to_string());
+        ids.filter(|id| id.starts_with("pid:")).collect()
+    };
+    let all = ids(&[]);
+    assert_eq!(all.len(), 2);
+    assert_eq!(ids(&["--comm", "uname"]), all[1..]);
+    assert_eq!(ids(&["--filter", "comm~leep"]), all[..1]);
+    assert_eq!(ids(&["--filter", "comm!=uname"]), all[..1]);
+    assert_eq!(ids(&["--container", &all[1]]), all[1..]);
+    assert_eq!(ids(&["--until", "0.3"]), all[..1]);
+    assert_eq!(ids(&["--since", "0.9"]), all[..1]);
+    assert_eq!(ids(&["--since", "0.3", "--until", "0.9"]), all);
+    assert_eq!(ids(&["--sort", "name"]).len(), 2);
+    // The same filter picks the same container's events.
+    let script = run(nsscope().args(["script", "--format", "json", "--container", &all[1]]).arg(&file));
+    let events: Vec<Value> = text(&script).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!events.is_empty() && events.iter().all(|event| event["container"] == *all[1]), "{events:?}");
+    assert!(events.iter().any(|event| event["kind"] == "comm" && event["comm"] == "uname"));
+    // What is no filter is a matter of usage.
+    for (args, word) in [(["--filter", "name=x"], "comm, pid"), (["--definition", "by:disk"], "net, uts")] {
+        let output = nsscope().arg("report").args(args).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(errors(&output).contains(word), "{}", errors(&output));
+    }
+}
+
+#[test]
+fn diff_tells_what_came_went_and_moved() {
+    needs!("diff_tells", not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let (before, after) = (dir.path().join("before.data"), dir.path().join("after.data"));
+    let snapshot = |file: &Path| run(nsscope().args(["snapshot", "-o"]).arg(file));
+    let (went, _) = container(&["-m", "-p", "-f"]);
+    let gone = json_of(nsscope().args(["ps", "--json"]));
+    let gone = gone["containers"].as_array().unwrap().iter().find(|c| c["members"][0]["ppid"] == went.0.id());
+    let gone = gone.unwrap()["id"].clone();
+    let mut mover = Running(
+        Command::new("sh")
+            .args(["-c", "read line; exec unshare -u sh -c 'echo moved; sleep 60'"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    snapshot(&before);
+    drop(went);
+    let (_came, new) = container(&["-m", "-p", "-f"]);
+    drop(mover.0.stdin.take());
+    let mut line = String::new();
+    BufReader::new(mover.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    snapshot(&after);
+    let diff = json_of(nsscope().args(["diff", "--json"]).args([&before, &after]));
+    let ids = |of: &str| -> Vec<Value> { diff[of].as_array().unwrap().iter().map(|c| c["id"].clone()).collect() };
+    assert!(ids("appeared").contains(&json!(format!("pid:[{}]", inode(new, "pid")))), "{diff}");
+    assert!(ids("vanished").contains(&gone), "{diff}");
+    let moved = diff["moved"].as_array().unwrap().iter().find(|moved| moved["pid"] == mover.0.id()).unwrap();
+    assert_eq!(moved["types"], json!(["uts"]));
+    assert_eq!(moved["to"]["uts"], inode(mover.0.id(), "uts"));
+    let shown = text(&run(nsscope().arg("diff").args([&before, &after])));
+    for sign in ["+ pid:[", "- pid:[", "~ "] {
+        assert!(shown.lines().any(|line| line.starts_with(sign)), "{sign}: {shown}");
+    }
+}
+
+#[test]
+fn stat_counts_what_script_prints() {
+    needs!("stat_counts", cannot_record());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    record(&file, &[actor().to_str().unwrap(), "storm", "50", "2"]);
+    let stat = json_of(nsscope().args(["stat", "--json"]).arg(&file));
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for event in nsscope_tests::events(&file) {
+        *counts.entry(event["kind"].as_str().unwrap().into()).or_default() += 1;
+    }
+    for (kind, count) in counts {
+        assert_eq!(stat["kinds"][&kind]["count"], count, "{kind}");
+    }
+    assert!(stat["forks"].as_u64().unwrap() >= 50 && stat["namespaces"]["uts"].as_u64().unwrap() >= 2, "{stat}");
+    assert!(text(&run(nsscope().arg("stat").arg(&file))).contains("0 records lost"));
+}
+
+#[test]
+fn events_are_followed_as_they_happen() {
+    needs!("events_are_followed", cannot_record(), not_root());
+    let filter = ["--filter", "container!=host"];
+    let mut child = Running(
+        nsscope().args(["events", "--json"]).args(filter).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(),
+    );
+    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    // It says nothing of what was before, so there is no knowing when it is ready: again until it was.
+    let mut again = Running(
+        Command::new("sh")
+            .args(["-c", "while :; do unshare -m -p -f uname; sleep 0.1; done"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let mut kinds = std::collections::BTreeSet::new();
+    for line in lines {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert!(event["container"].as_str().unwrap().starts_with("pid:["), "{event}");
+        if event["comm"] == "uname" {
+            kinds.insert(event["kind"].as_str().unwrap().to_string());
+        }
+        if ["comm", "exit"].iter().all(|kind| kinds.contains(*kind)) {
+            break;
+        }
+    }
+    let _ = again.0.kill();
+    // SAFETY: our own child.
+    assert_eq!(unsafe { libc::kill(child.0.id().cast_signed(), libc::SIGINT) }, 0);
+    assert!(kinds.contains("exit"), "{kinds:?}");
+}
+
+/// The names that runtimes keep come into the file, and out of it on any machine.
+#[test]
+fn names_travel_with_the_file() {
+    needs!("names_travel", no_cgroup2(), not_root());
+    let id = "0ddba11d".repeat(8);
+    let root = cgroup2().unwrap();
+    let group = format!("{root}/docker/{id}");
+    fs::create_dir_all(&group).unwrap();
+    let child = Running(Command::new("sleep").arg("60").spawn().unwrap());
+    fs::write(format!("{group}/cgroup.procs"), child.0.id().to_string()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (named, bare) = (dir.path().join("named.data"), dir.path().join("bare.data"));
+    // A docker's files, in a mount namespace where no real one is disturbed.
+    let home = format!("/var/lib/docker/containers/{id}");
+    let config = r#"{"Name":"/nsscope-test-web","Config":{"Image":"nginx:1"}}"#;
+    let script = format!(
+        "mount -t tmpfs none /var/lib && mkdir -p {home} && echo '{config}' >{home}/config.v2.json && exec \"$@\""
+    );
+    let program = nsscope().get_program().to_owned();
+    for (names, file) in [("auto", &named), ("off", &bare)] {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-m", "sh", "-c", &script, "sh"]).arg(&program).args(["snapshot", "--names", names, "-o"]);
+        run(unshare.arg(file));
+    }
+    drop(child);
+    let _ = fs::remove_dir(&group);
+    let _ = fs::remove_dir(format!("{root}/docker"));
+    let of = |file: &Path| {
+        let report = json_of(nsscope().args(["report", "--json", "--container", &id]).arg(file));
+        report["containers"][0].clone()
+    };
+    assert_eq!(
+        (of(&named)["name"].clone(), of(&named)["image"].clone()),
+        (json!("nsscope-test-web"), json!("nginx:1"))
+    );
+    assert_eq!((of(&bare)["id"].clone(), of(&bare)["name"].clone()), (json!(id), Value::Null));
+    let shown = text(&run(nsscope().args(["report", "--container", "nsscope-test-web"]).arg(&named)));
+    assert!(shown.contains(&format!("nsscope-test-web ({})", &id[..12])), "{shown}");
+}
+
+#[test]
+fn every_command_has_a_man_page_and_examples() {
+    let dir = tempfile::tempdir().unwrap();
+    run(nsscope().arg("man").arg(dir.path()));
+    let help = text(&run(nsscope().arg("--help")));
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands =
+        commands.take_while(|line| !line.is_empty()).filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<_> =
+        commands.map(|line| line.split_whitespace().next().unwrap()).filter(|name| *name != "help").collect();
+    assert!(names.len() >= 13, "{names:?}");
+    for name in names {
+        let page = fs::read_to_string(dir.path().join(format!("nsscope-{name}.1"))).unwrap();
+        let help = text(&run(nsscope().args([name, "--help"])));
+        let simple = ["demo", "doctor", "import"].contains(&name);
+        assert!(simple || (help.contains("Examples:") && page.contains("Examples:")), "{name}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&run(nsscope().args(["completions", shell])));
+        assert!(script.contains("snapshot") && script.contains("definition"), "{shell}");
+    }
+}
