@@ -150,6 +150,12 @@ pub(crate) struct Record {
     /// Ring buffer per CPU, such as 512K or 8M; rounded up to a power of two pages
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) mmap_size: Option<usize>,
+    /// Compress with zstd, at this level
+    #[arg(
+        short = 'z', long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "1",
+        value_parser = clap::value_parser!(i32).range(1..=22)
+    )]
+    pub(crate) compress: Option<i32>,
     /// Also take so many samples a second of what runs on each CPU, with its cgroup: for report --cpu
     #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) frequency: Option<u32>,

@@ -98,8 +98,7 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
         shown.truncate(args.processes.0);
         for (position, &(depth, process)) in shown.iter().enumerate() {
             let leader = timeline.at(process.leader);
-            let inside = leader.nspids.last().filter(|_| leader.nspids.len() > 1);
-            let inside = inside.map_or(String::new(), |pid| format!(" (inside {pid})"));
+            let inside = leader.inner_pid().map_or(String::new(), |pid| format!(" (inside {pid})"));
             let branches = style.branches(shown[position + 1..].iter().map(|&(depth, _)| depth + 1), depth + 1);
             let name = format!("{branches}{}{inside}", process.pid);
             let mut row =

@@ -195,8 +195,7 @@ impl Rows<'_> {
             .iter()
             .map(|since| String::from_utf8_lossy(self.timeline.names().get(since.value)).into_owned())
             .collect();
-        let inside = leader.nspids.last().filter(|_| leader.nspids.len() > 1);
-        let inside = inside.map_or(String::new(), |pid| format!(" (inside {pid})"));
+        let inside = leader.inner_pid().map_or(String::new(), |pid| format!(" (inside {pid})"));
         // What it has of its own even within its container.
         let set = self.timeline.last_namespaces(leader).unwrap_or_default();
         let own = set.differences(&container.namespaces).filter(|&kind| set.get(kind) != self.host.get(kind));

@@ -54,8 +54,7 @@ pub(crate) fn run(args: &args::Tree) -> Outcome {
     for (index, &(depth, process, chosen)) in line.iter().enumerate() {
         let leader = timeline.at(process.leader);
         let comm = safe(timeline.last_name(leader).unwrap_or_default().as_bytes());
-        let inner = leader.nspids.last().filter(|_| leader.nspids.len() > 1);
-        let inner = inner.map_or(String::new(), |pid| format!(", inside {pid}"));
+        let inner = leader.inner_pid().map_or(String::new(), |pid| format!(", inside {pid}"));
         let container = of(process).map_or("host".into(), |container| safe(title(container).as_bytes()));
         let branch = style.branches(line[index + 1..].iter().map(|&(depth, ..)| depth), depth);
         let life = match (&args.input, process.end) {

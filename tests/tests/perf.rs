@@ -114,6 +114,21 @@ fn perf_reads_a_storm_of_ours_as_we_do() {
 }
 
 #[test]
+fn perf_reads_what_we_compress_as_we_do() {
+    needs!("perf_reads_what_we_compress", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let size = |options: &[&str]| {
+        storm(&file, 3000, options);
+        assert!(same_script(&file).lines().count() > 9000, "{options:?}");
+        fs::metadata(&file).unwrap().len()
+    };
+    let (plain, packed) = (size(&[]), size(&["-z"]));
+    assert!(packed * 4 < plain, "{packed} of {plain} bytes");
+    same_counts(&file);
+}
+
+#[test]
 fn what_is_lost_is_said_everywhere() {
     needs!("what_is_lost", cannot_record(), no_perf());
     let dir = tempfile::tempdir().unwrap();

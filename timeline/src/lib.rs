@@ -127,6 +127,11 @@ impl Task {
         self.pid == self.tid
     }
 
+    /// Its pid in the innermost pid namespace, where that is another than the host's.
+    pub fn inner_pid(&self) -> Option<u32> {
+        self.nspids.last().copied().filter(|_| self.nspids.len() > 1)
+    }
+
     /// The task's life, cut where its namespaces or cgroups change: place, from, to (`None`: it lives).
     fn states(&self) -> impl Iterator<Item = (Place, u64, Option<u64>)> + use<> {
         let changes = self.namespaces.iter().chain(&self.cgroups).map(|since| since.time);

@@ -5,6 +5,7 @@ mod features;
 mod import;
 mod names;
 mod output;
+mod pack;
 mod synth;
 mod tally;
 mod tracefs;
@@ -20,9 +21,11 @@ use crate::error::{Failure, Outcome, note};
 use crate::{sys, time};
 use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::sample_id::{SampleIdLayout, SampleType};
 use output::Sink;
+use pack::Packer;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -49,8 +52,17 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         (_, pids) => Target::Tasks { tids: threads_of(pids)?, on_exec: false },
     };
     let events = Events::open(&target, args.mmap_size, args.frequency)?;
-    let sink = Sink::create(&args.output, &events.described, &events.sections())?;
-    let mut recorder = Recorder::new(events, sink);
+    let mut sections = events.sections();
+    let packer = match args.compress {
+        Some(level) => {
+            sections.push((Feature::COMPRESSED, pack::section(level)));
+            sections.sort_by_key(|(feature, _)| *feature);
+            Some(Packer::new(level)?)
+        }
+        None => None,
+    };
+    let sink = Sink::create(&args.output, &events.described, &sections)?;
+    let mut recorder = Recorder::new(events, sink, packer);
 
     recorder.events.enable()?;
     if !args.no_synth {
@@ -117,7 +129,7 @@ pub(crate) fn live(
 ) -> Outcome<()> {
     let events = Events::open(&Target::System, None, None)?;
     take(&output::pipe_metadata(&events.described, &events.sections()))?;
-    let mut recorder = Recorder::new(events, Sink::Memory(Vec::new()));
+    let mut recorder = Recorder::new(events, Sink::Memory(Vec::new()), None);
     recorder.events.enable()?;
     recorder.synthesize(&synth::processes(), Names::Auto)?;
     loop {
@@ -190,10 +202,19 @@ fn hidden(synth: &Synthesizer) {
     }
 }
 
+/// Whole records go to where the recording goes, compressed if so asked.
+fn put<'a>(sink: &mut Sink, packer: &mut Option<Packer>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<()> {
+    match packer {
+        Some(packer) => sink.append([packer.pack(pieces)?.as_slice()]),
+        None => sink.append(pieces),
+    }
+}
+
 /// A recording under way.
 struct Recorder {
     events: Events,
     sink: Sink,
+    packer: Option<Packer>,
     tally: Tally,
     layout: SampleIdLayout,
     started: Instant,
@@ -202,9 +223,9 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn new(events: Events, sink: Sink) -> Self {
+    fn new(events: Events, sink: Sink, packer: Option<Packer>) -> Self {
         let layout = layout(&events.described);
-        Self { events, sink, tally: Tally::new(layout), layout, started: Instant::now(), began: time::now() }
+        Self { events, sink, packer, tally: Tally::new(layout), layout, started: Instant::now(), began: time::now() }
     }
 
     /// Describes what already runs, looking after the rings in between.
@@ -221,7 +242,7 @@ impl Recorder {
                 synth.process(pid);
             }
             self.tally.add(&synth.records, &[]);
-            self.sink.append([synth.records.as_slice()])?;
+            put(&mut self.sink, &mut self.packer, [synth.records.as_slice()])?;
             synth.records.clear();
             self.drain()?;
         }
@@ -238,7 +259,7 @@ impl Recorder {
             if len == 0 {
                 continue;
             }
-            self.sink.append([available.first, available.second])?;
+            put(&mut self.sink, &mut self.packer, [available.first, available.second])?;
             self.tally.add(available.first, available.second);
             ring.release(len);
             any = true;

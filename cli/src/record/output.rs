@@ -117,7 +117,7 @@ impl Sink {
 
     /// Every ring was drained once.
     pub(crate) fn finished_round(&mut self) -> Outcome<()> {
-        self.append([user_record(RecordType::FINISHED_ROUND, &[]).as_slice()])
+        self.append([user_record(RecordType::FINISHED_ROUND, &[], true).as_slice()])
     }
 
     /// Writes what is known only now.
@@ -166,27 +166,27 @@ pub(super) fn pipe_metadata(events: &[Described], sections: &[(Feature, Vec<u8>)
     for event in events {
         let attr = &event.attr.as_bytes()[..event.attr.size.get() as usize];
         let ids: Vec<u8> = event.ids.iter().flat_map(|id| id.to_ne_bytes()).collect();
-        out.extend(user_record(RecordType::HEADER_ATTR, &[attr, &ids]));
+        out.extend(user_record(RecordType::HEADER_ATTR, &[attr, &ids], true));
     }
     for (feature, bytes) in sections {
         if *feature == Feature::TRACING_DATA {
             let size = (bytes.len() as u32).next_multiple_of(8);
-            out.extend(user_record(RecordType::HEADER_TRACING_DATA, &[&size.to_ne_bytes(), &[0; 4]]));
+            out.extend(user_record(RecordType::HEADER_TRACING_DATA, &[&size.to_ne_bytes(), &[0; 4]], true));
             out.extend(bytes);
             out.resize(out.len().next_multiple_of(8), 0);
         // A section too long for a record stays out; none of ours but a long command line can be.
         } else if bytes.len() < 0xff00 {
             let id = u64::from(feature.0).to_ne_bytes();
-            out.extend(user_record(RecordType::HEADER_FEATURE, &[&id, bytes]));
+            out.extend(user_record(RecordType::HEADER_FEATURE, &[&id, bytes], true));
         }
     }
     out
 }
 
-/// A record of the perf tool's own, padded to 8 bytes.
-fn user_record(kind: RecordType, body: &[&[u8]]) -> Vec<u8> {
-    let len: usize = body.iter().map(|part| part.len()).sum();
-    let size = (HEADER_SIZE + len).next_multiple_of(8);
+/// A record of the perf tool's own, padded to 8 bytes where its reader knows what is padding.
+pub(super) fn user_record(kind: RecordType, body: &[&[u8]], padded: bool) -> Vec<u8> {
+    let len = HEADER_SIZE + body.iter().map(|part| part.len()).sum::<usize>();
+    let size = if padded { len.next_multiple_of(8) } else { len };
     let mut out = kind.0.to_ne_bytes().to_vec();
     out.extend(0u16.to_ne_bytes());
     out.extend((size as u16).to_ne_bytes());

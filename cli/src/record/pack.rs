@@ -1,0 +1,72 @@
+//! `record -z`: records inside COMPRESSED records, one zstd stream through all of them, as perf writes them.
+
+use super::output::user_record;
+use crate::error::{Failure, Outcome};
+use mzstd::{Compressor, EncoderConfig, EncoderSessionOwned, EncoderStatus, Level, Operation, StreamConfig};
+use nsscope_codec::wire::header::RecordType;
+
+/// How much goes into one COMPRESSED record, in bytes: what does not shrink still has to fit one.
+const PIECE: usize = 32 << 10;
+
+/// What perf is told to set aside for what is in one record, in bytes.
+const ROOM: u32 = 1 << 20;
+
+/// Compresses records.
+pub(super) struct Packer {
+    stream: EncoderSessionOwned,
+}
+
+/// The section `HEADER_COMPRESSED`: version, type (zstd), level, ratio (not known yet), room for what is in one record.
+pub(super) fn section(level: i32) -> Vec<u8> {
+    [1, 1, level as u32, 0, ROOM].iter().flat_map(|number: &u32| number.to_ne_bytes()).collect()
+}
+
+impl Packer {
+    pub(super) fn new(level: i32) -> Outcome<Self> {
+        let bad = |error: &dyn std::fmt::Display| Failure::Usage(format!("no zstd at level {level}: {error}"));
+        let config = EncoderConfig::new().with_level(Level::try_from(level).map_err(|e| bad(&e))?);
+        let compressor = Compressor::new(config).map_err(|e| bad(&e))?;
+        Ok(Self { stream: compressor.into_session(StreamConfig::default()) })
+    }
+
+    /// The COMPRESSED records that hold these bytes; all of them can be read at once.
+    pub(super) fn pack<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<Vec<u8>> {
+        let mut out = Vec::new();
+        let mut packed = vec![0; 2 * PIECE - 64];
+        for mut plain in pieces.into_iter().flat_map(|piece| piece.chunks(PIECE)) {
+            loop {
+                let step = self
+                    .stream
+                    .process(plain, &mut packed, Operation::Flush)
+                    .map_err(|error| Failure::new(format!("zstd failed: {error}")))?;
+                plain = &plain[step.consumed..];
+                if step.produced > 0 {
+                    out.extend(user_record(RecordType::COMPRESSED, &[&packed[..step.produced]], false));
+                }
+                if step.status != EncoderStatus::NeedsOutput {
+                    break;
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_shrink_fits_its_records() {
+        let mut random = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 56) as u8
+        })
+        .take(200_000)
+        .collect();
+        let packed = Packer::new(1).expect("a packer").pack([&noise[..]]).expect("packed");
+        let records: Vec<_> = nsscope_codec::Records::<nsscope_codec::Native>::new(&packed, 0).collect();
+        assert!(records.len() >= 6 && records.iter().all(Result::is_ok));
+    }
+}
