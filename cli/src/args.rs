@@ -209,7 +209,7 @@ pub(crate) struct Script {
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Which {
     /// What makes a container: auto (a runtime's cgroup, else own pid and mnt namespaces), runtime (only the cgroup),
-    /// perf (each cgroup namespace, as perf report --sort cgroup_id), by:NS[,NS] (each set of namespaces of these types)
+    /// perf (each cgroup namespace, as perf report --sort cgroup_id), by:NS,... (each set of namespaces of these types)
     #[arg(short, long, value_name = "RULE", default_value_t)]
     pub(crate) definition: Definition,
     /// Only what passes this filter
