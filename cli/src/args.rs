@@ -109,6 +109,17 @@ Needs CAP_PERFMON, as nsscope record does.
 
 ", filter_help!()))]
     Events(Events),
+    /// Watch the containers that run: processes, forks, changes of namespaces; what is new and what is gone
+    #[command(after_help = concat!("\
+Examples:
+  nsscope top                                     q quits, s sorts, space pauses
+  nsscope top --definition by:net                 by network namespace
+  nsscope top --json --interval 10s               a line every ten seconds, for a program
+
+Needs CAP_PERFMON, as nsscope record does.
+
+", filter_help!()))]
+    Top(Top),
     /// Print a script that completes this command line in a shell
     #[command(after_help = "\
 Examples:
@@ -353,6 +364,21 @@ pub(crate) struct Events {
     /// Only these kinds of event; all by default
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     pub(crate) kind: Vec<Kind>,
+    /// Stop after this time, such as 10s or 2min
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// How often the picture is made anew
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(crate) interval: Duration,
     /// Stop after this time, such as 10s or 2min
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<Duration>,

@@ -15,6 +15,7 @@ mod select;
 mod stat;
 mod sys;
 mod time;
+mod top;
 mod tree;
 mod view;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Stat(args) => stat::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Events(args) => script::follow(&args),
+        Command::Top(args) => top::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut args::Args::command(), "nsscope", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -329,6 +329,110 @@ fn events_are_followed_as_they_happen() {
     assert!(kinds.contains("exit"), "{kinds:?}");
 }
 
+/// A terminal that a test can look at.
+struct Terminal {
+    socket: String,
+}
+
+impl Terminal {
+    fn tmux(&self, args: &[&str]) -> String {
+        text(&run(Command::new("tmux").args(["-f", "/dev/null", "-L", &self.socket]).args(args)))
+    }
+
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    /// The screen, once it shows what is waited for.
+    fn until(&self, what: &str, shown: impl Fn(&str) -> bool) -> String {
+        let mut screen = String::new();
+        for _ in 0..300 {
+            screen = self.screen();
+            if shown(&screen) {
+                return screen;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{what}:\n{screen}");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
+    }
+}
+
+fn no_tmux() -> Option<String> {
+    let works = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
+    (!works).then(|| "tmux is not installed (Debian: tmux)".into())
+}
+
+#[test]
+fn top_shows_a_container_come_fork_and_go() {
+    needs!("top_shows_a_container", cannot_record(), no_tmux(), not_root());
+    let terminal = Terminal { socket: format!("nsscope-test-{}", std::process::id()) };
+    terminal.tmux(&["new-session", "-d", "-x", "130", "-y", "24", "sh"]);
+    let program = nsscope().get_program().to_string_lossy().into_owned();
+    terminal.tmux(&["send-keys", &format!("clear; {program} top --interval 200ms 2>/dev/null; echo left $?"), "Enter"]);
+    terminal.until("it starts", |screen| screen.starts_with("nsscope top") && screen.contains("q quit"));
+
+    let script =
+        "echo ready; while read line; do for i in 1 2 3 4 5 6 7 8 9; do uname >/dev/null; done; echo done; done";
+    let mut child = Command::new("unshare")
+        .args(["-m", "-p", "-f", "--kill-child", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let inside: u32 = children.split_whitespace().next().unwrap().parse().unwrap();
+    let id = format!("pid:[{}]", inode(inside, "pid"));
+    let row = |screen: &str| screen.lines().find(|line| line.contains(&id)).map(str::to_string);
+    let state =
+        |screen: &str, state: &str| row(screen).is_some_and(|row| row.split_whitespace().any(|word| word == state));
+    terminal.until("it is new", |screen| state(screen, "new"));
+
+    // Forks show as a rate.
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"go\n").unwrap();
+    terminal.until("it forks", |screen| {
+        let Some(row) = row(screen) else { return false };
+        let rates = row.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+        rates.skip(1).any(|rate| rate >= 5.0)
+    });
+    // A smaller terminal shows it still.
+    terminal.tmux(&["resize-window", "-x", "90", "-y", "15"]);
+    terminal.until("it is resized", |screen| row(screen).is_some() && screen.lines().count() <= 15);
+
+    drop(stdin);
+    child.wait().unwrap();
+    terminal.until("it is gone", |screen| state(screen, "gone"));
+    terminal.until("it is forgotten", |screen| row(screen).is_none());
+
+    // Nothing is left on the terminal, and it works as before.
+    terminal.tmux(&["send-keys", "q"]);
+    let screen = terminal.until("it quits", |screen| screen.contains("left 0"));
+    assert!(!screen.contains("q quit") && !screen.contains("CONTAINER"), "{screen}");
+    terminal.tmux(&["send-keys", "stty -a | grep -o ' icanon'; stty -a | grep -o ' echo '", "Enter"]);
+    terminal.until("the terminal is as before", |screen| {
+        screen.lines().filter(|line| line.trim() == "icanon").count() == 1
+    });
+}
+
+#[test]
+fn top_is_for_terminals_and_has_json_for_programs() {
+    needs!("top_is_for_terminals", cannot_record());
+    let output = nsscope().arg("top").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("--json"), "{}", errors(&output));
+    let output = run(nsscope().args(["top", "--json", "--interval", "100ms", "--duration", "500ms"]));
+    let lines: Vec<Value> = text(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() >= 2 && lines.iter().all(|line| line["containers"].is_array()), "{lines:?}");
+}
+
 /// The names that runtimes keep come into the file, and out of it on any machine.
 #[test]
 fn names_travel_with_the_file() {
@@ -379,7 +483,7 @@ fn every_command_has_a_man_page_and_examples() {
         commands.take_while(|line| !line.is_empty()).filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names: Vec<_> =
         commands.map(|line| line.split_whitespace().next().unwrap()).filter(|name| *name != "help").collect();
-    assert!(names.len() >= 13, "{names:?}");
+    assert!(names.len() >= 14, "{names:?}");
     for name in names {
         let page = fs::read_to_string(dir.path().join(format!("nsscope-{name}.1"))).unwrap();
         let help = text(&run(nsscope().args([name, "--help"])));

@@ -13,6 +13,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("busybox-static", "what runs in its containers"),
     ("valgrind", "counts instructions"),
     ("util-linux", "unshare, nsenter, lsns"),
+    ("tmux", "a terminal to look at what is drawn in one"),
 ];
 
 /// Installs the packages that are missing, where that is possible; otherwise says how to, and the tests that want
