@@ -72,8 +72,8 @@ impl Toolchain {
                 cargo
             }
         };
-        // Nobody debugs these.
-        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
+        // Nobody debugs these, nor builds them twice.
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
         cargo.arg(command).arg("--quiet").arg("--target-dir").arg(self.target_dir());
         for target in targets {
             cargo.args(["--target", target]);
