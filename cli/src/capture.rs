@@ -20,7 +20,7 @@ pub(crate) struct Capture {
 impl Capture {
     /// Reads a perf.data file (`-`: standard input).
     pub(crate) fn read(path: &Path) -> Outcome<Self> {
-        let mut reader = Reader { timeline: Timeline::keeping(KEEP) };
+        let mut reader = Facts { timeline: Timeline::keeping(KEEP) };
         let session = input::read(path, &mut reader)?;
         let mut timeline = reader.timeline;
         timeline.finish(&session);
@@ -49,20 +49,16 @@ impl Capture {
     }
 }
 
-struct Reader {
+/// Takes the records of a file, or those made a moment ago.
+struct Facts {
     timeline: Timeline,
 }
 
-impl Consumer for Reader {
+impl Consumer for Facts {
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
         self.timeline.push(session, record);
         Ok(())
     }
-}
-
-/// Takes records that were made a moment ago.
-struct Facts {
-    timeline: Timeline,
 }
 
 impl Visitor for Facts {

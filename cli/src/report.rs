@@ -199,7 +199,7 @@ impl Rows<'_> {
         // What it has of its own even within its container.
         let set = self.timeline.last_namespaces(leader).unwrap_or_default();
         let own = set.differences(&container.namespaces).filter(|&kind| set.get(kind) != self.host.get(kind));
-        let own: Vec<_> = own.map(|kind| format!("{}:[{}]", kind.name(), set.get(kind).ino)).collect();
+        let own: Vec<_> = own.map(|kind| set.label(kind)).collect();
         let came = if process.start_exact { "" } else { "before " };
         let cells = vec![
             String::new(),

@@ -4,7 +4,7 @@ use crate::args::{Moment, Sort, Which};
 use crate::capture::Capture;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::filter::{Field, Filter};
-use nsscope_timeline::{Container, Definition, Namespaced, Pod, Process, Timeline};
+use nsscope_timeline::{Container, Definition, Namespaced, NsSet, Pod, Process, Task, Timeline};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,7 +108,7 @@ pub(crate) fn passes(
         Field::Kind => container.map(Container::kind).into_iter().collect(),
         Field::Pod => pod.map(Into::into).into_iter().collect(),
         Field::Cgroup => match process {
-            Some(process) => timeline.last_cgroups(timeline.at(process.leader)).into_iter().map(|(_, p)| p).collect(),
+            Some(process) => of_task(timeline, timeline.at(process.leader), field),
             None => container.and_then(|container| container.cgroup.clone()).into_iter().collect(),
         },
         Field::Comm => match (process, container) {
@@ -116,25 +116,39 @@ pub(crate) fn passes(
             (None, Some(container)) => container.commands.clone(),
             (None, None) => Vec::new(),
         },
-        Field::Pid => process.map_or_else(Vec::new, |process| {
-            let inside = timeline.at(process.leader).nspids.iter();
-            inside.chain([&process.pid]).map(ToString::to_string).collect()
-        }),
-        Field::Namespace => {
-            let set = match process {
-                Some(process) => timeline.last_namespaces(timeline.at(process.leader)),
-                None => container.map(|container| container.namespaces),
-            };
-            let set = set.unwrap_or_default();
-            NsKind::ALL.into_iter().map(|kind| format!("{}:[{}]", kind.name(), set.get(kind).ino)).collect()
-        }
+        Field::Pid => process.map_or_else(Vec::new, |process| of_task(timeline, timeline.at(process.leader), field)),
+        Field::Namespace => match process {
+            Some(process) => of_task(timeline, timeline.at(process.leader), field),
+            None => namespaces(container.map(|container| container.namespaces)),
+        },
     })
+}
+
+/// What a task has in those fields of a filter that are its own, now or at its end.
+pub(crate) fn of_task(timeline: &Timeline, task: &Task, field: Field) -> Vec<String> {
+    match field {
+        Field::Comm => timeline.last_name(task).into_iter().collect(),
+        Field::Cgroup => timeline.last_cgroups(task).into_iter().map(|(_, path)| path).collect(),
+        Field::Pid => task.nspids.iter().chain([&task.pid]).map(ToString::to_string).collect(),
+        Field::Namespace => namespaces(timeline.last_namespaces(task)),
+        Field::Container | Field::Kind | Field::Pod => Vec::new(),
+    }
+}
+
+fn namespaces(set: Option<NsSet>) -> Vec<String> {
+    let set = set.unwrap_or_default();
+    NsKind::ALL.into_iter().map(|kind| set.label(kind)).collect()
+}
+
+/// An id, those of 64 digits cut as runtimes do.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..12).filter(|_| id.len() == 64).unwrap_or(id)
 }
 
 /// What a container is called: its name, else its id, the long ones cut as runtimes do.
 pub(crate) fn title(container: &Container) -> String {
     let id = container.id();
-    let short = id.get(..12).filter(|_| id.len() == 64).unwrap_or(&id);
+    let short = short(&id);
     match &container.named {
         Some(named) if !named.name.is_empty() => format!("{} ({short})", named.name),
         _ => short.into(),
@@ -142,7 +156,7 @@ pub(crate) fn title(container: &Container) -> String {
 }
 
 /// Namespaces by type, as inodes.
-pub(crate) fn namespaces_json(set: &nsscope_timeline::NsSet) -> Value {
+pub(crate) fn namespaces_json(set: &NsSet) -> Value {
     let entries = NsKind::ALL.into_iter().map(|kind| (kind.name().to_string(), json!(set.get(kind).ino)));
     Value::Object(entries.collect())
 }

@@ -6,7 +6,7 @@ use crate::input::{self, Consumer};
 use crate::time::seconds;
 use crate::view::Style;
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Order, RawRecord, Record};
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 #[derive(Default)]
 struct Counts {
-    kinds: BTreeMap<String, u64>,
+    kinds: BTreeMap<u32, u64>,
     span: Option<(u64, u64)>,
     lost: u64,
     unreadable: u64,
@@ -31,7 +31,7 @@ struct Counts {
 
 impl Consumer for Counts {
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
-        *self.kinds.entry(record.kind().to_string().to_lowercase()).or_default() += 1;
+        *self.kinds.entry(record.kind().0).or_default() += 1;
         if let Some(time) = known_time(session.time(record)) {
             let (first, last) = self.span.unwrap_or((time, time));
             self.span = Some((first.min(time), last.max(time)));
@@ -67,14 +67,13 @@ pub(crate) fn run(args: &args::Stat) -> Outcome {
     let (first, last) = counts.span.unwrap_or_default();
     let length = last - first;
     let rate = |count: u64| if length == 0 { 0.0 } else { count as f64 * 1e9 / length as f64 };
-    let forks = counts.kinds.get("fork").map_or(0, |count| count - counts.synthesized);
+    let forks = counts.kinds.get(&RecordType::FORK.0).map_or(0, |count| count - counts.synthesized);
+    let kinds: BTreeMap<String, u64> =
+        counts.kinds.iter().map(|(&kind, &count)| (RecordType(kind).to_string().to_lowercase(), count)).collect();
     let mut out = io::stdout().lock();
     if args.json {
-        let kinds: BTreeMap<_, _> = counts
-            .kinds
-            .iter()
-            .map(|(kind, &count)| (kind, json!({ "count": count, "per_second": rate(count) })))
-            .collect();
+        let kinds: BTreeMap<_, _> =
+            kinds.iter().map(|(kind, &count)| (kind, json!({ "count": count, "per_second": rate(count) }))).collect();
         let namespaces: BTreeMap<_, _> = counts.namespaces.iter().map(|(kind, ids)| (kind.name(), ids.len())).collect();
         let document = json!({
             "first": first, "last": last, "seconds": length as f64 / 1e9, "kinds": kinds, "forks": forks,
@@ -88,7 +87,7 @@ pub(crate) fn run(args: &args::Stat) -> Outcome {
     }
     let style = Style::of_stdout();
     let mut table = style.table(&["KIND", "RECORDS", "PER SECOND"]);
-    for (kind, &count) in &counts.kinds {
+    for (kind, &count) in &kinds {
         table.add_row([kind.clone(), count.to_string(), format!("{:.1}", rate(count))]);
     }
     let total = counts.kinds.values().sum::<u64>();

@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use crate::runtime::{self, Runtime};
-use crate::{Named, NsSet, Place, Timeline};
+use crate::{Named, NsSet, Place, Timeline, label};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,8 +24,7 @@ impl Key {
         match self {
             Self::Cgroup(runtime) => runtime.id.clone(),
             Self::Namespaces(namespaces) => {
-                let names: Vec<_> =
-                    namespaces.iter().map(|(kind, ns)| format!("{}:[{}]", kind.name(), ns.ino)).collect();
+                let names: Vec<_> = namespaces.iter().map(|&(kind, ns)| label(kind, ns)).collect();
                 names.join("+")
             }
         }
@@ -80,7 +79,7 @@ impl Container {
 
     /// The namespaces in which it differs from the host, as `/proc/PID/ns` names them: `net:[4026532000]`.
     pub fn own_namespaces(&self) -> impl Iterator<Item = String> {
-        self.differs.iter().map(|&kind| format!("{}:[{}]", kind.name(), self.namespaces.get(kind).ino))
+        self.differs.iter().map(|&kind| self.namespaces.label(kind))
     }
 
     /// The runtime, where the cgroup path tells it.
@@ -169,7 +168,7 @@ impl Timeline {
     /// The containers there were by a definition, in order of appearance.
     pub fn containers(&self, definition: &Definition) -> Vec<Container> {
         let host = self.host();
-        let mut keys = Keys { timeline: self, definition, host: &host, known: BTreeMap::new() };
+        let mut keys = Keys::new(self, definition, &host);
         let mut found: BTreeMap<Key, Vec<Stay>> = BTreeMap::new();
         for (index, task) in self.tasks() {
             for (place, from, to) in task.states() {
@@ -226,8 +225,8 @@ impl Timeline {
                 let life = lives.partition_point(|&(_, end)| end < containers[member].first);
                 together.entry(life).or_default().push(member);
             }
-            let why = format!("its containers share net:[{}] and ipc:[{}]", net.ino, ipc.ino);
-            let pod = |containers| Pod { id: format!("net:[{}]", net.ino), why: why.clone(), containers };
+            let why = format!("its containers share {} and {}", label(NsKind::Net, net), label(NsKind::Ipc, ipc));
+            let pod = |containers| Pod { id: label(NsKind::Net, net), why: why.clone(), containers };
             pods.extend(together.into_values().filter(|members| members.len() > 1).map(pod));
         }
         pods.sort_by_key(|pod| pod.containers[0]);
@@ -266,7 +265,7 @@ impl Timeline {
     pub fn container_of(&self, task: usize, definition: &Definition) -> Option<Key> {
         let host = self.host();
         let place = *self.places.get(self.tasks[task].place);
-        Keys { timeline: self, definition, host: &host, known: BTreeMap::new() }.of(place)
+        Keys::new(self, definition, &host).of(place)
     }
 
     /// What a container's runtime calls it, where the recorder asked.
@@ -280,7 +279,7 @@ impl Timeline {
     /// Tasks that at some time had namespaces of their own while in no container.
     pub fn namespaced(&self, definition: &Definition) -> Vec<Namespaced> {
         let host = self.host();
-        let mut keys = Keys { timeline: self, definition, host: &host, known: BTreeMap::new() };
+        let mut keys = Keys::new(self, definition, &host);
         let mut found = Vec::new();
         for (index, task) in self.tasks() {
             // The kernel's own threads (parent kthreadd) are not anybody's container.
@@ -388,7 +387,11 @@ struct Keys<'t> {
     known: BTreeMap<Place, Option<Key>>,
 }
 
-impl Keys<'_> {
+impl<'t> Keys<'t> {
+    fn new(timeline: &'t Timeline, definition: &'t Definition, host: &'t NsSet) -> Self {
+        Self { timeline, definition, host, known: BTreeMap::new() }
+    }
+
     fn of(&mut self, place: Place) -> Option<Key> {
         if let Some(key) = self.known.get(&place) {
             return key.clone();
@@ -473,7 +476,7 @@ struct Stay {
 
 fn why(key: &Key, cgroup: Option<&str>, namespaces: &NsSet, differs: &[NsKind]) -> Vec<String> {
     let list = |kinds: &mut dyn Iterator<Item = (NsKind, NsId)>| {
-        let names: Vec<_> = kinds.map(|(kind, ns)| format!("{}:[{}]", kind.name(), ns.ino)).collect();
+        let names: Vec<_> = kinds.map(|(kind, ns)| label(kind, ns)).collect();
         names.join(", ")
     };
     let mut why = vec![match key {

@@ -45,6 +45,11 @@ impl NsSet {
         self.0[kind.index()]
     }
 
+    /// The namespace of this type as `/proc/PID/ns` names it: `net:[4026532000]`.
+    pub fn label(&self, kind: NsKind) -> String {
+        label(kind, self.get(kind))
+    }
+
     /// The types in which this set is known to differ from `other`.
     pub fn differences(&self, other: &Self) -> impl Iterator<Item = NsKind> + use<> {
         let (ours, theirs) = (*self, *other);
@@ -53,6 +58,11 @@ impl NsSet {
             a.ino != 0 && b.ino != 0 && a != b
         })
     }
+}
+
+/// A namespace as `/proc/PID/ns` names it.
+pub(crate) fn label(kind: NsKind, id: NsId) -> String {
+    alloc::format!("{}:[{}]", kind.name(), id.ino)
 }
 
 /// Where a fact comes from.

@@ -1,8 +1,8 @@
 //! Which container an event's task is in, and whether that is one the user asked for.
 
 use crate::args::Which;
+use crate::select::{of_task, short};
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::{Order, RawRecord, Record};
 use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::{Definition, Key, Timeline};
@@ -31,7 +31,7 @@ impl Seen {
     pub(super) fn title(&self) -> String {
         match (&self.name, &self.container) {
             (Some(name), _) => super::safe(name.as_bytes()),
-            (None, Some(id)) => super::safe(id.get(..12).filter(|_| id.len() == 64).unwrap_or(id).as_bytes()),
+            (None, Some(id)) => super::safe(short(id).as_bytes()),
             (None, None) => "host".into(),
         }
     }
@@ -77,13 +77,7 @@ impl Watch {
                 _ => Vec::new(),
             },
             (_, None) => Vec::new(),
-            (Field::Comm, Some(_)) => comm.iter().cloned().collect(),
-            (Field::Cgroup, Some((_, task))) => timeline.last_cgroups(task).into_iter().map(|(_, path)| path).collect(),
-            (Field::Pid, Some((_, task))) => task.nspids.iter().chain([&task.pid]).map(ToString::to_string).collect(),
-            (Field::Namespace, Some((_, task))) => {
-                let set = timeline.last_namespaces(task).unwrap_or_default();
-                NsKind::ALL.into_iter().map(|kind| format!("{}:[{}]", kind.name(), set.get(kind).ino)).collect()
-            }
+            (_, Some((_, task))) => of_task(timeline, task, field),
         });
         Seen { container, name, comm, passes }
     }
