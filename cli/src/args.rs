@@ -35,10 +35,15 @@ Examples:
   nsscope record --duration 10s -o boot.data      the whole system for ten seconds
   nsscope record -- unshare -n -p -f --mount sh   a command and all it starts
   nsscope record -p 4242                          running processes and their future children
+  nsscope record --container web                  one container, by id or name
+  nsscope record --backend proc                   without privileges, by looking at /proc
+  nsscope record --max-size 64M --max-files 8     for as long as you like, in files of 64 MiB
+  nsscope record --snapshot                       keeps the latest in memory; pkill -USR2 nsscope writes it
   nsscope record -F 99 --duration 10s             with CPU time, for nsscope report --cpu
   nsscope record -o - -- make | nsscope script -  through a pipe, no file
 
-Needs CAP_PERFMON (root has it). Without it: nsscope snapshot. See also: nsscope doctor.")]
+The kernel's own records need CAP_PERFMON (root has it). Where it is missing /proc is looked at instead, which misses
+what is over between two looks; the file says so. See also: nsscope doctor.")]
     Record(Record),
     /// Write the namespaces of all running processes to a perf.data file; needs no privileges
     #[command(after_help = "\
@@ -155,6 +160,12 @@ pub(crate) struct Record {
     /// Record these processes and their future children
     #[arg(short, long, value_name = "PID", value_delimiter = ',', conflicts_with_all = ["all", "command"])]
     pub(crate) pid: Vec<u32>,
+    /// Record one container that runs, by id or name, and what will start in it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "pid", "command"])]
+    pub(crate) container: Option<String>,
+    /// Where the records come from
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) backend: Backend,
     /// Stop after this time, such as 10s or 2min; a command is then ended with SIGTERM
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<Duration>,
@@ -170,6 +181,16 @@ pub(crate) struct Record {
     /// Also take so many samples a second of what runs on each CPU, with its cgroup: for report --cpu
     #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) frequency: Option<u32>,
+    /// Begin a new file whenever this one has so many bytes, such as 64M; FILE.1 is the one before, FILE.2 the one
+    /// before that. Each can be read by itself
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_size: Option<usize>,
+    /// Keep at most so many files, FILE itself included; all by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_files: Option<u32>,
+    /// Keep only the latest records, in memory, and write them to FILE at SIGUSR2 and at the end
+    #[arg(long, conflicts_with = "max_size")]
+    pub(crate) snapshot: bool,
     /// Do not record what already runs
     #[arg(long)]
     pub(crate) no_synth: bool,
@@ -179,6 +200,18 @@ pub(crate) struct Record {
     /// Command to run and record
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Where records come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// The kernel where it lets us, else /proc
+    #[default]
+    Auto,
+    /// The kernel's own records, exact
+    Perf,
+    /// A look at /proc many times a second: needs no privileges, misses what is over in between
+    Proc,
 }
 
 #[derive(Debug, clap::Args)]
@@ -390,7 +423,8 @@ pub(crate) struct Top {
 /// Whether to ask what containers are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Names {
-    /// From the files that docker, podman, cri-o and containerd keep, where they may be read
+    /// From docker's and podman's sockets and the files of docker, podman, cri-o, containerd and systemd-machined, as far
+    /// as they may be read
     #[default]
     Auto,
     /// Not at all

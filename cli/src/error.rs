@@ -10,6 +10,8 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// Exit code 1 with this message: what happened, why, what to do next.
     Failed(String),
+    /// The same where the kernel refuses perf events to this user, or has none: there are other ways to record.
+    Refused(String),
     /// Exit code 2.
     Usage(String),
     /// Whoever read our output has gone: nothing is wrong.
@@ -42,7 +44,7 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {
             Self::ClosedPipe => return ExitCode::SUCCESS,
-            Self::Failed(message) => (message, 1),
+            Self::Failed(message) | Self::Refused(message) => (message, 1),
             Self::Usage(message) => (message, 2),
         };
         let red = anstyle::AnsiColor::Red.on_default().bold();

@@ -1,12 +1,14 @@
 //! Reads a perf.data file or pipe and hands out its records in time order.
 
 use crate::error::{Failure, Outcome, note};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nsscope_codec::perf_data::{Decoder, Ordered, Reader, Session, Visitor};
 use nsscope_codec::{Error, ErrorKind, Order, RawRecord};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Takes a capture's records in time order.
 pub(crate) trait Consumer {
@@ -21,6 +23,8 @@ pub(crate) trait Consumer {
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 1 << 20;
+/// How long a read goes on without a word.
+const PATIENCE: Duration = Duration::from_millis(700);
 /// How much of the records is held for sorting, in bytes; perf holds all between two FINISHED_ROUND.
 const SORT_LIMIT: usize = 512 << 20;
 
@@ -50,11 +54,42 @@ fn read_file<C: Consumer>(file: &File, path: &Path, consumer: &mut C) -> Outcome
     let mut chunk = vec![0; CHUNK];
     let mut reader = Reader::new();
     let mut ordered = Ordered::new(Deliver::new(consumer), SORT_LIMIT);
+    let progress = Progress::of(file.metadata().map_or(0, |metadata| metadata.len()), path);
     while let Some(offset) = reader.wanted().filter(|_| !ordered.visitor().stop()) {
+        progress.show(offset);
         let len = read_at(file, &mut chunk, offset).map_err(|e| Failure::file("read", path, &e))?;
         reader.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
     }
+    drop(progress);
     finish(ordered, reader.session())
+}
+
+/// A bar on a terminal, once reading takes long; gone when it is over.
+struct Progress {
+    bar: ProgressBar,
+    since: Instant,
+}
+
+impl Progress {
+    fn of(size: u64, path: &Path) -> Self {
+        let template = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr()).with_style(style);
+        bar.set_message(format!("reading {}", path.display()));
+        Self { bar, since: Instant::now() }
+    }
+
+    fn show(&self, offset: u64) {
+        if self.since.elapsed() > PATIENCE && !self.bar.is_hidden() {
+            self.bar.set_position(offset);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C) -> Outcome<Session> {

@@ -3,6 +3,7 @@
 use crate::args::{self, Most, Sort};
 use crate::capture::Capture;
 use crate::error::Outcome;
+use crate::record::blind_spots;
 use crate::script::safe;
 use crate::select::{self, Selection, kind_names, namespaces_json, process_json, title};
 use crate::time::{rfc3339, seconds};
@@ -46,6 +47,20 @@ fn as_text(capture: &Capture, selection: &Selection, args: &args::Report) -> Str
     let kernel = session.text(Feature::OSRELEASE).map_or(String::new(), |release| format!(", Linux {release}"));
     let began = session.wall_clock(first).map_or(String::new(), |wall| format!(", from {}", rfc3339(wall)));
     let _ = writeln!(out, "{}{}{began}, {} s", safe(host.as_bytes()), safe(kernel.as_bytes()), seconds(last - first));
+    if let Some(recorder) = timeline.recorder() {
+        if recorder.interval > 0 {
+            let _ = writeln!(
+                out,
+                "recorded by looking at /proc every {} ms: what was over in between is missing",
+                recorder.interval / 1_000_000
+            );
+        }
+        if !recorder.own.is_empty() {
+            let own = safe(recorder.own.join(", ").as_bytes());
+            let blind = blind_spots(&recorder.own);
+            let _ = writeln!(out, "recorded from inside a container (its own namespaces: {own}): {blind}");
+        }
+    }
     let lost: u64 = timeline.lost().iter().map(|lost| lost.count).sum();
     if lost > 0 {
         let _ = writeln!(out, "{lost} records were lost: what follows may be incomplete");
@@ -299,6 +314,10 @@ fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Val
         "threads_not_listed": timeline.threads_gone(),
         "lost": timeline.lost().iter().map(|lost| lost.count).sum::<u64>(),
         "unreadable_records": timeline.faulty(),
+        "records_of_outside": timeline.outside(),
+        "recorder": timeline.recorder().map(|recorder| {
+            json!({ "backend": recorder.backend, "interval_ns": recorder.interval, "own_namespaces": recorder.own })
+        }),
         "host": namespaces_json(&timeline.host()),
         "pods": pods,
         "containers": containers,

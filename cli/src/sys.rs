@@ -12,10 +12,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+const PERF_FLAG_PID_CGROUP: libc::c_ulong = 4;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
 const PERF_EVENT_IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
+const PERF_EVENT_IOC_PAUSE_OUTPUT: libc::c_ulong = 0x4004_2409;
 const PERF_EVENT_IOC_ID: libc::c_ulong = 0x8008_2407;
 
 /// An open perf event.
@@ -27,10 +29,17 @@ pub(crate) struct Event {
 impl Event {
     /// `perf_event_open(2)`. `pid` -1 is every process, `cpu` -1 every CPU.
     pub(crate) fn open(attr: &Attr<Native>, pid: i32, cpu: i32) -> io::Result<Self> {
+        Self::open_with(attr, pid, cpu, PERF_FLAG_FD_CLOEXEC)
+    }
+
+    /// The same for the tasks of a cgroup while they are in it, and of those below it (`PERF_FLAG_PID_CGROUP`).
+    pub(crate) fn open_for_cgroup(attr: &Attr<Native>, cgroup: BorrowedFd<'_>, cpu: i32) -> io::Result<Self> {
+        Self::open_with(attr, cgroup.as_raw_fd(), cpu, PERF_FLAG_FD_CLOEXEC | PERF_FLAG_PID_CGROUP)
+    }
+
+    fn open_with(attr: &Attr<Native>, pid: i32, cpu: i32, flags: libc::c_ulong) -> io::Result<Self> {
         // SAFETY: the kernel reads `attr.size` bytes, which the type has, and keeps no pointer.
-        let fd = unsafe {
-            libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(attr), pid, cpu, -1, PERF_FLAG_FD_CLOEXEC)
-        };
+        let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(attr), pid, cpu, -1, flags) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -62,6 +71,12 @@ impl Event {
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_DISABLE, 0) })
     }
 
+    /// Stop writing to the event's ring, or go on.
+    pub(crate) fn pause_output(&self, pause: bool) -> io::Result<()> {
+        // SAFETY: takes a number by value.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_PAUSE_OUTPUT, libc::c_uint::from(pause)) })
+    }
+
     /// Write this event's records to the ring of `other`, an event on the same CPU.
     pub(crate) fn redirect(&self, other: &Self) -> io::Result<()> {
         // SAFETY: takes a descriptor by value.
@@ -82,13 +97,15 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Maps `event`'s ring with `size` bytes of data, a power of two pages.
-    pub(crate) fn map(event: &Event, size: usize) -> io::Result<Self> {
+    /// Maps `event`'s ring with `size` bytes of data, a power of two pages. One that may be overwritten is mapped
+    /// without the right to write, and so to give space back.
+    pub(crate) fn map(event: &Event, size: usize, overwrite: bool) -> io::Result<Self> {
         let len = size + page_size();
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let prot = if overwrite { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE };
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, event.fd(), 0)? };
-        // SAFETY: the mapping is `len` bytes of a perf event, read and write, unmapped only in `drop`.
+        // SAFETY: the mapping is `len` bytes of a perf event, unmapped only in `drop`; `available` and `release`, which
+        // write the tail, are not called of one that may only be read.
         match unsafe { Mapping::new(base.cast(), len) } {
             Some(mapping) => Ok(Self { base, len, consumer: Consumer::new(mapping) }),
             None => Err(io::Error::other("the kernel's ring buffer has no data area (Linux 4.1 or newer is needed)")),
@@ -98,6 +115,11 @@ impl Ring {
     /// What the kernel has written.
     pub(crate) fn available(&mut self) -> Available<'_> {
         self.consumer.available()
+    }
+
+    /// What is in a ring that may be overwritten, the newest record first; its output must be paused.
+    pub(crate) fn backward(&mut self) -> Available<'_> {
+        self.consumer.backward()
     }
 
     /// Gives `bytes` back to the kernel.
@@ -166,6 +188,17 @@ pub(crate) fn online_cpus() -> io::Result<Vec<u32>> {
 /// `/proc/sys/kernel/perf_event_paranoid`; `None` where the kernel has no perf events.
 pub(crate) fn paranoid() -> Option<i32> {
     fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok()?.trim().parse().ok()
+}
+
+/// Types of the namespaces of ours that are not those the machine booted with: whoever has some is in a container.
+/// Only types whose first namespace has an inode by convention are told (`PROC_USER_INIT_INO` and the like in
+/// include/linux/proc_ns.h).
+pub(crate) fn own_namespaces() -> Vec<&'static str> {
+    let first: [(&str, u64); 3] = [("pid", 0xefff_fffc), ("user", 0xefff_fffd), ("cgroup", 0xefff_fffb)];
+    let own = first.into_iter().filter(|&(kind, ino)| {
+        fs::metadata(format!("/proc/self/ns/{kind}")).is_ok_and(|ns| std::os::unix::fs::MetadataExt::ino(&ns) != ino)
+    });
+    own.map(|(kind, _)| kind).collect()
 }
 
 /// `CAP_SYS_ADMIN`, the number in the capability sets.

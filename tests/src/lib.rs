@@ -5,9 +5,10 @@ use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::namespaces::Namespaces;
 use nsscope_codec::{Error, Order, RawRecord, Records};
 use serde_json::Value;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// Where the built programs are; they are built once, in release mode, because a storm should be one.
@@ -114,9 +115,92 @@ pub fn no_cgroup2() -> Option<String> {
     let writable = cgroup2().is_some_and(|root| {
         let name = format!("nsscope-probe-{}-{:?}", std::process::id(), std::thread::current().id());
         let probe = Path::new(&root).join(name);
-        std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).is_ok()
+        fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)).is_ok()
     });
     (!writable).then(|| "no cgroup v2 hierarchy that this user may change".into())
+}
+
+/// Why namespaces cannot be made here, if so.
+pub fn not_root() -> Option<String> {
+    // SAFETY: takes nothing.
+    (unsafe { libc::geteuid() } != 0).then(|| "makes namespaces and cgroups as root".into())
+}
+
+/// Waits until something is so. It does not give up: a test runner may.
+pub fn wait_for(mut so: impl FnMut() -> bool) {
+    while !so() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// A cgroup of the shape that a runtime makes, removed at the end.
+#[derive(Debug)]
+pub struct Group(pub PathBuf);
+
+impl Group {
+    /// At this path of the unified hierarchy.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    pub fn new(path: &str) -> Self {
+        let dir = Path::new(&cgroup2().expect("cgroup v2")).join(path);
+        fs::create_dir_all(&dir).expect("a cgroup");
+        Self(dir)
+    }
+
+    /// The file that a pid is written to, to move there.
+    pub fn procs(&self) -> String {
+        self.0.join("cgroup.procs").display().to_string()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::write(self.0.join("cgroup.kill"), "1");
+        wait_for(|| remove_groups(&self.0).is_ok());
+        // The slice that was made for it, where nothing else is in there.
+        let _ = self.0.parent().map(fs::remove_dir);
+    }
+}
+
+/// A cgroup is removed once nothing is in it and below it.
+fn remove_groups(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)?.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_groups(&entry.path())?;
+    }
+    fs::remove_dir(dir)
+}
+
+/// Begins to record and returns once it does.
+///
+/// # Panics
+/// Where it does not start.
+pub fn start(file: &Path, args: &[&str]) -> Child {
+    let mut command = nsscope();
+    command.arg("record").arg("-o").arg(file).args(args).stderr(Stdio::piped());
+    let child = command.spawn().expect("it starts");
+    wait_for(|| fs::metadata(file).is_ok_and(|metadata| metadata.len() > 8192));
+    child
+}
+
+/// Ends a recording and returns what it says.
+///
+/// # Panics
+/// Where it fails.
+pub fn stop(child: Child) -> String {
+    run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", errors(&output));
+    errors(&output)
+}
+
+/// The container of a report that has this id.
+///
+/// # Panics
+/// Where there is none.
+pub fn by_id<'r>(report: &'r Value, id: &str) -> &'r Value {
+    let mut all = report["containers"].as_array().expect("containers").iter();
+    all.find(|container| container["id"] == id).unwrap_or_else(|| panic!("{id} is not in {report}"))
 }
 
 /// Tells that a test cannot run here: on standard error, and in the file that `cargo xtask test` counts.

@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, cgroup2, errors, missing, needs, no_cgroup2, no_perf, nsscope, record, run, text,
+    actor, cannot_record, cgroup2, errors, missing, needs, no_cgroup2, no_perf, not_root, nsscope, record, run, text,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,11 +46,6 @@ fn inode(pid: u32, kind: &str) -> u64 {
     let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
     let link = link.to_string_lossy();
     link[link.find('[').unwrap() + 1..link.len() - 1].parse().unwrap()
-}
-
-fn not_root() -> Option<String> {
-    // SAFETY: takes nothing.
-    (unsafe { libc::geteuid() } != 0).then(|| "makes namespaces as root".into())
 }
 
 #[test]
@@ -248,11 +243,11 @@ fn diff_tells_what_came_went_and_moved() {
     let snapshot = |file: &Path| run(nsscope().args(["snapshot", "-o"]).arg(file));
     let (went, _) = container(&["-m", "-p", "-f"]);
     let gone = json_of(nsscope().args(["ps", "--json"]));
-    let gone = gone["containers"].as_array().unwrap().iter().find(|c| c["members"][0]["ppid"] == went.0.id());
-    let gone = gone.unwrap()["id"].clone();
+    let found = gone["containers"].as_array().unwrap().iter().find(|c| c["members"][0]["ppid"] == went.0.id());
+    let gone = found.unwrap_or_else(|| panic!("{gone}"))["id"].clone();
     let mut mover = Running(
         Command::new("sh")
-            .args(["-c", "read line; exec unshare -u sh -c 'echo moved; sleep 60'"])
+            .args(["-c", "read line; exec unshare -u sh -c 'echo moved; exec sleep 60'"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

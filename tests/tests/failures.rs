@@ -1,7 +1,7 @@
 //! What goes wrong says what, why and what next, with the right exit code, and leaves nothing behind.
 #![allow(missing_docs)]
 
-use nsscope_tests::{cannot_record, errors, events, needs, nsscope, record, run, text};
+use nsscope_tests::{cannot_record, errors, events, needs, not_root, nsscope, record, run, text};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -104,12 +104,19 @@ fn without_the_right_to_record() {
         command.args(args).current_dir(&home).uid(65_534).gid(65_534);
         command
     };
-    let mut record = as_nobody(&["record", "--", "true"]);
-    fails(&mut record, 1, &["CAP_PERFMON", "perf_event_paranoid", "setcap", "nsscope snapshot"]);
+    let mut record = as_nobody(&["record", "--backend", "perf", "--", "true"]);
+    let ways = ["CAP_PERFMON", "perf_event_paranoid", "setcap", "--backend proc", "nsscope snapshot"];
+    fails(&mut record, 1, &ways);
     assert!(is_empty(&home), "no file is left behind");
-    fails(&mut as_nobody(&["record", "--duration", "1s"]), 1, &["CAP_PERFMON"]);
+    fails(&mut as_nobody(&["record", "--snapshot", "--duration", "1s"]), 1, &["CAP_PERFMON"]);
+    fails(&mut as_nobody(&["events", "--duration", "1s"]), 1, &["CAP_PERFMON"]);
 
-    // What works without: a snapshot, its report, the doctor's word, and the demo.
+    // What works without: a recording by looking at /proc, a snapshot, its report, the doctor's word, and the demo.
+    let record = run(&mut as_nobody(&["record", "--", "unshare", "-U", "-r", "-m", "-p", "-f", "sleep", "0.3"]));
+    assert!(errors(&record).contains("looking at /proc every 10 ms instead"), "{}", errors(&record));
+    let report = text(&run(&mut as_nobody(&["report"])));
+    assert!(report.contains("recorded by looking at /proc every 10 ms"), "{report}");
+    assert!(report.contains("(inside 1)") && report.contains("user:["), "{report}");
     let snapshot = run(&mut as_nobody(&["snapshot"]));
     assert!(errors(&snapshot).contains("may not be read"), "{}", errors(&snapshot));
     run(&mut as_nobody(&["report"]));
@@ -118,10 +125,6 @@ fn without_the_right_to_record() {
     assert!(text(&doctor).contains("setcap"), "{}", text(&doctor));
     let demo = run(&mut as_nobody(&["demo"]));
     assert!(text(&demo).contains("pid:["), "{}", text(&demo));
-}
-
-fn not_root() -> Option<String> {
-    (!rustix::process::geteuid().is_root()).then(|| "only root can become another user".into())
 }
 
 #[test]

@@ -1,24 +1,32 @@
-//! A real container runtime's container, as the capture shows it.
+//! Containers of real runtimes and sandboxes, as the capture shows them.
 
-use nsscope_tests::{actor, cannot_record, missing, needs, nsscope, report, run, text};
+use nsscope_tests::{
+    Group, actor, by_id, cannot_record, missing, needs, no_cgroup2, not_root, report, run, start, stop, text,
+};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 fn no_busybox() -> Option<String> {
     (!Path::new("/usr/bin/busybox").exists()).then(|| "busybox is not installed (Debian: busybox-static)".into())
 }
 
-/// A container of busybox that runs `script` in the cgroup `path`.
-fn bundle(dir: &Path, path: &str, script: &str) {
+/// A root directory of busybox: `rootfs` in `dir`.
+fn rootfs(dir: &Path) {
     let bin = dir.join("rootfs/bin");
     fs::create_dir_all(&bin).unwrap();
     fs::copy("/usr/bin/busybox", bin.join("busybox")).unwrap();
     for applet in ["sh", "sleep", "readlink"] {
         symlink("busybox", bin.join(applet)).unwrap();
     }
+}
+
+/// A container of busybox that runs `script` in the cgroup `path`, as a bundle of runc.
+fn bundle(dir: &Path, path: &str, script: &str) {
+    rootfs(dir);
     run(Command::new("runc").arg("spec").current_dir(dir));
     let config = dir.join("config.json");
     let mut spec: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
@@ -26,22 +34,6 @@ fn bundle(dir: &Path, path: &str, script: &str) {
     spec["process"]["args"] = json!(["sh", "-c", script]);
     spec["linux"]["cgroupsPath"] = json!(path);
     fs::write(config, spec.to_string()).unwrap();
-}
-
-/// Waits until the recorder has begun: its own synthesized name is then behind it.
-fn record_all(file: &Path) -> Child {
-    let mut recorder = nsscope();
-    recorder.args(["record", "-a", "-o"]).arg(file).stderr(Stdio::null());
-    let recorder = recorder.spawn().unwrap();
-    while fs::metadata(file).map_or(0, |metadata| metadata.len()) < 8192 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    recorder
-}
-
-fn stop(mut recorder: Child) {
-    run(Command::new("kill").args(["-INT", &recorder.id().to_string()]));
-    recorder.wait().unwrap();
 }
 
 #[test]
@@ -58,16 +50,14 @@ fn a_container_of_runc_is_shown_with_its_namespaces_and_members() {
     let links = own.map(|kind| format!("/proc/self/ns/{kind}")).join(" ");
     bundle(dir.path(), &format!("/docker/{id}"), &format!("for i in {links}; do readlink $i; done; sleep 0.1"));
     let file = dir.path().join("runc.data");
-    let recorder = record_all(&file);
+    let recorder = start(&file, &["-a"]);
     let name = format!("nsscope-{}", std::process::id());
     let inside = run(Command::new("runc").arg("--root").arg(dir.path()).args(["run", "-b"]).arg(dir.path()).arg(name));
     run(Command::new(actor()).args(["storm", "10", "1"]));
     stop(recorder);
 
     let report = report(&file);
-    let containers = report["containers"].as_array().unwrap();
-    let container =
-        containers.iter().find(|container| container["id"] == id.as_str()).unwrap_or_else(|| panic!("{report}"));
+    let container = by_id(&report, &id);
     assert_eq!(container["runtime"], "docker");
     assert_eq!(container["evidence"]["cgroup"], format!("/docker/{id}"));
     let told: Vec<String> = own.iter().map(|&kind| format!("{kind}:[{}]", container["namespaces"][kind])).collect();
@@ -78,4 +68,91 @@ fn a_container_of_runc_is_shown_with_its_namespaces_and_members() {
     assert!(!commands.contains(&"ns-actor"), "{commands:?}");
     assert!(container["first"].as_u64() < container["last"].as_u64(), "{container}");
     assert_eq!(container["first_exact"], true);
+}
+
+/// What a sandbox says of its own namespaces is what the capture says of the container with its pid namespace.
+fn agrees(report: &Value, inside: &str, own: &[&str]) {
+    let pid = inside.lines().find(|line| line.starts_with("pid:")).unwrap_or_else(|| panic!("{inside}"));
+    let all = report["containers"].as_array().unwrap().iter();
+    let mut all = all.filter(|container| format!("pid:[{}]", container["namespaces"]["pid"]) == pid);
+    let container = all.next().unwrap_or_else(|| panic!("{pid} is not in {report}"));
+    let told: Vec<String> = own.iter().map(|&kind| format!("{kind}:[{}]", container["namespaces"][kind])).collect();
+    assert_eq!(told, inside.lines().collect::<Vec<_>>(), "{container}");
+    assert_eq!(container["own"], json!(own), "{container}");
+    assert!(container["why"][0].as_str().is_some_and(|why| why.contains(pid)), "{container}");
+    assert!(container["first"].as_u64() < container["last"].as_u64(), "{container}");
+    let leader = &container["members"][0];
+    assert!(leader["start_exact"] == true && leader["end"].is_u64(), "{leader}");
+}
+
+fn tell(own: &[&str]) -> String {
+    let links: Vec<_> = own.iter().map(|kind| format!("/proc/self/ns/{kind}")).collect();
+    format!("for i in {}; do readlink $i; done; sleep 0.1", links.join(" "))
+}
+
+#[test]
+fn a_sandbox_of_bubblewrap_is_shown_with_its_namespaces() {
+    needs!("a_sandbox_of_bubblewrap", cannot_record(), missing("bwrap", "bubblewrap"), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bwrap.data");
+    let own = ["net", "uts", "ipc", "pid", "user", "mnt", "cgroup"];
+    let recorder = start(&file, &["-a"]);
+    let options = ["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "sh", "-c"];
+    // As a user without rights, as flatpak and the like use it.
+    let inside = run(Command::new("bwrap").args(options).arg(tell(&own)).uid(65_534).gid(65_534).current_dir("/"));
+    stop(recorder);
+    agrees(&report(&file), &text(&inside), &own);
+}
+
+#[test]
+fn a_rootless_container_is_shown_with_its_namespaces() {
+    needs!("a_rootless_container", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rootless.data");
+    let own = ["net", "pid", "user", "mnt"];
+    let recorder = start(&file, &["-a"]);
+    let options = ["-U", "-r", "-n", "-p", "-m", "-f", "--mount-proc", "sh", "-c"];
+    let script = format!("test $(id -u) = 0 && {}", tell(&own));
+    let inside = run(Command::new("unshare").args(options).arg(script).uid(65_534).gid(65_534).current_dir("/"));
+    stop(recorder);
+    agrees(&report(&file), &text(&inside), &own);
+}
+
+#[test]
+fn a_machine_of_systemd_nspawn_is_shown_with_its_name() {
+    needs!(
+        "a_machine_of_systemd_nspawn",
+        cannot_record(),
+        missing("systemd-nspawn", "systemd-container"),
+        no_busybox(),
+        no_cgroup2(),
+        not_root()
+    );
+    let dir = tempfile::tempdir().unwrap();
+    rootfs(dir.path());
+    let root = dir.path().join("rootfs");
+    fs::create_dir_all(root.join("usr")).unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/os-release"), "ID=busybox\n").unwrap();
+    let file = dir.path().join("nspawn.data");
+    let name = format!("nsscope{}", std::process::id());
+    // Without systemd nobody makes its cgroup, so it is started in one of the shape that systemd gives it.
+    let group = Group::new(&format!("machine.slice/systemd-nspawn@{name}.service"));
+    let own = ["uts", "ipc", "pid", "mnt"];
+    let recorder = start(&file, &["-a"]);
+    let nspawn = format!(
+        "echo $$ > {}; exec systemd-nspawn --register=no --keep-unit -q -M {name} -D {} --as-pid2 /bin/sh -c '{}'",
+        group.procs(),
+        root.display(),
+        tell(&own)
+    );
+    let inside = run(Command::new("sh").args(["-c", &nspawn]).stdin(Stdio::null()));
+    stop(recorder);
+    let report = report(&file);
+    let container = by_id(&report, &name);
+    assert_eq!(container["kind"], "systemd-nspawn");
+    let told: Vec<String> = own.iter().map(|&kind| format!("{kind}:[{}]", container["namespaces"][kind])).collect();
+    assert_eq!(told, text(&inside).lines().map(str::trim_end).collect::<Vec<_>>(), "{container}");
+    let commands: Vec<_> = container["commands"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(commands.contains(&"readlink") && !commands.contains(&"ns-actor"), "{commands:?}");
 }

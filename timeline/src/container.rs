@@ -171,6 +171,10 @@ impl Timeline {
         let mut keys = Keys::new(self, definition, &host);
         let mut found: BTreeMap<Key, Vec<Stay>> = BTreeMap::new();
         for (index, task) in self.tasks() {
+            // The tracepoint tells of moves on the whole machine: of this one a recording of others tells nothing else.
+            if task.names.is_empty() && task.namespaces.is_empty() {
+                continue;
+            }
             for (place, from, to) in task.states() {
                 let Some(key) = keys.of(place) else { continue };
                 let exact = task.start_exact || from > task.start;
@@ -179,6 +183,9 @@ impl Timeline {
             }
         }
         for (number, (places, group)) in self.gone.groups().enumerate() {
+            if group.names.is_empty() && places.iter().all(|&place| self.places.get(place).namespaces.is_none()) {
+                continue;
+            }
             for (&place, &(from, to, exact)) in places.iter().zip(&group.stays) {
                 let place = *self.places.get(place);
                 let Some(key) = keys.of(place) else { continue };

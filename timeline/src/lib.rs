@@ -185,6 +185,17 @@ pub struct Named {
     pub image: String,
 }
 
+/// How a recording was made, where its recorder says so ([`told::RECORDER`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorder {
+    /// `perf`, `proc` or `snapshot`.
+    pub backend: String,
+    /// ns between two looks at /proc; 0 where the kernel told by itself.
+    pub interval: u32,
+    /// Types of the recorder's own namespaces where they were not the machine's first ones: it ran in a container.
+    pub own: Vec<String>,
+}
+
 /// Records that the kernel could not deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostInterval {
@@ -221,8 +232,10 @@ pub struct Timeline {
     paths: Interner<Vec<u8>>,
     lost: Vec<LostInterval>,
     tracepoints: Tracepoints,
+    recorder: Option<Recorder>,
     span: Option<(u64, u64)>,
     faulty: u64,
+    outside: u64,
 }
 
 impl Timeline {
@@ -253,6 +266,17 @@ impl Timeline {
         if let Some(time) = trailer_time {
             let (first, last) = self.span.unwrap_or((time, time));
             self.span = Some((first.min(time), last.max(time)));
+        }
+        let pid = match &record {
+            Record::Namespaces(ns) => Some(ns.pid()),
+            Record::Comm(comm) => Some(comm.fixed.pid.get()),
+            Record::Fork(task) | Record::Exit(task) => Some(task.pid.get()),
+            _ => None,
+        };
+        // Nobody makes the idle task: this is one that has no pid in the recorder's pid namespace.
+        if matches!(pid, Some(0 | NOBODY)) {
+            self.outside += 1;
+            return;
         }
         match record {
             Record::Namespaces(ns) => {
@@ -367,6 +391,17 @@ impl Timeline {
     /// How many records could not be read.
     pub fn faulty(&self) -> u64 {
         self.faulty
+    }
+
+    /// How many records are of tasks outside the recorder's pid namespace, which have no pid there
+    /// (`perf_event_pid_type()` in kernel/events/core.c); they are left out.
+    pub fn outside(&self) -> u64 {
+        self.outside
+    }
+
+    /// How the recording was made, where its recorder says so.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// First and last time, ns.
@@ -567,6 +602,14 @@ impl Timeline {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
                 self.container_names.insert(text(id), Named { name: text(name), image: text(image) });
             }
+            Some(Tracepoint::Recorder { interval, backend, own }) => {
+                let own = String::from_utf8_lossy(own);
+                self.recorder = Some(Recorder {
+                    backend: String::from_utf8_lossy(backend).into_owned(),
+                    interval,
+                    own: own.split_ascii_whitespace().map(String::from).collect(),
+                });
+            }
             None => {}
         }
     }
@@ -576,6 +619,8 @@ impl Timeline {
     fn attach(&mut self, tid: u32, root: u32, path: &[u8], time: u64, source: Source) {
         let path = self.paths.intern_with(path, <[u8]>::to_vec);
         let index = match self.current.get(&tid) {
+            // /proc still tells of a task that has ended and that nobody has waited for.
+            Some(&index) if source == Source::Proc && self.tasks[index].end.is_some_and(|end| end < time) => return,
             Some(&index) => index,
             None => self.add(tid, tid, time),
         };

@@ -90,8 +90,26 @@ print fmt: \"id=%s name=%s image=%s\", __get_str(id), __get_str(name), __get_str
     ),
 };
 
+/// How the recording was made: `interval` ns between two looks at /proc, 0 where the kernel told by itself; `backend`
+/// `perf`, `proc` or `snapshot`; `own` the recorder's own namespaces where they are not the machine's first ones, as
+/// `pid user`.
+pub const RECORDER: Event = Event {
+    id: 65_532,
+    name: "nsscope:recorder",
+    format: concat!(
+        "name: recorder\nID: 65532\n",
+        common_fields!(),
+        "\tfield:unsigned int interval;\toffset:8;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] backend;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] own;\toffset:16;\tsize:4;\tsigned:0;
+
+print fmt: \"interval=%u backend=%s own=%s\", REC->interval, __get_str(backend), __get_str(own)
+"
+    ),
+};
+
 /// All of them.
-pub const EVENTS: [Event; 3] = [TASK_CGROUP, TASK_NSPID, CONTAINER_NAME];
+pub const EVENTS: [Event; 4] = [TASK_CGROUP, TASK_NSPID, CONTAINER_NAME, RECORDER];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
@@ -106,6 +124,11 @@ pub fn task_nspid(tid: u32, pids: &[u8]) -> Vec<u8> {
 /// Raw bytes of [`CONTAINER_NAME`].
 pub fn container_name(id: &[u8], name: &[u8], image: &[u8]) -> Vec<u8> {
     raw(CONTAINER_NAME, &[], &[id, name, image])
+}
+
+/// Raw bytes of [`RECORDER`].
+pub fn recorder(interval: u32, backend: &[u8], own: &[u8]) -> Vec<u8> {
+    raw(RECORDER, &[interval], &[backend, own])
 }
 
 fn raw(event: Event, numbers: &[u32], texts: &[&[u8]]) -> Vec<u8> {

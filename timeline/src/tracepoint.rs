@@ -18,6 +18,8 @@ pub(crate) enum Tracepoint<'a> {
     TaskNspid { tid: u32, pids: &'a [u8] },
     /// [`told::CONTAINER_NAME`]: what a runtime calls a container.
     ContainerName { id: &'a [u8], name: &'a [u8], image: &'a [u8] },
+    /// [`told::RECORDER`]: how the recording was made.
+    Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
 
 /// Formats by tracepoint id, read once from the session.
@@ -30,6 +32,7 @@ enum Fields {
     Cgroup { attach: bool, tid: Field, root: Field, path: Field },
     Nspid { tid: Field, pids: Field },
     Name { id: Field, name: Field, image: Field },
+    Recorder { interval: Field, backend: Field, own: Field },
 }
 
 impl Fields {
@@ -48,6 +51,9 @@ impl Fields {
             (told::SYSTEM, "task_nspid") => Some(Self::Nspid { tid: field("pid")?, pids: field("nspid")? }),
             (told::SYSTEM, "container_name") => {
                 Some(Self::Name { id: field("id")?, name: field("name")?, image: field("image")? })
+            }
+            (told::SYSTEM, "recorder") => {
+                Some(Self::Recorder { interval: field("interval")?, backend: field("backend")?, own: field("own")? })
             }
             _ => None,
         }
@@ -82,6 +88,11 @@ impl Tracepoints {
                 id: id.text(raw, big)?,
                 name: name.text(raw, big)?,
                 image: image.text(raw, big)?,
+            },
+            Fields::Recorder { interval, backend, own } => Tracepoint::Recorder {
+                interval: number(interval)?,
+                backend: backend.text(raw, big)?,
+                own: own.text(raw, big)?,
             },
         })
     }

@@ -10,6 +10,8 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("linux-perf", "the peer that our files and output are compared with"),
     ("chromium", "the browser the viewer is tested in"),
     ("runc", "a real container runtime"),
+    ("bubblewrap", "a sandbox as flatpak uses it"),
+    ("systemd-container", "systemd-nspawn"),
     ("busybox-static", "what runs in its containers"),
     ("valgrind", "counts instructions"),
     ("util-linux", "unshare, nsenter, lsns"),

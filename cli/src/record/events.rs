@@ -1,5 +1,6 @@
 //! The perf events of a recording: which, on which CPUs, and their rings.
 
+use super::synth;
 use super::tracefs::{self, Tracepoint};
 use crate::error::{Failure, Outcome, note, reason};
 use crate::sys::{self, Event, Ring};
@@ -8,7 +9,10 @@ use nsscope_codec::Native;
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_CPU_CLOCK, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
 use nsscope_codec::wire::sample_id::SampleType;
 use nsscope_timeline::told;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 /// What is recorded.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(crate) enum Target {
         /// Whether recording begins when they exec.
         on_exec: bool,
     },
+    /// What is in this cgroup of the hierarchy of perf events, or below it.
+    Cgroup(PathBuf),
 }
 
 /// An event as the file describes it.
@@ -45,6 +51,8 @@ pub(crate) struct Events {
     pub(crate) open: Vec<Event>,
     /// Those to enable by hand: not the ones that exec enables.
     manual: Vec<usize>,
+    /// Whether the rings are overwritten, to be read when asked for.
+    overwrite: bool,
 }
 
 /// What every event of ours puts into its records' trailers.
@@ -117,10 +125,17 @@ pub(crate) fn told_events() -> impl Iterator<Item = Described> {
 
 impl Events {
     /// Opens everything for `target`, with rings of `ring_size` bytes (rounded up) or as large as allowed.
-    pub(crate) fn open(target: &Target, ring_size: Option<usize>, frequency: Option<u32>) -> Outcome<Self> {
+    /// Rings that may be overwritten keep the latest records instead of losing them.
+    pub(crate) fn open(
+        target: &Target,
+        ring_size: Option<usize>,
+        frequency: Option<u32>,
+        overwrite: bool,
+    ) -> Outcome<Self> {
         raise_descriptor_limit();
         let cpus = sys::online_cpus()?;
-        let mut events = Self { described: vec![], tracepoints: vec![], rings: vec![], open: vec![], manual: vec![] };
+        let mut events =
+            Self { described: vec![], tracepoints: vec![], rings: vec![], open: vec![], manual: vec![], overwrite };
         let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(), target, &cpus)?;
         events.described.push(side_band(side_band_attr, side_band_ids));
         events.map_rings(ring_size, cpus.len())?;
@@ -153,9 +168,20 @@ impl Events {
         cpus: &[u32],
     ) -> Outcome<(Vec<u64>, Attr<Native>)> {
         let (pids, on_exec): (Vec<i32>, bool) = match target {
-            Target::System => (vec![-1], false),
+            Target::System | Target::Cgroup(_) => (vec![-1], false),
             Target::Tasks { tids, on_exec } => (tids.iter().map(|&tid| tid as i32).collect(), *on_exec),
         };
+        let cgroup = match target {
+            Target::Cgroup(path) => Some(File::open(path).map_err(|error| Failure::file("open", path, &error))?),
+            Target::System | Target::Tasks { .. } => None,
+        };
+        let open = |attr: &Attr<Native>, pid: i32, cpu: u32| match &cgroup {
+            Some(cgroup) => Event::open_for_cgroup(attr, cgroup.as_fd(), cpu as i32),
+            None => Event::open(attr, pid, cpu as i32),
+        };
+        if self.overwrite {
+            attr.set_flags(attr.flags() | AttrFlags::WRITE_BACKWARD);
+        }
         if on_exec {
             attr.set_flags(attr.flags() | AttrFlags::ENABLE_ON_EXEC);
         }
@@ -163,12 +189,12 @@ impl Events {
         for &pid in &pids {
             let mut of_pid = Vec::new();
             for &cpu in cpus {
-                let opened = match Event::open(&attr, pid, cpu as i32) {
+                let opened = match open(&attr, pid, cpu) {
                     // Kernels before 5.7 know neither cgroup records nor a sample's cgroup.
                     Err(error) if is(&error, libc::EINVAL) => {
                         attr.set_flags(AttrFlags(attr.flags().0 & !AttrFlags::CGROUP.0));
                         attr.sample_type.set(attr.sample_type.get() & !SampleType::CGROUP.0);
-                        Event::open(&attr, pid, cpu as i32)
+                        open(&attr, pid, cpu)
                     }
                     other => other,
                 };
@@ -203,7 +229,7 @@ impl Events {
         'sizes: for (index, &size) in sizes.iter().enumerate() {
             self.rings.clear();
             for owner in 0..owners {
-                match Ring::map(&self.open[owner], size.max(page)) {
+                match Ring::map(&self.open[owner], size.max(page), self.overwrite) {
                     Ok(ring) => self.rings.push((owner, ring)),
                     Err(error) if is(&error, libc::EPERM) && index + 1 < sizes.len() => continue 'sizes,
                     Err(error) => return Err(cannot_map(&error, size)),
@@ -219,7 +245,10 @@ impl Events {
 
     /// Tracepoints are recorded for the whole machine: a task is moved by others, often by none of the target's.
     fn open_tracepoint(&mut self, tracepoint: Tracepoint, cpus: &[u32]) {
-        let attr = tracepoint_attr(tracepoint.format.id);
+        let mut attr = tracepoint_attr(tracepoint.format.id);
+        if self.overwrite {
+            attr.set_flags(attr.flags() | AttrFlags::WRITE_BACKWARD);
+        }
         let mut ids = Vec::new();
         for (owner, &cpu) in cpus.iter().enumerate().take(self.rings.len()) {
             let opened = Event::open(&attr, -1, cpu as i32).and_then(|event| {
@@ -257,6 +286,14 @@ impl Events {
     }
 }
 
+/// Where the cgroup `path` is in the hierarchy that perf events go by: the v1 controller where it is mounted, else v2.
+pub(crate) fn perf_cgroup(path: &str) -> Option<PathBuf> {
+    let v1 = synth::mount(|kind, options| kind == "cgroup" && options.split(',').any(|o| o == "perf_event"));
+    let mount = v1.or_else(synth::cgroup2_mount)?;
+    let dir = PathBuf::from(mount).join(path.trim_start_matches('/'));
+    dir.is_dir().then_some(dir)
+}
+
 fn is(error: &io::Error, errno: i32) -> bool {
     error.raw_os_error() == Some(errno)
 }
@@ -272,24 +309,26 @@ fn cannot_open(error: &io::Error, pid: i32) -> Failure {
     match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => {
             let paranoid = sys::paranoid().map_or("unknown".into(), |level| level.to_string());
-            Failure::new(format!(
+            Failure::Refused(format!(
                 "the kernel refuses perf_event_open: {}\n  \
                  Namespace records need CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), whatever \
                  kernel.perf_event_paranoid is (here: {paranoid}).\n  \
                  as root:             sudo nsscope record ...\n  \
                  once for this file:  sudo setcap cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep \"$(command -v nsscope)\"\n  \
-                 without privileges:  nsscope snapshot   (what runs now, from /proc, in the same format)",
+                 without privileges:  nsscope record --backend proc ...   (looks at /proc many times a second)\n  \
+                                      nsscope snapshot   (what runs now, from /proc, in the same format)",
                 reason(error)
             ))
         }
-        Some(libc::ENOSYS | libc::ENOENT) => Failure::new(format!(
+        Some(libc::ENOSYS | libc::ENOENT) => Failure::Refused(format!(
             "this kernel has no perf events ({}): it was built without CONFIG_PERF_EVENTS\n  \
-             nsscope snapshot reads what runs now from /proc instead",
+             nsscope record --backend proc looks at /proc instead",
             reason(error)
         )),
-        Some(libc::EINVAL) => Failure::new(
+        Some(libc::EINVAL) => Failure::Refused(
             "this kernel does not know namespace records: they need Linux 4.12 or newer with CONFIG_NAMESPACES\n  \
-             nsscope snapshot reads what runs now from /proc instead",
+             nsscope record --backend proc looks at /proc instead"
+                .into(),
         ),
         Some(libc::ESRCH) => Failure::new(format!("there is no process {pid}")),
         Some(libc::EMFILE) => Failure::new(

@@ -1,7 +1,7 @@
 //! `nsscope import`: compact frames that came over a slow link, as a perf.data file.
 
 use super::events;
-use super::output::Sink;
+use super::output::{Older, Sink};
 use super::{features, layout};
 use crate::args;
 use crate::error::{Failure, Outcome, note};
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &args::Import) -> Outcome {
         if sink.is_none() {
             let mut sections = features::sections(&described, &[]);
             sections.retain(|(feature, _)| SECTIONS.contains(feature));
-            sink = Some(Sink::create(&args.output, &described, &sections)?);
+            sink = Some(Sink::create(&args.output, Older::One, &described, &sections)?);
         }
         // After each read, so that what came over a link that breaks is in the file.
         if let Some(sink) = &mut sink {

@@ -1,11 +1,13 @@
 //! `nsscope record` and `nsscope snapshot`: from the kernel's rings, or /proc, into a perf.data file.
 
+mod dump;
 mod events;
 mod features;
 mod import;
 mod names;
 mod output;
 mod pack;
+mod poll;
 mod synth;
 mod tally;
 mod tracefs;
@@ -16,19 +18,25 @@ pub(crate) use import::run as import;
 pub(crate) use synth::cgroup2_mount;
 pub(crate) use tracefs::cgroup_tracepoints;
 
-use crate::args::{self, Names};
+use crate::args::{self, Backend, Names};
+use crate::capture::Capture;
 use crate::error::{Failure, Outcome, note};
+use crate::select::{Selection, title};
 use crate::{sys, time};
 use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::sample_id::{SampleIdLayout, SampleType};
-use output::Sink;
+use nsscope_timeline::Key;
+use output::{Older, Sink};
 use pack::Packer;
+use poll::Poller;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -39,44 +47,46 @@ use workload::Workload;
 /// How long the kernel may keep records to itself when there are few.
 const TICK: Duration = Duration::from_millis(100);
 
+/// When names are asked for after a sample told of cgroups.
+const NAMES_AFTER: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
+
 /// How many processes are read from /proc before the rings are looked at again.
 const SYNTH_BATCH: usize = 64;
 
 /// `nsscope record`.
 pub(crate) fn run(args: &args::Record) -> Outcome {
     let signals = sys::count_signals(&[SIGINT, SIGTERM, SIGHUP])?;
-    let held = if args.command.is_empty() { None } else { Some(workload::hold(&args.command)?) };
-    let target = match (&held, args.pid.as_slice()) {
-        (Some(held), []) if !args.all => Target::Tasks { tids: vec![held.pid], on_exec: true },
-        (_, []) => Target::System,
-        (_, pids) => Target::Tasks { tids: threads_of(pids)?, on_exec: false },
-    };
-    let events = Events::open(&target, args.mmap_size, args.frequency)?;
-    let mut sections = events.sections();
-    let packer = match args.compress {
-        Some(level) => {
-            sections.push((Feature::COMPRESSED, pack::section(level)));
-            sections.sort_by_key(|(feature, _)| *feature);
-            Some(Packer::new(level)?)
-        }
+    let dumps = if args.snapshot { Some(sys::count_signals(&[SIGUSR2])?) } else { None };
+    if args.output == Path::new("-") && (args.snapshot || args.max_size.is_some()) {
+        return Err(Failure::Usage("standard output is one stream: --snapshot and --max-size need a file (-o)".into()));
+    }
+    let mut chosen = match &args.container {
+        Some(name) => Some(container(name)?),
         None => None,
     };
-    let sink = Sink::create(&args.output, &events.described, &sections)?;
-    let mut recorder = Recorder::new(events, sink, packer);
-
-    recorder.events.enable()?;
-    if !args.no_synth {
+    let held = if args.command.is_empty() { None } else { Some(workload::hold(&args.command)?) };
+    let target = match (&held, args.pid.as_slice(), chosen.take()) {
+        (_, _, Some(chosen)) => chosen,
+        (Some(held), [], _) if !args.all => Target::Tasks { tids: vec![held.pid], on_exec: true },
+        (_, [], _) => Target::System,
+        (_, pids, _) => Target::Tasks { tids: threads_of(pids)?, on_exec: false },
+    };
+    let source = Source::open(&target, args)?;
+    let older = if args.snapshot || args.max_size.is_some() { Older::Numbered(args.max_files) } else { Older::One };
+    let plan = Plan { path: args.output.clone(), older, max_size: args.max_size, compress: args.compress };
+    let names = if args.no_synth { Names::Off } else { args.names };
+    let mut recorder = Recorder::new(source, plan, names);
+    if !args.snapshot {
+        recorder.begin_file()?;
+    }
+    recorder.enable()?;
+    if !args.no_synth && !args.snapshot {
         let processes = match (&target, &held) {
-            (Target::System, _) => synth::processes(),
+            (Target::System | Target::Cgroup(_), _) => synth::processes(),
             (Target::Tasks { .. }, Some(held)) => synth::ancestry(held.pid),
-            (Target::Tasks { .. }, None) => {
-                let mut all: Vec<u32> = args.pid.iter().flat_map(|&pid| synth::ancestry(pid)).collect();
-                all.sort_unstable();
-                all.dedup();
-                all
-            }
+            (Target::Tasks { tids, .. }, None) => line_of(tids),
         };
-        recorder.synthesize(&processes, args.names)?;
+        recorder.synthesize(&processes)?;
     }
     let mut workload = match held.map(workload::Held::go) {
         None => None,
@@ -87,7 +97,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         }
     };
 
-    let result = recorder.follow(&signals, args.duration, workload.as_mut(), matches!(target, Target::System));
+    let result = recorder.follow(&signals, dumps.as_deref(), args.duration, workload.as_mut(), &target);
     if matches!(result, Err(Failure::ClosedPipe)) {
         // Whoever read has gone; the command need not.
         while workload.as_mut().is_some_and(|workload| !workload.ended()) {
@@ -95,15 +105,48 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         }
     } else {
         result?;
-        recorder.finish()?;
+        recorder.finish(args.snapshot, &target)?;
     }
     Ok(ExitCode::from(workload.map_or(0, |workload| workload.exit_code())))
+}
+
+/// What to record of the container that has this id or name.
+fn container(name: &str) -> Outcome<Target> {
+    let Capture { timeline, .. } = Capture::now()?;
+    let which = args::Which { container: vec![name.into()], ..args::Which::default() };
+    let selection = Selection::of(&timeline, &which, (0, u64::MAX), args::Sort::First);
+    let container = match selection.containers.as_slice() {
+        [container] => container,
+        [] => {
+            return Err(Failure::new(format!(
+                "no container {name} runs\n  nsscope ps lists those that do; nsscope record -a records those to come, too"
+            )));
+        }
+        several => {
+            let titles: Vec<String> = several.iter().map(title).collect();
+            return Err(Failure::new(format!("{name} means several containers: {}", titles.join(", "))));
+        }
+    };
+    // In a cgroup are all that will come, too, whoever starts them; the kernel counts for it alone.
+    if let (Key::Cgroup(_), Some(path)) = (&container.key, container.cgroup.as_deref().and_then(events::perf_cgroup)) {
+        return Ok(Target::Cgroup(path));
+    }
+    let tids = container.tasks.iter().map(|&task| timeline.at(task).tid).collect();
+    Ok(Target::Tasks { tids, on_exec: false })
+}
+
+/// These processes and those they descend from.
+fn line_of(pids: &[u32]) -> Vec<u32> {
+    let mut all: Vec<u32> = pids.iter().flat_map(|&pid| synth::ancestry(pid)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// `nsscope snapshot`: what runs now, in the format of a recording.
 pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
     let described = snapshot_events();
-    let mut sink = Sink::create(&args.output, &described, &features::sections(&described, &[]))?;
+    let mut sink = Sink::create(&args.output, Older::One, &described, &features::sections(&described, &[]))?;
     let synth = all_that_runs(&described, args.names);
     let mut tally = Tally::new(layout(&described));
     tally.add(&synth.records, &[]);
@@ -127,11 +170,12 @@ pub(crate) fn live(
     mut take: impl FnMut(&[u8]) -> Outcome<()>,
     mut go_on: impl FnMut() -> Outcome<bool>,
 ) -> Outcome<()> {
-    let events = Events::open(&Target::System, None, None)?;
+    let events = Events::open(&Target::System, None, None, false)?;
     take(&output::pipe_metadata(&events.described, &events.sections()))?;
-    let mut recorder = Recorder::new(events, Sink::Memory(Vec::new()), None);
-    recorder.events.enable()?;
-    recorder.synthesize(&synth::processes(), Names::Auto)?;
+    let plan = Plan { path: PathBuf::new(), older: Older::One, max_size: None, compress: None };
+    let mut recorder = Recorder::new(Source::Perf(events), plan, Names::Auto);
+    recorder.enable()?;
+    recorder.synthesize(&synth::processes())?;
     loop {
         // Without a record, too: a round that has ended lets those before it out.
         recorder.sink.finished_round()?;
@@ -144,6 +188,7 @@ pub(crate) fn live(
         }
         recorder.wait(None, None)?;
         recorder.drain()?;
+        recorder.ask()?;
     }
 }
 
@@ -165,9 +210,10 @@ fn snapshot_events() -> Vec<Described> {
 fn all_that_runs(described: &[Described], names: Names) -> Synthesizer {
     let mut synth = Synthesizer::new(layout(described), 1);
     synth.kernel_map();
+    synth.recorder("snapshot", 0);
     synth.cgroups();
     if names == Names::Auto {
-        synth.names();
+        synth.names(&mut BTreeSet::new());
     }
     for pid in synth::processes() {
         synth.process(pid);
@@ -202,67 +248,208 @@ fn hidden(synth: &Synthesizer) {
     }
 }
 
-/// Whole records go to where the recording goes, compressed if so asked.
-fn put<'a>(sink: &mut Sink, packer: &mut Option<Packer>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<()> {
-    match packer {
-        Some(packer) => sink.append([packer.pack(pieces)?.as_slice()]),
-        None => sink.append(pieces),
+/// Where records come from.
+#[derive(Debug)]
+enum Source {
+    Perf(Events),
+    Proc { described: Vec<Described>, poller: Poller },
+}
+
+impl Source {
+    fn open(target: &Target, args: &args::Record) -> Outcome<Self> {
+        let wants_kernel = args.snapshot || args.frequency.is_some();
+        if args.backend != Backend::Proc {
+            match Events::open(target, args.mmap_size, args.frequency, args.snapshot) {
+                Err(Failure::Refused(why)) if args.backend == Backend::Auto && !wants_kernel => {
+                    let first = why.lines().next().unwrap_or_default();
+                    note(format_args!(
+                        "looking at /proc every {} ms instead, which misses what is over in between: {first}\n  \
+                         nsscope doctor says what to do about it",
+                        poll::INTERVAL.as_millis()
+                    ));
+                }
+                other => return other.map(Self::Perf),
+            }
+        }
+        if wants_kernel {
+            return Err(Failure::Usage(
+                "/proc has no samples and no ring: -F and --snapshot need --backend perf".into(),
+            ));
+        }
+        let within = match target {
+            Target::Tasks { tids, .. } => Some(tids.clone()),
+            Target::System => None,
+            Target::Cgroup(_) => {
+                return Err(Failure::Usage(
+                    "--container by cgroup needs --backend perf; name its processes with -p".into(),
+                ));
+            }
+        };
+        Ok(Self::Proc { described: snapshot_events(), poller: Poller::new(within) })
     }
+
+    fn described(&self) -> &[Described] {
+        match self {
+            Self::Perf(events) => &events.described,
+            Self::Proc { described, .. } => described,
+        }
+    }
+
+    fn sections(&self) -> Vec<(Feature, Vec<u8>)> {
+        match self {
+            Self::Perf(events) => events.sections(),
+            Self::Proc { described, .. } => features::sections(described, &[]),
+        }
+    }
+}
+
+/// Where the records go.
+#[derive(Debug)]
+struct Plan {
+    path: PathBuf,
+    older: Older,
+    max_size: Option<usize>,
+    compress: Option<i32>,
 }
 
 /// A recording under way.
 struct Recorder {
-    events: Events,
+    source: Source,
+    plan: Plan,
     sink: Sink,
     packer: Option<Packer>,
     tally: Tally,
     layout: SampleIdLayout,
+    names: Names,
+    /// Ids of the containers whose names are in the file.
+    named: BTreeSet<String>,
+    /// When names are asked for again: a runtime writes them down a moment after it has made a cgroup.
+    ask_at: Vec<Instant>,
+    /// Bytes of the file's records at which it is full.
+    full_at: u64,
+    files: u64,
     started: Instant,
     /// The same in the recording's clock, ns.
     began: u64,
 }
 
 impl Recorder {
-    fn new(events: Events, sink: Sink, packer: Option<Packer>) -> Self {
-        let layout = layout(&events.described);
-        Self { events, sink, packer, tally: Tally::new(layout), layout, started: Instant::now(), began: time::now() }
+    fn new(source: Source, plan: Plan, names: Names) -> Self {
+        let layout = layout(source.described());
+        Self {
+            source,
+            plan,
+            sink: Sink::Memory(Vec::new()),
+            packer: None,
+            tally: Tally::new(layout),
+            layout,
+            names,
+            named: BTreeSet::new(),
+            ask_at: Vec::new(),
+            full_at: u64::MAX,
+            files: 0,
+            started: Instant::now(),
+            began: time::now(),
+        }
+    }
+
+    fn begin_file(&mut self) -> Outcome<()> {
+        let mut sections = self.source.sections();
+        self.packer = None;
+        if let Some(level) = self.plan.compress {
+            sections.push((Feature::COMPRESSED, pack::section(level)));
+            sections.sort_by_key(|(feature, _)| *feature);
+            self.packer = Some(Packer::new(level)?);
+        }
+        self.sink = Sink::create(&self.plan.path, self.plan.older, self.source.described(), &sections)?;
+        self.named.clear();
+        self.files += 1;
+        Ok(())
+    }
+
+    fn enable(&self) -> Outcome<()> {
+        match &self.source {
+            Source::Perf(events) => Ok(events.enable()?),
+            Source::Proc { .. } => Ok(()),
+        }
+    }
+
+    /// Whole records go to where the recording goes, compressed if so asked.
+    fn put<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<()> {
+        put(&mut self.sink, &mut self.packer, pieces)
+    }
+
+    fn synthesizer(&self) -> Synthesizer {
+        let id = self.source.described().first().and_then(|event| event.ids.first()).copied().unwrap_or(0);
+        Synthesizer::new(self.layout, id)
+    }
+
+    /// What a recording begins with.
+    fn preamble(&mut self, synth: &mut Synthesizer) {
+        synth.kernel_map();
+        match &self.source {
+            Source::Perf(_) => synth.recorder("perf", 0),
+            Source::Proc { .. } => synth.recorder("proc", poll::INTERVAL.as_nanos() as u32),
+        }
+        synth.cgroups();
+        if self.names == Names::Auto {
+            synth.names(&mut self.named);
+        }
     }
 
     /// Describes what already runs, looking after the rings in between.
-    fn synthesize(&mut self, processes: &[u32], names: Names) -> Outcome<()> {
-        let id = self.events.described.first().and_then(|event| event.ids.first()).copied().unwrap_or(0);
-        let mut synth = Synthesizer::new(self.layout, id);
-        synth.kernel_map();
-        synth.cgroups();
-        if names == Names::Auto {
-            synth.names();
-        }
+    fn synthesize(&mut self, processes: &[u32]) -> Outcome<()> {
+        let mut synth = self.synthesizer();
+        self.preamble(&mut synth);
         for batch in processes.chunks(SYNTH_BATCH) {
             for &pid in batch {
                 synth.process(pid);
+                if let Source::Proc { poller, .. } = &mut self.source {
+                    poller.adopt(pid);
+                }
             }
-            self.tally.add(&synth.records, &[]);
-            put(&mut self.sink, &mut self.packer, [synth.records.as_slice()])?;
-            synth.records.clear();
+            self.take(&mut synth)?;
             self.drain()?;
         }
+        self.take(&mut synth)?;
         hidden(&synth);
+        if let Some(max) = self.plan.max_size {
+            // What is there at the beginning of each file is not what fills it.
+            self.full_at = (max as u64).max(2 * self.sink.bytes());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, synth: &mut Synthesizer) -> Outcome<()> {
+        self.tally.add(&synth.records, &[]);
+        self.put([synth.records.as_slice()])?;
+        synth.records.clear();
         Ok(())
     }
 
     /// Takes what is in the rings. Returns whether there was anything.
     fn drain(&mut self) -> Outcome<bool> {
         let mut any = false;
-        for (_, ring) in &mut self.events.rings {
-            let available = ring.available();
-            let len = available.len();
-            if len == 0 {
-                continue;
+        match &mut self.source {
+            Source::Perf(events) => {
+                for (_, ring) in &mut events.rings {
+                    let available = ring.available();
+                    let len = available.len();
+                    if len == 0 {
+                        continue;
+                    }
+                    put(&mut self.sink, &mut self.packer, [available.first, available.second])?;
+                    self.tally.add(available.first, available.second);
+                    ring.release(len);
+                    any = true;
+                }
             }
-            put(&mut self.sink, &mut self.packer, [available.first, available.second])?;
-            self.tally.add(available.first, available.second);
-            ring.release(len);
-            any = true;
+            Source::Proc { poller, .. } => {
+                let mut synth = Synthesizer::new(self.layout, 1);
+                poller.look(&mut synth);
+                any = !synth.records.is_empty();
+                self.take(&mut synth)?;
+            }
         }
         if any {
             self.sink.finished_round()?;
@@ -270,23 +457,79 @@ impl Recorder {
         Ok(any)
     }
 
+    /// Asks for what no record tells: the cgroup of a process that was born into it (clone3 with `CLONE_INTO_CGROUP`),
+    /// and the names of containers that came since.
+    fn ask(&mut self) -> Outcome<()> {
+        let execs = std::mem::take(&mut self.tally.execs);
+        let sampled = std::mem::take(&mut self.tally.sampled);
+        if matches!(self.source, Source::Proc { .. }) {
+            return Ok(());
+        }
+        let mut synth = self.synthesizer();
+        for pid in execs {
+            synth.cgroup_now(pid);
+        }
+        if self.names == Names::Auto {
+            let now = Instant::now();
+            if sampled && self.ask_at.is_empty() {
+                self.ask_at = NAMES_AFTER.iter().rev().map(|&after| now + after).collect();
+            }
+            if self.ask_at.last().is_some_and(|&at| at <= now) {
+                self.ask_at.pop();
+                synth.names(&mut self.named);
+            }
+        }
+        if synth.records.is_empty() {
+            return Ok(());
+        }
+        self.take(&mut synth)?;
+        self.sink.finished_round()
+    }
+
+    /// Ends this file and begins the next, which tells all that runs, too.
+    fn rotate(&mut self, target: &Target) -> Outcome<()> {
+        let span = self.tally.span.take();
+        self.sink.span(span)?;
+        self.begin_file()?;
+        let processes = match target {
+            Target::System | Target::Cgroup(_) => synth::processes(),
+            Target::Tasks { .. } => line_of(&self.tally.live.iter().copied().collect::<Vec<_>>()),
+        };
+        self.synthesize(&processes)
+    }
+
     /// Records until a signal, the end of the command or of the time. Without a command, the end of all targets.
     fn follow(
         &mut self,
         signals: &AtomicUsize,
+        dumps: Option<&AtomicUsize>,
         duration: Option<Duration>,
         mut workload: Option<&mut Workload>,
-        system: bool,
+        target: &Target,
     ) -> Outcome<()> {
         let deadline = duration.map(|duration| Instant::now() + duration);
         let live = ProgressBar::new_spinner();
         live.set_style(
             ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
-        let mut asked = 0;
+        let (mut asked, mut dumped) = (0, 0);
         loop {
             let hung_up = self.wait(deadline, workload.as_deref())?;
-            self.drain()?;
+            match dumps.map(|dumps| dumps.load(Ordering::Relaxed)) {
+                None => {
+                    self.drain()?;
+                    self.ask()?;
+                    if self.sink.bytes() >= self.full_at {
+                        self.rotate(target)?;
+                    }
+                }
+                Some(wanted) if wanted > dumped => {
+                    dumped = wanted;
+                    self.dump(target)?;
+                    self.summary();
+                }
+                Some(_) => {}
+            }
             self.show(&live);
             if workload.as_mut().is_some_and(|workload| workload.ended()) {
                 break;
@@ -301,7 +544,7 @@ impl Recorder {
                     _ => break,
                 }
             }
-            if hung_up && workload.is_none() && !system {
+            if hung_up && workload.is_none() && matches!(target, Target::Tasks { .. }) {
                 break;
             }
         }
@@ -311,21 +554,30 @@ impl Recorder {
 
     /// Waits for records, for the command's end or a tick. Returns whether all targets have ended.
     fn wait(&self, deadline: Option<Instant>, workload: Option<&Workload>) -> Outcome<bool> {
-        let mut fds: Vec<_> = self
-            .events
-            .rings
-            .iter()
-            .map(|&(owner, _)| PollFd::from_borrowed_fd(self.events.open[owner].fd(), PollFlags::IN))
-            .collect();
-        let rings = fds.len();
+        let tick = match &self.source {
+            Source::Perf(_) => TICK,
+            Source::Proc { .. } => poll::INTERVAL,
+        };
+        let mut fds: Vec<_> = match &self.source {
+            Source::Perf(events) => {
+                let owner =
+                    |&(owner, _): &(usize, sys::Ring)| PollFd::from_borrowed_fd(events.open[owner].fd(), PollFlags::IN);
+                events.rings.iter().map(owner).collect()
+            }
+            Source::Proc { poller, .. } => poller.fds().collect(),
+        };
+        let watched = fds.len();
         fds.extend(workload.and_then(Workload::fd).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()).min(TICK));
+        let left = deadline.map_or(tick, |deadline| deadline.saturating_duration_since(Instant::now()).min(tick));
         let timeout = Timespec::try_from(left).map_err(|_| Failure::new("the time is too long"))?;
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let hung_up = fds[..rings].iter().all(|fd| fd.revents().contains(PollFlags::HUP));
+        if let Source::Proc { poller, .. } = &self.source {
+            return Ok(poller.over());
+        }
+        let hung_up = fds[..watched].iter().all(|fd| fd.revents().contains(PollFlags::HUP));
         if hung_up {
             // An event whose task has ended is always ready: do not spin on it.
             std::thread::sleep(left.min(Duration::from_millis(10)));
@@ -347,19 +599,70 @@ impl Recorder {
         live.tick();
     }
 
+    /// Writes a file of what is in rings that are overwritten, and of what runs.
+    fn dump(&mut self, target: &Target) -> Outcome<()> {
+        self.tally = Tally::new(self.layout);
+        self.began = time::now();
+        let (records, known) = match &mut self.source {
+            Source::Perf(events) => {
+                let records = events.latest()?;
+                let known = dump::told(events, &records);
+                (records, known)
+            }
+            Source::Proc { .. } => Default::default(),
+        };
+        self.tally.add(&records, &[]);
+        self.began = self.tally.span.map_or(self.began, |(first, _)| first);
+        // What no record tells was so when the oldest was written.
+        let mut synth = self.synthesizer();
+        synth.dated = Some(self.began);
+        synth.known = known;
+        self.begin_file()?;
+        self.preamble(&mut synth);
+        let processes = match target {
+            Target::System | Target::Cgroup(_) => synth::processes(),
+            Target::Tasks { tids, .. } => {
+                let live = self.tally.live.iter().chain(tids);
+                line_of(&live.copied().filter(|&pid| !synth::threads(pid).is_empty()).collect::<Vec<_>>())
+            }
+        };
+        for pid in processes {
+            synth.process(pid);
+        }
+        self.take(&mut synth)?;
+        self.put([records.as_slice()])?;
+        self.sink.finished_round()?;
+        let span = self.tally.span.map(|(first, _)| (first, time::now()));
+        self.sink.span(span)
+    }
+
     /// Takes the last records and says what there is.
-    fn finish(mut self) -> Outcome<()> {
-        self.events.disable();
-        while self.drain()? {}
-        // The recording's own span, which is more than that of its records where nothing happened.
-        let span = self.tally.span.map(|(first, last)| (first.min(self.began), last.max(time::now())));
-        self.sink.span(span)?;
+    fn finish(mut self, snapshot: bool, target: &Target) -> Outcome<()> {
+        if let Source::Perf(events) = &self.source {
+            events.disable();
+        }
+        if snapshot {
+            self.dump(target)?;
+        } else {
+            while self.drain()? && matches!(self.source, Source::Perf(_)) {}
+            self.ask()?;
+            // The recording's own span, which is more than that of its records where nothing happened.
+            let began = if self.files > 1 { u64::MAX } else { self.began };
+            let span = self.tally.span.map(|(first, last)| (first.min(began), last.max(time::now())));
+            self.sink.span(span)?;
+        }
+        self.summary();
+        Ok(())
+    }
+
+    fn summary(&self) {
         let kinds =
             self.tally.kinds.iter().map(|(&kind, &count)| {
                 format!("{} {}", HumanCount(count), RecordType(kind).to_string().to_lowercase())
             });
+        let files = if self.plan.max_size.is_some() { format!(" ({} files)", self.files) } else { String::new() };
         eprintln!(
-            "nsscope: {} records ({}), {} lost, {} to {}",
+            "nsscope: {} records ({}), {} lost, {} to {}{files}",
             HumanCount(self.tally.total()),
             kinds.collect::<Vec<_>>().join(", "),
             HumanCount(self.tally.lost),
@@ -369,6 +672,32 @@ impl Recorder {
         if self.tally.lost > 0 {
             note("records were lost because the rings were full: give them more room with -m 8M");
         }
-        Ok(())
+        let own = sys::own_namespaces();
+        if !own.is_empty() {
+            note(format_args!(
+                "recorded from inside a container (its own namespaces: {}): {}",
+                own.join(", "),
+                blind_spots(&own)
+            ));
+        }
+    }
+}
+
+/// What a recorder in a container does not see, by its own namespaces.
+pub(crate) fn blind_spots<S: AsRef<str>>(own: &[S]) -> String {
+    let spot = |kind: &S| match kind.as_ref() {
+        "pid" => "processes outside its pid namespace are not shown",
+        "cgroup" => "cgroup paths are relative to its own, so what contains it cannot be named",
+        "user" => "namespaces of other users' processes may be hidden",
+        _ => "some facts may be hidden",
+    };
+    own.iter().map(spot).collect::<Vec<_>>().join("; ")
+}
+
+/// Whole records go to where the recording goes, compressed if so asked.
+fn put<'a>(sink: &mut Sink, packer: &mut Option<Packer>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<()> {
+    match packer {
+        Some(packer) => sink.append([packer.pack(pieces)?.as_slice()]),
+        None => sink.append(pieces),
     }
 }

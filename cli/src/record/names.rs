@@ -1,24 +1,37 @@
-//! What the runtimes on this machine call their containers, from the files they keep. None of them has to run.
+//! What the runtimes on this machine call their containers: from docker's and podman's sockets, and from the files that
+//! they, cri-o, containerd and systemd-machined keep. None of them has to run.
+//!
+//! The sockets of containerd and cri-o tell root alone, and nothing that is not in the files, which root may read.
 
+use nsscope_timeline::runtime;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// Most that is read of one file, in bytes.
 const LIMIT: u64 = 16 << 20;
 
+/// How long a runtime is waited for: a recording goes on meanwhile, in its rings.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A container as its runtime knows it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-
 pub(crate) struct Named {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) image: String,
 }
 
+/// All that is known on this machine.
+pub(crate) fn all() -> Vec<Named> {
+    of(Path::new("/"))
+}
+
 /// All that is found below `root`; what may not be read is passed over.
-pub(crate) fn of(root: &Path) -> Vec<Named> {
+fn of(root: &Path) -> Vec<Named> {
     let mut names = docker(&root.join("var/lib/docker/containers"));
     let homes = entries(&root.join("home")).into_iter().chain([root.join("root")]);
     let own = homes.map(|home| home.join(".local/share/containers/storage"));
@@ -29,6 +42,12 @@ pub(crate) fn of(root: &Path) -> Vec<Named> {
     }
     for tasks in entries(&root.join("run/containerd/io.containerd.runtime.v2.task")) {
         names.extend(entries(&tasks).iter().filter_map(|task| containerd(task)));
+    }
+    names.extend(entries(&root.join("run/systemd/machines")).iter().filter_map(|machine| machined(machine)));
+    let users = entries(&root.join("run/user")).into_iter();
+    let sockets = users.flat_map(|user| [user.join("podman/podman.sock"), user.join("docker.sock")]);
+    for socket in sockets.chain([root.join("run/docker.sock"), root.join("run/podman/podman.sock")]) {
+        names.extend(docker_api(&socket).unwrap_or_default());
     }
     names.sort();
     names.dedup_by(|a, b| a.id == b.id);
@@ -72,6 +91,35 @@ fn containerd(task: &Path) -> Option<Named> {
     Some(Named { id: file_name(task)?, name, image: image.into() })
 }
 
+/// `KEY=value` lines (machine_save() in systemd's machine.c): `NAME`, `SCOPE` or `UNIT`, `ROOT`. The id is what the
+/// unit's name has of it, as in cgroup paths.
+fn machined(machine: &Path) -> Option<Named> {
+    let mut text = String::new();
+    File::open(machine).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let unit = value("SCOPE").or(value("UNIT"))?;
+    let id = runtime::recognise(format!("/machine.slice/{unit}").as_bytes())?.id;
+    Some(Named { id, name: value("NAME")?.into(), image: value("ROOT").unwrap_or_default().into() })
+}
+
+/// `GET /containers/json` of the API that docker has and podman, too: a list of `Id`, `Names` and `Image`.
+fn docker_api(socket: &Path) -> io::Result<Vec<Named>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // HTTP/1.0: the answer comes in one piece and ends with the connection.
+    stream.write_all(b"GET /containers/json HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(LIMIT).read_to_end(&mut answer)?;
+    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(&[][..], |at| &answer[at + 4..]);
+    let Ok(Value::Array(list)) = serde_json::from_slice(body) else { return Ok(Vec::new()) };
+    let read = |container: &Value| {
+        let name = container["Names"][0].as_str()?.trim_start_matches('/');
+        Some(Named { id: container["Id"].as_str()?.into(), name: name.into(), image: text(&container["Image"]) })
+    };
+    Ok(list.iter().filter_map(read).collect())
+}
+
 fn json(file: &Path) -> Option<Value> {
     let mut text = Vec::new();
     File::open(file).ok()?.take(LIMIT).read_to_end(&mut text).ok()?;
@@ -93,6 +141,7 @@ fn file_name(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn each_runtimes_files_are_read() {
@@ -108,8 +157,29 @@ mod tests {
         put("home/u/.local/share/containers/storage/overlay-containers/containers.json", storage);
         let annotations = r#"{"annotations":{"io.kubernetes.cri.sandbox-name":"shop","io.kubernetes.cri.container-name":"cart","io.kubernetes.cri.image-name":"cart:2"}}"#;
         put("run/containerd/io.containerd.runtime.v2.task/k8s.io/cc/config.json", annotations);
+        put("run/systemd/machines/web-1", "# private\nNAME=web-1\nSCOPE=machine-web\\x2d1.scope\nROOT=/srv/web\n");
+        put("run/user/1000/keep", "");
+        let docker = UnixListener::bind(root.path().join("run/docker.sock")).expect("a socket");
+        let silent = root.path().join("run/user/1000/docker.sock");
+        // One that never answers is not waited for.
+        let _silent = UnixListener::bind(&silent).expect("a socket");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = docker.accept().expect("a client");
+            let mut request = [0; 1024];
+            let len = stream.read(&mut request).expect("a request");
+            assert!(request[..len].starts_with(b"GET /containers/json HTTP/1.0\r\n"));
+            let answer = r#"[{"Id":"dd","Names":["/queue"],"Image":"redis:7"},{"Id":"ee"}]"#;
+            write!(stream, "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{answer}").expect("sent");
+        });
         let name = |id: &str, name: &str, image: &str| Named { id: id.into(), name: name.into(), image: image.into() };
-        let want = [name("aa", "web", "nginx:1"), name("bb", "db", "postgres:16"), name("cc", "shop/cart", "cart:2")];
+        let want = [
+            name("aa", "web", "nginx:1"),
+            name("bb", "db", "postgres:16"),
+            name("cc", "shop/cart", "cart:2"),
+            name("dd", "queue", "redis:7"),
+            name(r"web\x2d1", "web-1", "/srv/web"),
+        ];
         assert_eq!(of(root.path()), want);
+        server.join().expect("the server is content");
     }
 }

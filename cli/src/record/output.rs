@@ -39,9 +39,55 @@ impl Output for PositionedFile {
     }
 }
 
+/// What becomes of a file that has the name of the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Older {
+    /// It becomes FILE.old, as perf does it.
+    One,
+    /// It becomes FILE.1, FILE.1 becomes FILE.2, and so on; with the new one there are so many at most.
+    Numbered(Option<u32>),
+}
+
+impl Older {
+    /// Makes room for a new `path`. Returns where the old one went, if there was one.
+    fn make_room(self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let with = |suffix: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        if !path.exists() {
+            return Ok(None);
+        }
+        let Self::Numbered(most) = self else {
+            let old = with(".old");
+            fs::rename(path, &old)?;
+            return Ok(Some(old));
+        };
+        let number = |n: u32| if n == 0 { path.to_path_buf() } else { with(&format!(".{n}")) };
+        let mut last = (0..u32::MAX).find(|&n| !number(n + 1).exists()).unwrap_or(0);
+        while most.is_some_and(|most| last + 1 >= most) {
+            fs::remove_file(number(last))?;
+            if last == 0 {
+                return Ok(None);
+            }
+            last -= 1;
+        }
+        for n in (0..=last).rev() {
+            fs::rename(number(n), number(n + 1))?;
+        }
+        Ok(Some(number(1)))
+    }
+}
+
 impl Sink {
     /// Opens `path` (`-`: standard output) and writes the metadata.
-    pub(crate) fn create(path: &Path, events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Outcome<Self> {
+    pub(crate) fn create(
+        path: &Path,
+        older: Older,
+        events: &[Described],
+        sections: &[(Feature, Vec<u8>)],
+    ) -> Outcome<Self> {
         if path == Path::new("-") {
             if io::stdout().is_terminal() {
                 return Err(Failure::Usage(
@@ -68,14 +114,7 @@ impl Sink {
         rustix::process::umask(umask);
         let mode = rustix::fs::Mode::from_bits_truncate(0o600) & !umask;
         rustix::fs::fchmod(new.as_file(), mode).map_err(|e| fail(&e.into()))?;
-        let old = path.exists().then(|| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".old");
-            PathBuf::from(name)
-        });
-        if let Some(old) = &old {
-            fs::rename(path, old).map_err(|e| fail(&e))?;
-        }
+        let old = older.make_room(path).map_err(|e| fail(&e))?;
         let file = new.persist(path).map_err(|e| fail(&e.error))?;
         Self::begin(file, path, old, events, sections)
     }

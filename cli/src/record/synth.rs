@@ -5,25 +5,73 @@
 
 use super::events::told_id;
 use super::names;
-use crate::time;
+use crate::{sys, time};
 use nsscope_codec::Native;
-use nsscope_codec::encode::{Cgroup, Comm, Encode, Fork, Mmap, Namespaces, TaskIds};
+use nsscope_codec::encode::{Cgroup, Comm, Encode, Exit, Fork, Mmap, Namespaces, TaskIds};
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, MISC_KERNEL, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout};
 use nsscope_timeline::told;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// What /proc says of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) comm: Vec<u8>,
+    pub(crate) ppid: u32,
+    /// When it began, in clock ticks since boot: with the pid, what tells one process from another.
+    pub(crate) start: u64,
+    /// `None`: they may not be read.
+    pub(crate) namespaces: Option<[NsId; 7]>,
+    /// Lines `id:controllers:path`.
+    pub(crate) cgroups: String,
+    /// Its pids from the recorder's pid namespace inwards, where there is more than one.
+    pub(crate) nspids: Option<String>,
+}
+
+impl Facts {
+    /// Reads them of a thread.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub(crate) fn of(pid: u32, tid: u32) -> io::Result<Self> {
+        let dir = format!("/proc/{pid}/task/{tid}");
+        let (comm, ppid, start) = stat(&dir)?;
+        let namespaces = match namespaces(&dir) {
+            Ok(links) => Some(links),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            Err(error) => return Err(error),
+        };
+        let cgroups = fs::read_to_string(format!("{dir}/cgroup")).unwrap_or_default();
+        let status = fs::read_to_string(format!("{dir}/status")).unwrap_or_default();
+        Ok(Self { comm, ppid, start, namespaces, cgroups, nspids: nspids(&status).map(String::from) })
+    }
+}
+
+/// A kind of fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fact {
+    Birth,
+    Name,
+    Namespaces,
+    Cgroup,
+}
+
 /// Makes records of running tasks into a buffer.
 #[derive(Debug)]
 pub(crate) struct Synthesizer {
     layout: SampleIdLayout,
     id: u64,
+    /// Facts that the recording has, by thread: they are left out.
+    pub(crate) known: BTreeSet<(u32, Fact)>,
+    /// What the records are dated, ns, where not to the moment their facts are read.
+    pub(crate) dated: Option<u64>,
     /// Whole records, to be taken away by the caller.
     pub(crate) records: Vec<u8>,
     /// Tasks described.
@@ -35,7 +83,7 @@ pub(crate) struct Synthesizer {
 impl Synthesizer {
     /// `id` is that of an event of the recording.
     pub(crate) fn new(layout: SampleIdLayout, id: u64) -> Self {
-        Self { layout, id, records: Vec::new(), tasks: 0, hidden: 0 }
+        Self { layout, id, known: BTreeSet::new(), dated: None, records: Vec::new(), tasks: 0, hidden: 0 }
     }
 
     /// A map of the kernel without addresses: perf warns of samples it cannot resolve where there is none, and
@@ -43,7 +91,7 @@ impl Synthesizer {
     pub(crate) fn kernel_map(&mut self) {
         let filename = b"[kernel.kallsyms]_text";
         let map = Mmap { pid: u32::MAX, tid: 0, addr: 0, len: u64::MAX, pgoff: 0, filename };
-        self.put(&map, MISC_KERNEL, time::now());
+        self.put(&map, MISC_KERNEL, self.dated.unwrap_or_else(time::now));
     }
 
     /// The paths of the cgroups of the unified hierarchy (v2), by id.
@@ -51,7 +99,7 @@ impl Synthesizer {
         let Some(root) = cgroup2_mount() else { return };
         let mut waiting = vec![std::path::PathBuf::from(&root)];
         while let Some(dir) = waiting.pop() {
-            let time = time::now();
+            let time = self.dated.unwrap_or_else(time::now);
             let Ok(metadata) = fs::metadata(&dir) else { continue };
             let path = dir.strip_prefix(&root).map_or(&[][..], |path| path.as_os_str().as_bytes());
             let path = [b"/", path].concat();
@@ -69,27 +117,60 @@ impl Synthesizer {
     }
 
     fn task(&mut self, pid: u32, tid: u32) -> io::Result<()> {
-        let dir = format!("/proc/{pid}/task/{tid}");
-        let time = time::now();
-        let (comm, ppid) = stat(&dir)?;
-        let namespaces = namespaces(&dir);
-        let cgroups = fs::read_to_string(format!("{dir}/cgroup")).unwrap_or_default();
-        let status = fs::read_to_string(format!("{dir}/status")).unwrap_or_default();
-        // A thread's parent is its process, as perf has it.
-        let (ppid, ptid) = if tid == pid { (ppid, ppid) } else { (pid, pid) };
-        self.put(&Fork(TaskIds { pid, ppid, tid, ptid, time }), MISC_FORK_EXEC, time);
-        match namespaces {
-            Ok(links) => self.put(&Namespaces { pid, tid, links: &links }, 0, time),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.hidden += 1,
-            Err(error) => return Err(error),
+        let time = self.dated.unwrap_or_else(time::now);
+        let facts = Facts::of(pid, tid)?;
+        // One that began in the recording is there with all that happened to it.
+        if !self.known.contains(&(tid, Fact::Birth)) {
+            self.facts(pid, tid, &facts, time);
         }
-        self.put(&Comm { pid, tid, comm: &comm }, 0, time);
-        self.cgroup_of(tid, &cgroups, time);
-        if let Some(pids) = nspids(&status) {
+        Ok(())
+    }
+
+    /// All of a task's facts.
+    pub(crate) fn facts(&mut self, pid: u32, tid: u32, facts: &Facts, time: u64) {
+        // A thread's parent is its process, as perf has it.
+        let (ppid, ptid) = if tid == pid { (facts.ppid, facts.ppid) } else { (pid, pid) };
+        self.put(&Fork(TaskIds { pid, ppid, tid, ptid, time }), MISC_FORK_EXEC, time);
+        for fact in [Fact::Namespaces, Fact::Name, Fact::Cgroup] {
+            if !self.known.contains(&(tid, fact)) {
+                self.fact(pid, tid, facts, fact, time);
+            }
+        }
+        if let Some(pids) = &facts.nspids {
             self.sample(told::TASK_NSPID, &told::task_nspid(tid, pids.as_bytes()), time);
         }
+        self.hidden += u64::from(facts.namespaces.is_none());
         self.tasks += 1;
-        Ok(())
+    }
+
+    /// One of a task's facts, but its birth.
+    pub(crate) fn fact(&mut self, pid: u32, tid: u32, facts: &Facts, fact: Fact, time: u64) {
+        match (fact, &facts.namespaces) {
+            (Fact::Birth, _) | (Fact::Namespaces, None) => {}
+            (Fact::Namespaces, Some(links)) => self.put(&Namespaces { pid, tid, links }, 0, time),
+            (Fact::Name, _) => self.put(&Comm { pid, tid, comm: &facts.comm }, 0, time),
+            (Fact::Cgroup, _) => self.cgroup_of(tid, &facts.cgroups, time),
+        }
+    }
+
+    /// The end of a process.
+    pub(crate) fn exit(&mut self, pid: u32, ppid: u32, time: u64) {
+        self.put(&Exit(TaskIds { pid, ppid, tid: pid, ptid: ppid, time }), 0, time);
+    }
+
+    /// Which cgroups a process is in now; nothing where it has ended.
+    pub(crate) fn cgroup_now(&mut self, pid: u32) {
+        let time = time::now();
+        if let Ok(lines) = fs::read_to_string(format!("/proc/{pid}/cgroup")) {
+            self.cgroup_of(pid, &lines, time);
+        }
+    }
+
+    /// How the recording is made. `interval`: ns between two looks at /proc, 0 for none.
+    pub(crate) fn recorder(&mut self, backend: &str, interval: u32) {
+        let own = sys::own_namespaces().join(" ");
+        let raw = told::recorder(interval, backend.as_bytes(), own.as_bytes());
+        self.sample(told::RECORDER, &raw, self.dated.unwrap_or_else(time::now));
     }
 
     /// Lines `id:controllers:path` of `/proc/PID/task/TID/cgroup`. The root of a v1 hierarchy, where everything
@@ -106,12 +187,15 @@ impl Synthesizer {
         }
     }
 
-    /// What the runtimes on this machine call their containers.
-    pub(crate) fn names(&mut self) {
-        let time = time::now();
-        for name in names::of(Path::new("/")) {
-            let (id, name, image) = (name.id.as_bytes(), name.name.as_bytes(), name.image.as_bytes());
-            self.sample(told::CONTAINER_NAME, &told::container_name(id, name, image), time);
+    /// What the runtimes on this machine call their containers, but for those whose id is in `told`; the others' go in.
+    pub(crate) fn names(&mut self, told: &mut BTreeSet<String>) {
+        let time = self.dated.unwrap_or_else(time::now);
+        for name in names::all() {
+            let (id, name, image) = (name.id, name.name.as_bytes(), name.image.as_bytes());
+            if !told.contains(&id) {
+                self.sample(told::CONTAINER_NAME, &told::container_name(id.as_bytes(), name, image), time);
+                told.insert(id);
+            }
         }
     }
 
@@ -158,7 +242,7 @@ pub(crate) fn threads(pid: u32) -> Vec<u32> {
 pub(crate) fn ancestry(pid: u32) -> Vec<u32> {
     let mut line = vec![pid];
     let mut at = pid;
-    while let Ok((_, parent)) = stat(&format!("/proc/{at}/task/{at}")) {
+    while let Ok((_, parent, _)) = stat(&format!("/proc/{at}/task/{at}")) {
         if parent == 0 || line.contains(&parent) {
             break;
         }
@@ -179,15 +263,25 @@ fn numbers(dir: &Path) -> Vec<u32> {
     numbers
 }
 
-/// Name and parent from a `stat` file: `pid (comm) state ppid ...`. The name may hold anything, `)` too.
-fn stat(dir: &str) -> io::Result<(Vec<u8>, u32)> {
+/// Name, parent and start from a `stat` file: `pid (comm) state ppid ...`, the start being field 22 (proc_pid_stat(5)).
+/// The name may hold anything, `)` too.
+///
+/// # Errors
+/// Where it has ended.
+fn stat(dir: &str) -> io::Result<(Vec<u8>, u32, u64)> {
     let stat = fs::read(format!("{dir}/stat"))?;
     let bad = || io::Error::from(io::ErrorKind::InvalidData);
     let open = stat.iter().position(|&b| b == b'(').ok_or_else(bad)?;
     let close = stat.iter().rposition(|&b| b == b')').filter(|&close| close > open).ok_or_else(bad)?;
     let rest = String::from_utf8_lossy(&stat[close + 1..]);
-    let ppid = rest.split_ascii_whitespace().nth(1).and_then(|ppid| ppid.parse().ok()).ok_or_else(bad)?;
-    Ok((stat[open + 1..close].to_vec(), ppid))
+    let mut fields = rest.split_ascii_whitespace();
+    // A zombie has ended; only its parent does not know yet.
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let ppid = fields.next().and_then(|ppid| ppid.parse().ok()).ok_or_else(bad)?;
+    let start = fields.nth(17).and_then(|start| start.parse().ok()).ok_or_else(bad)?;
+    Ok((stat[open + 1..close].to_vec(), ppid, start))
 }
 
 /// The line `NSpid` of a `status` file, where there is more than one pid to tell.
@@ -215,12 +309,19 @@ fn namespaces(dir: &str) -> io::Result<[NsId; 7]> {
     fs::metadata(format!("{dir}/stat")).map(|_| links)
 }
 
-/// Where the unified hierarchy is mounted, from `/proc/self/mountinfo`.
+/// Where the unified hierarchy is mounted.
 pub(crate) fn cgroup2_mount() -> Option<String> {
+    mount(|kind, _| kind == "cgroup2")
+}
+
+/// The first mount in `/proc/self/mountinfo` whose file system's type and options pass.
+pub(crate) fn mount(passes: impl Fn(&str, &str) -> bool) -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
-        (after.split(' ').next()? == "cgroup2").then(|| before.split(' ').nth(4).map(String::from))?
+        let mut after = after.split(' ');
+        let (kind, options) = (after.next()?, after.nth(1)?);
+        passes(kind, options).then(|| before.split(' ').nth(4).map(String::from))?
     })
 }
 
@@ -231,9 +332,10 @@ mod tests {
     #[test]
     fn a_name_may_hold_parentheses_and_newlines() {
         let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join("stat"), b"12 (a) b (\n) S 7 1 1 0").expect("written");
-        let (comm, ppid) = stat(dir.path().to_str().expect("utf-8")).expect("read");
-        assert_eq!((comm.as_slice(), ppid), (&b"a) b (\n"[..], 7));
+        fs::write(dir.path().join("stat"), b"12 (a) b (\n) S 7 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 8")
+            .expect("written");
+        let (comm, ppid, start) = stat(dir.path().to_str().expect("utf-8")).expect("read");
+        assert_eq!((comm.as_slice(), ppid, start), (&b"a) b (\n"[..], 7, 4711));
     }
 
     #[test]

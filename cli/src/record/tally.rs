@@ -1,9 +1,12 @@
 //! Counts what goes by on its way to the file.
 
-use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
+use nsscope_codec::wire::header::{HEADER_SIZE, MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::SampleIdLayout;
 use nsscope_codec::{Native, RawRecord, Record, Records};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many processes that came by an exec are remembered.
+const EXECS: usize = 64;
 
 /// Records by kind, and the span of time they cover.
 #[derive(Debug, Default)]
@@ -14,6 +17,12 @@ pub(crate) struct Tally {
     pub(crate) lost: u64,
     /// First and last time, ns.
     pub(crate) span: Option<(u64, u64)>,
+    /// The recorded processes that live: those with a FORK or a name and no EXIT.
+    pub(crate) live: BTreeSet<u32>,
+    /// Processes that came by an exec since this was last taken; no more than [`EXECS`].
+    pub(crate) execs: Vec<u32>,
+    /// Whether a sample came since this was last taken, such as one of a cgroup that was made.
+    pub(crate) sampled: bool,
     layout: SampleIdLayout,
     /// A record that lies across the end of the ring, put together.
     joined: Vec<u8>,
@@ -73,7 +82,21 @@ impl Tally {
                 _ => {}
             },
             // A sample's time is not where the trailer's is; its neighbours' will do.
-            RecordType::SAMPLE => return,
+            RecordType::SAMPLE => {
+                self.sampled = true;
+                return;
+            }
+            RecordType::FORK | RecordType::EXIT | RecordType::COMM => match record.parse() {
+                Ok(Record::Fork(task)) if task.pid == task.tid => drop(self.live.insert(task.pid.get())),
+                Ok(Record::Exit(task)) if task.pid == task.tid => drop(self.live.remove(&task.pid.get())),
+                Ok(Record::Comm(comm)) if record.misc() & MISC_COMM_EXEC != 0 => {
+                    self.live.insert(comm.fixed.pid.get());
+                    if self.execs.len() < EXECS {
+                        self.execs.push(comm.fixed.pid.get());
+                    }
+                }
+                _ => {}
+            },
             _ => {}
         }
         if let Some(time) = self.layout.time::<Native>(record.bytes()) {

@@ -9,6 +9,7 @@
 //! ns-actor setns TYPE            setns into a namespace that a child has made
 //! ns-actor storm COUNT WORKERS   COUNT children that unshare, ended one after the other by each worker
 //! ns-actor move DIR...           a child that writes itself to DIR/cgroup.procs, for each DIR in turn
+//! ns-actor born DIR COMMAND...   a child made by clone3 in the cgroup DIR (CLONE_INTO_CGROUP), which runs COMMAND
 //! ns-actor churn MILLISECONDS    threads that come and go, for as long
 //! ```
 
@@ -17,7 +18,11 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
+
+/// `CLONE_INTO_CGROUP` of `<linux/sched.h>`.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 const TYPES: [(&str, i32); 8] = [
     ("net", libc::CLONE_NEWNET),
@@ -46,6 +51,7 @@ fn main() -> io::Result<()> {
         ["setns", kind] => setns(kind)?,
         ["storm", count, workers] => storm(number(count)?, number(workers)?)?,
         ["move", ..] => move_to(&args[1..])?,
+        ["born", dir, ..] if args.len() > 2 => born(dir, &args[2..])?,
         ["churn", time] => churn(Duration::from_millis(u64::from(number(time)?)))?,
         _ => return Err(io::Error::other("see the top of ns-actor.rs")),
     };
@@ -77,12 +83,31 @@ fn namespaces() -> Value {
 
 /// `clone3(2)` with just these flags: returns twice, like fork.
 fn clone(flags: i32) -> io::Result<i32> {
-    let mut args: [u64; 8] = [0; 8];
-    args[0] = u64::from(flags.cast_unsigned());
+    clone_in(u64::from(flags.cast_unsigned()), 0)
+}
+
+/// The same with a cgroup, for `CLONE_INTO_CGROUP`.
+fn clone_in(flags: u64, cgroup: i32) -> io::Result<i32> {
+    let mut args: [u64; 11] = [0; 11];
+    args[0] = flags;
     args[4] = u64::from(libc::SIGCHLD.cast_unsigned());
+    args[10] = u64::from(cgroup.cast_unsigned());
     // SAFETY: a plain fork but for the namespaces; this program has one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) };
     if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid as i32) }
+}
+
+/// A command that is born into a cgroup: no record and no tracepoint tells of it.
+fn born(dir: &str, command: &[&str]) -> io::Result<Value> {
+    let cgroup = fs::File::open(dir)?;
+    let pid = clone_in(CLONE_INTO_CGROUP, cgroup.as_raw_fd())?;
+    if pid == 0 {
+        let error = std::process::Command::new(command[0]).args(&command[1..]).exec();
+        eprintln!("{}: {error}", command[0]);
+        exit();
+    }
+    wait(pid)?;
+    Ok(json!({ "pid": pid }))
 }
 
 fn wait(pid: i32) -> io::Result<i32> {

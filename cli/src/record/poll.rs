@@ -1,0 +1,145 @@
+//! `record --backend proc`: what /proc tells, many times a second, for those who may not ask the kernel.
+//!
+//! The list of processes is read at every look, the facts of those that are new with it; the facts of the others now
+//! and then. A pidfd tells of an end at once. What begins and ends between two looks is not seen, nor is a change that
+//! is undone; threads other than the first are not looked at.
+
+use super::synth::{self, Fact, Facts, Synthesizer};
+use crate::time;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Between two looks at the list of processes.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Between two looks at the facts of a process that is known for longer than this; a younger one is looked at each time.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// Processes as /proc had them last.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    known: BTreeMap<u32, Seen>,
+    /// Only these and their descendants; `None`: all.
+    within: Option<Vec<u32>>,
+    swept: Instant,
+}
+
+#[derive(Debug)]
+struct Seen {
+    facts: Facts,
+    /// Readable once it has ended; `None` where the kernel has no pidfds (before Linux 5.3).
+    pidfd: Option<OwnedFd>,
+    since: Instant,
+}
+
+impl Poller {
+    /// Looks at these processes and their descendants, or at all.
+    pub(crate) fn new(within: Option<Vec<u32>>) -> Self {
+        Self { known: BTreeMap::new(), within, swept: Instant::now() }
+    }
+
+    /// Takes over what was just written of a process that ran before: it is looked at from now on.
+    pub(crate) fn adopt(&mut self, pid: u32) {
+        if let Some(seen) = Seen::of(pid).filter(|seen| self.concerns(pid, &seen.facts)) {
+            self.known.insert(pid, seen);
+        }
+    }
+
+    /// Whether none of the processes that were asked for lives.
+    pub(crate) fn over(&self) -> bool {
+        self.within.is_some() && self.known.is_empty()
+    }
+
+    /// Those whose ends are waited for.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let fds = self.known.values().filter_map(|seen| seen.pidfd.as_ref());
+        fds.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN))
+    }
+
+    fn concerns(&self, pid: u32, facts: &Facts) -> bool {
+        let Some(within) = &self.within else { return true };
+        within.contains(&pid) || self.known.contains_key(&facts.ppid)
+    }
+
+    /// Writes what is new since the last look.
+    pub(crate) fn look(&mut self, synth: &mut Synthesizer) {
+        self.ended(synth);
+        let running = synth::processes();
+        for &pid in &running {
+            if self.known.contains_key(&pid) {
+                continue;
+            }
+            let time = time::now();
+            if let Some(seen) = Seen::of(pid).filter(|seen| self.concerns(pid, &seen.facts)) {
+                synth.facts(pid, pid, &seen.facts, time);
+                self.known.insert(pid, seen);
+            }
+        }
+        let all = self.swept.elapsed() >= SWEEP;
+        if all {
+            self.swept = Instant::now();
+        }
+        let mut gone = Vec::new();
+        for (&pid, seen) in &mut self.known {
+            let time = time::now();
+            if seen.pidfd.is_none() && running.binary_search(&pid).is_err() {
+                gone.push(pid);
+                continue;
+            }
+            if !all && seen.since.elapsed() >= SWEEP {
+                continue;
+            }
+            // One that has just ended tells so by its pidfd.
+            let Ok(facts) = Facts::of(pid, pid) else { continue };
+            if facts.start != seen.facts.start {
+                gone.push(pid);
+                continue;
+            }
+            let changed = [
+                (Fact::Namespaces, facts.namespaces != seen.facts.namespaces),
+                (Fact::Name, facts.comm != seen.facts.comm),
+                (Fact::Cgroup, facts.cgroups != seen.facts.cgroups),
+            ];
+            for (fact, _) in changed.into_iter().filter(|&(_, changed)| changed) {
+                synth.fact(pid, pid, &facts, fact, time);
+            }
+            seen.facts = facts;
+        }
+        for pid in gone {
+            self.end(pid, synth);
+        }
+    }
+
+    fn ended(&mut self, synth: &mut Synthesizer) {
+        let with_fd: Vec<u32> =
+            self.known.iter().filter(|(_, seen)| seen.pidfd.is_some()).map(|(&pid, _)| pid).collect();
+        let mut fds: Vec<_> = self.fds().collect();
+        if poll(&mut fds, Some(&Timespec::default())).is_err() {
+            return;
+        }
+        let ended = with_fd.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+        let ended: Vec<u32> = ended.map(|(&pid, _)| pid).collect();
+        drop(fds);
+        for pid in ended {
+            self.end(pid, synth);
+        }
+    }
+
+    fn end(&mut self, pid: u32, synth: &mut Synthesizer) {
+        if let Some(seen) = self.known.remove(&pid) {
+            synth.exit(pid, seen.facts.ppid, time::now());
+        }
+    }
+}
+
+impl Seen {
+    fn of(pid: u32) -> Option<Self> {
+        // Before the facts: if another process gets the pid in between, this tells of an end and it is found anew.
+        let pidfd = Pid::from_raw(pid as i32).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let facts = Facts::of(pid, pid).ok()?;
+        Some(Self { facts, pidfd, since: Instant::now() })
+    }
+}

@@ -1,0 +1,283 @@
+//! The ways to record, on the running kernel.
+#![allow(missing_docs)]
+
+use nsscope_tests::{
+    Group, actor, by_id, cannot_record, errors, events, needs, no_cgroup2, no_perf, not_root, nsscope, report, run,
+    start, stop, text, wait_for,
+};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// 64 hex digits.
+fn id(seed: &str) -> String {
+    seed.repeat(8)
+}
+
+fn signal(child: &Child, signal: &str) {
+    run(Command::new("kill").args([signal, &child.id().to_string()]));
+}
+
+/// Pid namespaces' inodes of the containers, those of their processes and their names.
+fn containers(report: &Value) -> Vec<(u64, Vec<String>)> {
+    let all = report["containers"].as_array().unwrap().iter();
+    all.filter(|container| container["evidence"]["pid_namespace"].is_u64())
+        .map(|container| {
+            let mut commands: Vec<String> =
+                container["commands"].as_array().unwrap().iter().map(|c| c.as_str().unwrap().into()).collect();
+            commands.sort();
+            (container["evidence"]["pid_namespace"].as_u64().unwrap(), commands)
+        })
+        .collect()
+}
+
+/// What lives long enough is the same by both backends, recorded at the same time.
+#[test]
+fn proc_sees_what_perf_sees_where_it_lives_long_enough() {
+    needs!("proc_sees_what_perf_sees", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let (perf, proc) = (dir.path().join("perf.data"), dir.path().join("proc.data"));
+    let recorders = [start(&perf, &["-a", "--backend", "perf"]), start(&proc, &["-a", "--backend", "proc"])];
+    let script = "unshare -m -n -p -f sh -c 'sleep 0.6; true' & sleep 0.3; exec unshare -u sleep 0.3";
+    run(Command::new("sh").args(["-c", script]));
+    for recorder in recorders {
+        stop(recorder);
+    }
+    let (by_perf, by_proc) = (report(&perf), report(&proc));
+    assert_eq!(by_perf["recorder"]["backend"], "perf");
+    assert_eq!(by_proc["recorder"], json!({ "backend": "proc", "interval_ns": 10_000_000, "own_namespaces": [] }));
+    let longer: Vec<_> = containers(&by_proc).into_iter().filter(|(_, c)| c.contains(&"sleep".into())).collect();
+    assert!(!longer.is_empty(), "{by_proc}");
+    for (pid, commands) in longer {
+        let of_perf = containers(&by_perf).into_iter().find(|&(other, _)| other == pid);
+        let (_, all) = of_perf.unwrap_or_else(|| panic!("pid:[{pid}] is not in {by_perf}"));
+        assert!(commands.iter().all(|command| all.contains(command)), "{commands:?} of {all:?}");
+        let (exact, polled) = (by_id(&by_perf, &format!("pid:[{pid}]")), by_id(&by_proc, &format!("pid:[{pid}]")));
+        assert_eq!(exact["namespaces"], polled["namespaces"]);
+        // A look is 10 ms after the one before, or later where the machine is busy; an end wakes it.
+        assert_eq!((&exact["first_exact"], &polled["first_exact"]), (&json!(true), &json!(false)));
+        let time = |of: &Value, field: &str| of[field].as_f64().unwrap();
+        assert!((time(exact, "last") - time(polled, "last")).abs() < 3e8, "{exact} {polled}");
+    }
+    // A change of namespaces without a fork is seen, too.
+    let moved = |file: &Path| -> Vec<u64> {
+        let all = events(file).into_iter().filter(|e| e["kind"] == "namespaces" && e["comm"] != "nsscope");
+        all.filter_map(|event| event["namespaces"]["uts"]["ino"].as_u64()).collect()
+    };
+    let host = by_perf["host"]["uts"].as_u64().unwrap();
+    let own: Vec<u64> = moved(&proc).into_iter().filter(|&ino| ino != host && ino != 0).collect();
+    assert!(!own.is_empty() && own.iter().all(|ino| moved(&perf).contains(ino)), "{own:?}");
+}
+
+#[test]
+fn a_full_file_is_followed_by_another_that_tells_all() {
+    needs!("a_full_file_is_followed_by_another", cannot_record(), no_perf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let number = |n: u32| dir.path().join(format!("a.data.{n}"));
+    fs::write(&file, "what was there before").unwrap();
+    let script = format!("for i in 1 2 3 4 5; do {0} storm 300 1; sleep 0.3; done", actor().display());
+    let mut record = nsscope();
+    record.args(["record", "--max-size", "64K", "-o"]).arg(&file).args(["--", "unshare", "-m", "-p", "-f"]);
+    let told = errors(&run(record.args(["sh", "-c", &script])));
+    let count = (1..99).take_while(|&n| number(n).exists()).count() as u32;
+    assert!(count >= 4 && told.contains(&format!("({count} files)")), "{count}: {told}");
+    assert_eq!(fs::read_to_string(number(count)).unwrap(), "what was there before");
+    // No fork is lost in between, and each file knows the container by itself.
+    let mut forks = 0;
+    let mut ids = Vec::new();
+    for file in (1..count).map(number).chain([file.clone()]) {
+        let stat: Value = serde_json::from_slice(&run(nsscope().args(["stat", "--json"]).arg(&file)).stdout).unwrap();
+        forks += stat["forks"].as_u64().unwrap();
+        ids.extend(containers(&report(&file)).into_iter().map(|(pid, _)| pid));
+        run(Command::new("perf").args(["script", "-i"]).arg(&file));
+    }
+    assert!(forks >= 1500, "{forks}");
+    // The last file begins after the last file was full: the container may be over by then.
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+
+    // Only so many are kept.
+    let mut record = nsscope();
+    record.args(["record", "--max-size", "64K", "--max-files", "2", "-z", "-o"]).arg(&file);
+    run(record.args(["--", "sh", "-c", &script]));
+    assert!(number(1).exists() && !number(2).exists());
+    report(&number(1));
+}
+
+#[test]
+fn a_ring_that_is_overwritten_holds_the_latest() {
+    needs!("a_ring_that_is_overwritten", cannot_record(), no_perf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let mut record = nsscope();
+    record.args(["record", "--snapshot", "-m", "64K", "-o"]).arg(&file).stderr(Stdio::piped());
+    let mut early = Command::new("unshare").args(["-m", "-p", "-f", "--kill-child", "sleep", "60"]).spawn().unwrap();
+    wait_for(|| fs::read_to_string(format!("/proc/{0}/task/{0}/children", early.id())).is_ok_and(|c| !c.is_empty()));
+    let recorder = record.spawn().unwrap();
+    // Each round of a storm fills the rings; the last is what is left.
+    let storm = || run(Command::new(actor()).args(["storm", "1000", "2"]));
+    wait_for(|| fs::read_to_string(format!("/proc/{}/status", recorder.id())).is_ok_and(|s| caught(&s, 12)));
+    (0..3).for_each(|_| drop(storm()));
+    run(Command::new("unshare").args(["-m", "-p", "-f", "sh", "-c", "uname; exit 0"]));
+    assert!(!file.exists());
+    signal(&recorder, "-USR2");
+    wait_for(|| fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 8192));
+    let told = stop(recorder);
+    assert_eq!(told.lines().filter(|line| line.contains(" records (")).count(), 2, "{told}");
+    // The second was written at the end, the first moved.
+    let first = dir.path().join("a.data.1");
+    let report = report(&first);
+    let all = containers(&report);
+    assert!(all.iter().any(|(_, commands)| commands.contains(&"uname".into())), "{report}");
+    // One that had been running all the time, of which no record is left.
+    assert!(all.iter().any(|(_, commands)| *commands == ["sleep"]), "{report}");
+    let stat: Value = serde_json::from_slice(&run(nsscope().args(["stat", "--json"]).arg(&first)).stdout).unwrap();
+    let forks = stat["forks"].as_u64().unwrap();
+    assert!((50..3000).contains(&forks), "{stat}");
+    // In order, and for perf the same.
+    let events = events(&first);
+    let times: Vec<u64> = events.iter().filter_map(|event| event["time"].as_u64()).collect();
+    assert!(times.is_sorted());
+    let perf = run(Command::new("perf").args(["report", "--stats", "--stdio", "-i"]).arg(&first));
+    let line = text(&perf);
+    let line = line.lines().find(|line| line.contains("FORK events:")).unwrap_or_else(|| panic!("{line}"));
+    let theirs: u64 = line.split_whitespace().nth(2).unwrap().parse().unwrap();
+    assert_eq!(Value::from(theirs), stat["kinds"]["fork"]["count"]);
+    early.kill().unwrap();
+    early.wait().unwrap();
+}
+
+/// Whether a process handles a signal, by the line `SigCgt` of its status.
+fn caught(status: &str, signal: u32) -> bool {
+    let set = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+    u64::from_str_radix(set.trim(), 16).unwrap_or_default() >> (signal - 1) & 1 == 1
+}
+
+#[test]
+fn one_container_is_recorded_by_its_cgroup_or_by_its_processes() {
+    needs!("one_container_is_recorded", cannot_record(), no_cgroup2(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let id = id("c0ffee11");
+    let group = Group::new(&format!("libpod-{id}"));
+    // Two containers, of which each runs a command of its own over and over.
+    let inside = |command: &str| format!("while sleep 0.05; do {command}; done");
+    let by_cgroup = format!("echo $$ > {}; {}", group.procs(), inside("uname > /dev/null"));
+    let mut by_cgroup = Command::new("sh").args(["-c", &by_cgroup]).spawn().unwrap();
+    let options = ["-m", "-p", "-f", "--kill-child", "sh", "-c", &inside("hostname > /dev/null")];
+    let mut by_namespace = Command::new("unshare").args(options).spawn().unwrap();
+    let inode = || -> Option<u64> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", by_namespace.id())).ok()?;
+        let link = fs::read_link(format!("/proc/{}/ns/pid", children.split_whitespace().next()?)).ok()?;
+        link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
+    };
+    wait_for(|| inode().is_some() && fs::read_to_string(group.procs()).is_ok_and(|pids| !pids.is_empty()));
+    let names = |file: &Path| -> Vec<String> {
+        let all = events(file).into_iter().filter(|event| event["kind"] == "comm" && event["exec"] == true);
+        all.filter_map(|event| event["comm"].as_str().map(String::from)).collect()
+    };
+    for (name, own, other) in
+        [(id[..12].to_string(), "uname", "hostname"), (format!("pid:[{}]", inode().unwrap()), "hostname", "uname")]
+    {
+        // A container's short id means it, too.
+        let name = if name.len() == 12 { format!("{name}*") } else { name };
+        run(nsscope().args(["record", "--container", &name, "--duration", "500ms", "-o"]).arg(&file));
+        let names = names(&file);
+        assert!(names.contains(&own.to_string()) && !names.contains(&other.to_string()), "{name}: {names:?}");
+    }
+    let nobody = nsscope().args(["record", "--container", "nobody", "-o"]).arg(&file).output().unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(errors(&nobody).contains("nsscope ps lists"), "{}", errors(&nobody));
+    for child in [&mut by_cgroup, &mut by_namespace] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// The tracepoint tells of moves on the whole machine; whoever else is moved is not in the report of a command.
+#[test]
+fn a_recording_of_a_command_has_no_containers_of_others() {
+    needs!("a_recording_of_a_command", cannot_record(), no_cgroup2(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let id = id("07e4c0de");
+    let group = Group::new(&format!("libpod-{id}"));
+    let recorder = start(&file, &["--", "sleep", "1"]);
+    run(Command::new("sh").args(["-c", &format!("echo $$ > {}; exec sleep 0.1", group.procs())]));
+    assert!(recorder.wait_with_output().unwrap().status.success());
+    let moves = text(&run(nsscope().args(["script", "--kind", "cgroup"]).arg(&file)));
+    assert!(moves.contains(&id), "the tracepoint told of it: {moves}");
+    let report = report(&file);
+    let all = report["containers"].as_array().unwrap();
+    assert!(all.iter().all(|container| container["id"] != *id), "{report}");
+}
+
+/// clone3 with CLONE_INTO_CGROUP: neither a record nor the tracepoint tells, so /proc is asked at the exec.
+#[test]
+fn a_process_that_is_born_into_a_cgroup_is_found_there() {
+    needs!("a_process_that_is_born_into_a_cgroup", cannot_record(), no_cgroup2(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let id = id("b0a4d0c5");
+    let group = Group::new(&format!("libpod-{id}"));
+    let actor = actor().display().to_string();
+    let born: Vec<String> = [&actor, "born", &group.0.display().to_string(), "sleep", "0.6"].map(String::from).into();
+    let output = run(nsscope().args(["record", "-o"]).arg(&file).arg("--").args(&born));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = report(&file);
+    let container = by_id(&report, &id);
+    assert_eq!(container["pids"], json!([told["pid"]]));
+    let member = &container["members"][0];
+    assert_eq!((&member["comm"], &member["cgroup_exact"]), (&json!("sleep"), &json!(true)), "{member}");
+    // Whoever made it is not in there.
+    assert_eq!(container["processes"], 1);
+}
+
+/// A name that its runtime writes down only while the recording runs.
+#[test]
+fn a_container_that_comes_later_gets_its_name() {
+    needs!("a_container_that_comes_later", cannot_record(), no_cgroup2(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let name = format!("machine-nsscope\\x2d{}.scope", std::process::id());
+    let machine = PathBuf::from(format!("/run/systemd/machines/nsscope-{}", std::process::id()));
+    let recorder = start(&file, &["-a"]);
+    let group = Group::new(&format!("machine.slice/{name}"));
+    fs::create_dir_all("/run/systemd/machines").unwrap();
+    let text = format!("NAME=nsscope-{}\nSCOPE={name}\nROOT=/srv/demo\n", std::process::id());
+    fs::write(&machine, text).unwrap();
+    run(Command::new("sh").args(["-c", &format!("echo $$ > '{}'; sleep 0.6", group.procs())]));
+    stop(recorder);
+    fs::remove_file(&machine).unwrap();
+    let report = report(&file);
+    let container = by_id(&report, &format!("nsscope\\x2d{}", std::process::id()));
+    assert_eq!(container["name"], format!("nsscope-{}", std::process::id()));
+    assert_eq!((&container["kind"], &container["image"]), (&json!("systemd-nspawn"), &json!("/srv/demo")));
+}
+
+/// What a recorder in a container cannot see is said, and not shown as something else.
+#[test]
+fn a_recorder_in_a_container_says_so() {
+    needs!("a_recorder_in_a_container", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let mut outside = Command::new("sh").args(["-c", "while sleep 0.05; do unshare -m true; done"]).spawn().unwrap();
+    let mut record = Command::new("unshare");
+    record.args(["-p", "-C", "-f", "--mount-proc"]).arg(nsscope().get_program());
+    record.args(["record", "-a", "-o"]).arg(&file).args(["--", "sh", "-c", "sleep 0.3; unshare -m -p -f sleep 0.1"]);
+    let output = run(&mut record);
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+    let told = "from inside a container (its own namespaces: pid, cgroup)";
+    assert!(errors(&output).contains(told), "{}", errors(&output));
+    let report = report(&file);
+    assert_eq!(report["recorder"]["own_namespaces"], json!(["pid", "cgroup"]));
+    assert!(report["records_of_outside"].as_u64().unwrap() > 10, "{report}");
+    assert_eq!(containers(&report).len(), 1, "{report}");
+    let all = report["containers"].as_array().unwrap().iter();
+    assert!(all.flat_map(|c| c["pids"].as_array().unwrap()).all(|pid| *pid != 0), "{report}");
+    let shown = text(&run(nsscope().arg("report").arg(&file)));
+    assert!(shown.contains(told) && shown.contains("processes outside its pid namespace are not shown"), "{shown}");
+}
