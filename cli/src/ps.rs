@@ -3,12 +3,13 @@
 use crate::args::{self, Sort};
 use crate::capture::Capture;
 use crate::error::Outcome;
-use crate::report::{container_json, in_tree_order, running};
+use crate::report::{container_json, running};
 use crate::script::safe;
-use crate::select::{Selection, namespaces_json, process_json, title};
+use crate::select::{Selection, namespaces_json, process_json, select, title};
 use crate::view::{Style, list};
 use comfy_table::{Cell, Color};
 use nsscope_codec::wire::namespaces::NsKind;
+use nsscope_timeline::process::in_tree_order;
 use nsscope_timeline::{NsSet, Timeline};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 pub(crate) fn run(args: &args::Ps) -> Outcome {
     let Capture { timeline, .. } = Capture::now()?;
-    let selection = Selection::of(&timeline, &args.which, (0, u64::MAX), Sort::First);
+    let selection = select(&timeline, &args.which, (0, u64::MAX), Sort::First);
     let mut out = io::stdout().lock();
     if args.json {
         let containers = selection.containers.iter().zip(&selection.members).map(|(container, members)| {
@@ -94,7 +95,7 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
         row.extend(marks(&container.namespaces));
         row.push(style.cell(&list(&container.commands, 4), None, false));
         table.add_row(row);
-        let mut shown = in_tree_order(members);
+        let mut shown: Vec<_> = in_tree_order(members).into_iter().map(|(depth, at)| (depth, &members[at])).collect();
         shown.truncate(args.processes.0);
         for (position, &(depth, process)) in shown.iter().enumerate() {
             let leader = timeline.at(process.leader);

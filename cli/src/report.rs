@@ -11,6 +11,7 @@ use crate::view::{Style, list, plural};
 use comfy_table::{Color, Table};
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::namespaces::NsKind;
+use nsscope_timeline::process::in_tree_order;
 use nsscope_timeline::{Container, Key, NsSet, Pod, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub(crate) fn print(args: &args::Report) -> Outcome<()> {
     let capture = Capture::read(&args.file)?;
     let sort = if args.cpu { Sort::Cpu } else { args.sort };
     let window = select::window(&capture, args.since, args.until);
-    let selection = Selection::of(&capture.timeline, &args.which, window, sort);
+    let selection = select::select(&capture.timeline, &args.which, window, sort);
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &as_json(&capture, &selection, args))?;
@@ -187,7 +188,8 @@ impl Rows<'_> {
             }
         }
         let Most(most) = self.args.processes;
-        let inside: Vec<(usize, &Process)> = in_tree_order(members);
+        let inside: Vec<(usize, &Process)> =
+            in_tree_order(members).into_iter().map(|(depth, at)| (depth, &members[at])).collect();
         let more = inside.len().saturating_sub(most) as u64
             + (container.processes as u64).saturating_sub(inside.len() as u64)
                 * u64::from(self.timeline.threads_gone() > 0);
@@ -228,35 +230,6 @@ impl Rows<'_> {
         ];
         self.row(&format!("{branch}{}{inside}", process.pid), None, false, cells, String::new());
     }
-}
-
-/// Children behind their parents, with how deep each is.
-pub(crate) fn in_tree_order(processes: &[Process]) -> Vec<(usize, &Process)> {
-    let starts: BTreeMap<(u32, u64), usize> =
-        processes.iter().enumerate().map(|(index, process)| ((process.pid, process.start), index)).collect();
-    // Of several with the parent's pid the one that lived at the time. Of what already ran, a parent may have been seen
-    // after its child.
-    let parent_of = |process: &Process| {
-        let ppid = process.ppid?;
-        let before = starts.range((ppid, 0)..=(ppid, process.start)).next_back();
-        let after = || starts.range((ppid, 0)..=(ppid, u64::MAX)).next().filter(|_| !process.start_exact);
-        before.or_else(after).map(|(_, &index)| index)
-    };
-    let mut children: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-    for (index, process) in processes.iter().enumerate() {
-        children.entry(parent_of(process).filter(|&parent| parent != index)).or_default().push(index);
-    }
-    let mut out = Vec::new();
-    // The roots are behind no parent; what is left then goes round in circles, which only a damaged file says.
-    while let Some((_, roots)) = children.pop_first() {
-        let mut waiting: Vec<(usize, usize)> = roots.into_iter().rev().map(|at| (0, at)).collect();
-        while let Some((depth, at)) = waiting.pop() {
-            out.push((depth, &processes[at]));
-            let below = children.remove(&Some(at)).unwrap_or_default();
-            waiting.extend(below.into_iter().rev().map(|child| (depth + 1, child)));
-        }
-    }
-    out
 }
 
 fn cpu(container: &Container) -> String {
@@ -370,34 +343,4 @@ fn pids(members: &[Process]) -> Vec<u32> {
     pids.sort_unstable();
     pids.dedup();
     pids
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn children_stand_behind_their_parents_whenever_they_were_seen() {
-        let process = |pid, ppid, start, start_exact| Process {
-            pid,
-            ppid: Some(ppid),
-            leader: 0,
-            threads: Vec::new(),
-            start,
-            start_exact,
-            end: None,
-        };
-        let order = |processes: &[Process]| -> Vec<(usize, u32)> {
-            in_tree_order(processes).into_iter().map(|(depth, process)| (depth, process.pid)).collect()
-        };
-        // The parent has the higher pid, so /proc showed it later.
-        let seen = [process(1, 0, 10, false), process(5, 9, 11, false), process(9, 1, 12, false)];
-        assert_eq!(order(&seen), [(0, 1), (1, 9), (2, 5)]);
-        // One that began in the recording is no child of one that began after it.
-        let began = [process(5, 9, 11, true), process(9, 1, 12, true)];
-        assert_eq!(order(&began), [(0, 5), (0, 9)]);
-        // Nobody is lost in a circle.
-        let circle = [process(5, 9, 11, false), process(9, 5, 12, false)];
-        assert_eq!(order(&circle).len(), 2);
-    }
 }

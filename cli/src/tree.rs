@@ -7,6 +7,7 @@ use crate::script::safe;
 use crate::select::{container_of, process_json, title};
 use crate::time::seconds;
 use crate::view::Style;
+use nsscope_timeline::process::in_tree_order;
 use nsscope_timeline::{Container, Process};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -75,7 +76,7 @@ pub(crate) fn run(args: &args::Tree) -> Outcome {
 
 /// The wanted processes with all above and below them: depth, process, whether it is one of the wanted.
 fn lineage<'p>(processes: &'p [Process], wanted: &[&Process]) -> Vec<(usize, &'p Process, bool)> {
-    let tree = crate::report::in_tree_order(processes);
+    let tree: Vec<_> = in_tree_order(processes).into_iter().map(|(depth, at)| (depth, &processes[at])).collect();
     let chosen = |process: &Process| wanted.iter().any(|w| (w.pid, w.start) == (process.pid, process.start));
     let mut keep = BTreeSet::new();
     let mut above: Vec<usize> = Vec::new();

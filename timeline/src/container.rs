@@ -275,6 +275,13 @@ impl Timeline {
         Keys::new(self, definition, &host).of(place)
     }
 
+    /// What tells the container of each place, by its number.
+    pub fn containers_of_places(&self, definition: &Definition) -> Vec<Option<Key>> {
+        let host = self.host();
+        let mut keys = Keys::new(self, definition, &host);
+        self.places.values().iter().map(|&place| keys.of(place)).collect()
+    }
+
     /// What a container's runtime calls it, where the recorder asked.
     pub fn named(&self, key: &Key) -> Option<&Named> {
         match key {

@@ -14,8 +14,9 @@ mod definition;
 pub mod filter;
 mod gone;
 mod intern;
-mod process;
+pub mod process;
 pub mod runtime;
+pub mod select;
 pub mod told;
 mod tracepoint;
 
@@ -250,15 +251,15 @@ impl Timeline {
         Self { keep: Some(ended), ..Self::default() }
     }
 
-    /// Takes the next record in time order. Records of types that do not matter here are ignored; a record that
-    /// cannot be read is counted in [`faulty`](Self::faulty).
-    pub fn push<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>) {
+    /// Takes the next record in time order, and returns the task that it tells of. Records of types that do not matter
+    /// here are ignored; a record that cannot be read is counted in [`faulty`](Self::faulty).
+    pub fn push<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>) -> Option<usize> {
         if raw.kind().is_user() {
-            return;
+            return None;
         }
         let Ok(record) = raw.parse() else {
             self.faulty += 1;
-            return;
+            return None;
         };
         let trailer_time = known_time(session.time(raw));
         // perf's synthesized records have no time: they tell of the moment before the first that has one.
@@ -276,20 +277,21 @@ impl Timeline {
         // Nobody makes the idle task: this is one that has no pid in the recorder's pid namespace.
         if matches!(pid, Some(0 | NOBODY)) {
             self.outside += 1;
-            return;
+            return None;
         }
         match record {
             Record::Namespaces(ns) => {
                 let set = NsSet(core::array::from_fn(|i| ns.links.get(i).map_or(NsId::default(), |&l| l.into())));
                 // perf writes zeros for a process whose namespaces it may not read.
                 if set == NsSet::default() {
-                    return;
+                    return None;
                 }
                 let value = self.ns_sets.intern(&set);
                 let source = if is_synthesized(session, raw) { Source::Proc } else { Source::Kernel };
                 let index = self.task(ns.pid(), ns.tid(), time);
                 set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
                 self.settle(index);
+                return Some(index);
             }
             Record::Comm(comm) => {
                 let value = self.names.intern_with(comm.comm, <[u8]>::to_vec);
@@ -299,14 +301,16 @@ impl Timeline {
                 }
                 let index = self.task(ids.0, ids.1, time);
                 set_value(&mut self.tasks[index].names, Since { time, value, source: Source::Kernel });
+                return Some(index);
             }
             Record::Fork(fork) => {
                 let ids = (fork.pid.get(), fork.tid.get());
-                self.fork(ids, fork.ppid.get(), fork.ptid.get(), time, raw.misc() & MISC_FORK_EXEC == 0);
+                return Some(self.fork(ids, fork.ppid.get(), fork.ptid.get(), time, raw.misc() & MISC_FORK_EXEC == 0));
             }
             Record::Exit(exit) => {
                 let index = self.task(exit.pid.get(), exit.tid.get(), time);
                 self.end(index, time);
+                return Some(index);
             }
             Record::Cgroup(cgroup) => {
                 let path = self.paths.intern_with(cgroup.path, <[u8]>::to_vec);
@@ -314,9 +318,10 @@ impl Timeline {
             }
             Record::Lost(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
             Record::LostSamples(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
-            Record::Sample => self.sample(session, raw, time),
+            Record::Sample => return self.sample(session, raw, time),
             _ => {}
         }
+        None
     }
 
     /// The stream is over: what perf synthesized without a time is dated to the first record that has one.
@@ -351,6 +356,17 @@ impl Timeline {
     /// The thread that has this id now, or had it last.
     pub fn current(&self, tid: u32) -> Option<(usize, &Task)> {
         self.current.get(&tid).map(|&index| (index, &self.tasks[index]))
+    }
+
+    /// The place that a thread is in now or was in last: the number that namespaces and cgroups have together.
+    pub fn place_of(&self, task: usize) -> u32 {
+        self.tasks[task].place
+    }
+
+    /// Namespace set and cgroup set of a place, by number, each where it is known.
+    pub fn at_place(&self, place: u32) -> (Option<u32>, Option<u32>) {
+        let &Place { namespaces, cgroups } = self.places.get(place);
+        (namespaces, cgroups)
     }
 
     /// How many threads there were, those that are only counted included.
@@ -538,12 +554,12 @@ impl Timeline {
         }
     }
 
-    fn fork(&mut self, (pid, tid): (u32, u32), ppid: u32, ptid: u32, time: u64, exact: bool) {
+    fn fork(&mut self, (pid, tid): (u32, u32), ppid: u32, ptid: u32, time: u64, exact: bool) -> usize {
         let known = self.current.get(&tid).copied();
         // A synthesized FORK tells the parent of a task that may be known already.
-        if let Some(task) = known.map(|index| &mut self.tasks[index]).filter(|task| !exact && task.end.is_none()) {
-            task.ppid = Some(ppid);
-            return;
+        if let Some(index) = known.filter(|&index| !exact && self.tasks[index].end.is_none()) {
+            self.tasks[index].ppid = Some(ppid);
+            return index;
         }
         if let Some(index) = known {
             // The id is used again: the EXIT in between was lost.
@@ -563,16 +579,17 @@ impl Timeline {
         task.namespaces.extend(ns);
         task.cgroups.extend(cgroup);
         self.settle(index);
+        index
     }
 
-    fn sample<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>, time: u64) {
-        let Some(event) = session.event_of(raw) else { return };
+    fn sample<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>, time: u64) -> Option<usize> {
+        let event = session.event_of(raw)?;
         let Ok(sample) = event.sample.parse(raw) else {
             self.faulty += 1;
-            return;
+            return None;
         };
         if event.attr.kind.get() != TYPE_TRACEPOINT {
-            let Some(tid) = sample.tid.filter(|&tid| tid != 0) else { return };
+            let tid = sample.tid.filter(|&tid| tid != 0)?;
             let index = self.task(sample.pid.unwrap_or(tid), tid, time);
             if let Some(&path) = sample.cgroup.and_then(|id| self.cgroup_ids.get(&id)) {
                 self.move_to(index, 0, path, time, Source::Sample);
@@ -585,22 +602,23 @@ impl Timeline {
                 let fixed = if event.attr.flags().has(AttrFlags::FREQ) { 0 } else { event.attr.sample_period.get() };
                 usage.cpu += sample.period.unwrap_or(fixed);
             }
-            return;
+            return Some(index);
         }
-        let Some(bytes) = sample.raw else { return };
+        let bytes = sample.raw?;
         let big = O::ENDIAN == Endian::Big;
         match self.tracepoints.read(session, &event.attr, bytes, big) {
             Some(Tracepoint::Attach { root, path, tid }) => self.attach(tid, root, path, time, Source::Tracepoint),
             Some(Tracepoint::TaskCgroup { root, path, tid }) => self.attach(tid, root, path, time, Source::Proc),
             Some(Tracepoint::TaskNspid { tid, pids }) => {
-                if let Some(&index) = self.current.get(&tid) {
-                    let pids = core::str::from_utf8(pids).unwrap_or_default().split_ascii_whitespace();
-                    self.tasks[index].nspids = pids.map_while(|pid| pid.parse().ok()).take(MAX_PID_LEVELS).collect();
-                }
+                let &index = self.current.get(&tid)?;
+                let pids = core::str::from_utf8(pids).unwrap_or_default().split_ascii_whitespace();
+                self.tasks[index].nspids = pids.map_while(|pid| pid.parse().ok()).take(MAX_PID_LEVELS).collect();
+                Some(index)
             }
             Some(Tracepoint::ContainerName { id, name, image }) => {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
                 self.container_names.insert(text(id), Named { name: text(name), image: text(image) });
+                None
             }
             Some(Tracepoint::Recorder { interval, backend, own }) => {
                 let own = String::from_utf8_lossy(own);
@@ -609,18 +627,21 @@ impl Timeline {
                     interval,
                     own: own.split_ascii_whitespace().map(String::from).collect(),
                 });
+                None
             }
-            None => {}
+            None => None,
         }
     }
 
     /// A task is in a cgroup of a hierarchy from now on; with the first thread of a process, so are the others
     /// (`cgroup_attach_task` is traced once for a whole process).
-    fn attach(&mut self, tid: u32, root: u32, path: &[u8], time: u64, source: Source) {
+    fn attach(&mut self, tid: u32, root: u32, path: &[u8], time: u64, source: Source) -> Option<usize> {
         let path = self.paths.intern_with(path, <[u8]>::to_vec);
         let index = match self.current.get(&tid) {
             // /proc still tells of a task that has ended and that nobody has waited for.
-            Some(&index) if source == Source::Proc && self.tasks[index].end.is_some_and(|end| end < time) => return,
+            Some(&index) if source == Source::Proc && self.tasks[index].end.is_some_and(|end| end < time) => {
+                return None;
+            }
             Some(&index) => index,
             None => self.add(tid, tid, time),
         };
@@ -630,6 +651,7 @@ impl Timeline {
         for at in siblings.into_iter().filter(|&at| at != index).chain([index]) {
             self.move_to(at, root, path, time, source);
         }
+        Some(index)
     }
 
     fn move_to(&mut self, index: usize, root: u32, path: u32, time: u64, source: Source) {

@@ -66,8 +66,71 @@ impl Timeline {
 
     /// A task's cgroup paths at its end, or now, by hierarchy id; 0 is the unified one.
     pub fn last_cgroups(&self, task: &Task) -> Vec<(u32, String)> {
-        let Some(&Since { value, .. }) = task.cgroups.last() else { return Vec::new() };
-        let set = &self.cgroup_sets.get(value).0;
+        task.cgroups.last().map_or_else(Vec::new, |&Since { value, .. }| self.cgroup_paths(value))
+    }
+
+    /// The paths of a cgroup set, by hierarchy id.
+    pub fn cgroup_paths(&self, set: u32) -> Vec<(u32, String)> {
+        let set = &self.cgroup_sets.get(set).0;
         set.iter().map(|&(root, path)| (root, String::from_utf8_lossy(self.paths.get(path)).into_owned())).collect()
+    }
+}
+
+/// Children behind their parents: how deep each is, and its place among those given.
+pub fn in_tree_order(processes: &[Process]) -> Vec<(usize, usize)> {
+    let starts: BTreeMap<(u32, u64), usize> =
+        processes.iter().enumerate().map(|(index, process)| ((process.pid, process.start), index)).collect();
+    // Of several with the parent's pid the one that lived at the time. Of what already ran, a parent may have been seen
+    // after its child.
+    let parent_of = |process: &Process| {
+        let ppid = process.ppid?;
+        let before = starts.range((ppid, 0)..=(ppid, process.start)).next_back();
+        let after = || starts.range((ppid, 0)..=(ppid, u64::MAX)).next().filter(|_| !process.start_exact);
+        before.or_else(after).map(|(_, &index)| index)
+    };
+    let mut children: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+    for (index, process) in processes.iter().enumerate() {
+        children.entry(parent_of(process).filter(|&parent| parent != index)).or_default().push(index);
+    }
+    let mut out = Vec::new();
+    // The roots are behind no parent; what is left then goes round in circles, which only a damaged file says.
+    while let Some((_, roots)) = children.pop_first() {
+        let mut waiting: Vec<(usize, usize)> = roots.into_iter().rev().map(|at| (0, at)).collect();
+        while let Some((depth, at)) = waiting.pop() {
+            out.push((depth, at));
+            let below = children.remove(&Some(at)).unwrap_or_default();
+            waiting.extend(below.into_iter().rev().map(|child| (depth + 1, child)));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_stand_behind_their_parents_whenever_they_were_seen() {
+        let process = |pid, ppid, start, start_exact| Process {
+            pid,
+            ppid: Some(ppid),
+            leader: 0,
+            threads: Vec::new(),
+            start,
+            start_exact,
+            end: None,
+        };
+        let order = |processes: &[Process]| -> Vec<(usize, u32)> {
+            in_tree_order(processes).into_iter().map(|(depth, at)| (depth, processes[at].pid)).collect()
+        };
+        // The parent has the higher pid, so /proc showed it later.
+        let seen = [process(1, 0, 10, false), process(5, 9, 11, false), process(9, 1, 12, false)];
+        assert_eq!(order(&seen), [(0, 1), (1, 9), (2, 5)]);
+        // One that began in the recording is no child of one that began after it.
+        let began = [process(5, 9, 11, true), process(9, 1, 12, true)];
+        assert_eq!(order(&began), [(0, 5), (0, 9)]);
+        // Nobody is lost in a circle.
+        let circle = [process(5, 9, 11, false), process(9, 5, 12, false)];
+        assert_eq!(order(&circle).len(), 2);
     }
 }

@@ -1,15 +1,8 @@
-import type { Summary } from "./protocol";
-
-/** Seconds, to the millisecond. */
-export function seconds(value: number): string {
-  return `${value.toFixed(3)} s`;
-}
-
 /** Bytes in binary units. */
 export function bytes(value: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   const power = value < 1 ? 0 : Math.min(Math.floor(Math.log2(value) / 10), units.length - 1);
-  return `${power === 0 ? value.toString() : (value / 2 ** (10 * power)).toFixed(1)} ${units[power] ?? ""}`;
+  return `${power === 0 ? Math.round(value).toString() : (value / 2 ** (10 * power)).toFixed(1)} ${units[power] ?? ""}`;
 }
 
 /** A number of things, in words. */
@@ -23,36 +16,56 @@ export function few(values: readonly string[], most: number): string {
   return values.slice(0, most).join(", ") + (more > 0 ? `, and ${more.toString()} more` : "");
 }
 
-/** What a capture is of, in a line. */
-export function headline(summary: Summary): string {
-  const parts = [summary.hostname ?? "unknown host"];
-  if (summary.kernel !== undefined) {
-    parts.push(`Linux ${summary.kernel}`);
+/** A length of time in the unit that suits it, from ns. */
+export function duration(ns: number): string {
+  const size = Math.abs(ns);
+  if (size < 1e3) {
+    return `${ns.toFixed(0)} ns`;
   }
-  if (summary.began !== undefined) {
-    parts.push(`from ${new Date(summary.began).toISOString()}`);
+  if (size < 1e6) {
+    return `${(ns / 1e3).toFixed(size < 1e4 ? 2 : 1)} µs`;
   }
-  parts.push(seconds(summary.duration), count(summary.records, "record"), count(summary.threads, "thread"));
-  return parts.join(", ");
+  if (size < 1e9) {
+    return `${(ns / 1e6).toFixed(size < 1e7 ? 2 : 1)} ms`;
+  }
+  if (size < 120e9) {
+    return `${(ns / 1e9).toFixed(3)} s`;
+  }
+  const seconds = Math.round(ns / 1e9);
+  const two = (value: number) => value.toString().padStart(2, "0");
+  return `${Math.floor(seconds / 3600).toString()}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)} h`;
 }
 
-/** What a user should know about how far the capture can be trusted. */
-export function warnings(summary: Summary): string[] {
-  const lines = [];
-  if (summary.lost > 0) {
-    lines.push(`${count(summary.lost, "record")} lost by the recording: what follows may be incomplete`);
+/** A moment as seconds since the beginning, with as many digits as a step of `step` ns needs. */
+export function moment(ns: number, step = 1e3): string {
+  const digits = Math.min(9, Math.max(0, 9 - Math.floor(Math.log10(Math.max(step, 1)))));
+  return `${(ns / 1e9).toFixed(digits)} s`;
+}
+
+/** A moment of the wall clock in UTC with microseconds; `began` in ms since 1970. */
+export function wall(began: number, ns: number): string {
+  const at = began + Math.floor(ns / 1e6);
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) {
+    return "";
   }
-  if (summary.faultCount > 0) {
-    const rest = summary.faultCount - summary.faults.length;
-    lines.push(`The file is damaged: ${[...summary.faults, ...(rest > 0 ? [`${rest.toString()} more`] : [])].join("; ")}`);
-  }
-  if (!summary.hasNamespaces) {
-    lines.push(
-      "The file has no namespace records, so it tells nothing about containers. " +
-        "nsscope record gives them; so does perf record --namespaces --all-cgroups.",
-    );
-  } else if (summary.containers.length === 0) {
-    lines.push("No container: no process has a pid and a mount namespace of its own, or a runtime's cgroup.");
-  }
-  return lines;
+  const micro = Math.floor((ns / 1e3) % 1e3).toString().padStart(3, "0");
+  return date.toISOString().replace("T", " ").replace("Z", `${micro} UTC`);
+}
+
+/**
+ * Text of a trace as it may be shown in a line: what is not to be seen, or changes the direction of what follows, is
+ * written out; the far end of what is too long is left out.
+ */
+export function plain(text: string, most = 200): string {
+  const shown = text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+  return shown.length > most ? `${shown.slice(0, most)}…` : shown;
+}
+
+/** A word of a command line. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -1,43 +1,80 @@
-/** What the worker tells the page. */
+/** What the page and the worker tell each other. Times are ns since the beginning of the earliest recording. */
+import type { Container, Details, FileFacts, Process, Row, TraceEvent } from "@nsscope/wasm";
 
-export interface Container {
-  id: string;
-  runtime: string | undefined;
-  cgroup: string | undefined;
-  ownNamespaces: string[];
-  processes: number;
-  peakProcesses: number;
-  threads: number;
-  /** Seconds from the capture's beginning. */
+/** A recording that is open, or being read. */
+export interface Loaded {
+  name: string;
+  /** Bytes of the file, as it lies on the disk. */
+  size: number;
+  /** Where it is on the common axis, ns: recordings are aligned by their wall clocks, where all tell theirs. */
+  offset: number;
+  facts: FileFacts;
+  /** How many rows there are, folded away or not. */
+  rows: number;
+  containers: number;
+}
+
+export interface Progress {
+  name: string;
+  /** Bytes looked at, of `size`. */
+  read: number;
+  size: number;
+  /** Bytes a second. */
+  speed: number;
+}
+
+/** A row in its place. `trace` is its recording; a row of a recording itself has no number. */
+export interface PlacedRow extends Omit<Row, "row"> {
+  trace: number;
+  row: number | undefined;
+}
+
+export interface Picture {
+  /** Rows that are not folded away, in all. */
+  total: number;
+  /** Place of the first of `rows`. */
   first: number;
-  firstExact: boolean;
-  /** Seconds from the capture's beginning; undefined while it runs. */
-  last: number | undefined;
-  commands: string[];
+  rows: PlacedRow[];
+  /** Five words a span, as `Trace.spans` has them; rows are places among all. */
+  spans: Int32Array;
+  from: number;
+  to: number;
+  pixels: number;
 }
 
-export interface Summary {
-  records: number;
-  threads: number;
-  lost: number;
-  /** Damage met on the way, in words. */
-  faults: string[];
-  faultCount: number;
-  hasNamespaces: boolean;
-  /** Seconds. */
-  duration: number;
-  /** Milliseconds since 1970. */
-  began: number | undefined;
-  hostname: string | undefined;
-  kernel: string | undefined;
-  containers: Container[];
+export interface Found {
+  trace: number;
+  row: number;
 }
 
-export interface Decoder {
-  /**
-   * Reads a file to its end.
-   * @param progress is called now and then with the offset that has been reached, in bytes
-   * @throws where the file is not perf.data
-   */
-  read(file: Blob, progress: (bytes: number) => void): Promise<Summary>;
+export interface Open {
+  loaded: Loaded[];
+  /** Whether more is to come. */
+  reading: boolean;
+  progress: Progress | undefined;
+  /** What went wrong, in words. */
+  error: string | undefined;
+}
+
+export interface Viewer {
+  /** Opens files instead of those that are open; tells of each step. Ends when all are read, or are no longer wanted. */
+  open(files: { name: string; blob: Blob }[], tell: (open: Open) => void): Promise<void>;
+  /** Leaves what has been read as it is. */
+  cancel(): void;
+  /** @throws where definition or filter cannot be understood */
+  layout(definition: string, filter: string): Open;
+  picture(first: number, count: number, from: number, to: number, pixels: number): Picture;
+  toggle(trace: number, row: number): void;
+  toggleAll(open: boolean): void;
+  search(text: string): Found[];
+  /** Its place among the rows, once all above it are unfolded. */
+  reveal(trace: number, row: number): number;
+  details(trace: number, row: number): Details | undefined;
+  containers(trace: number): Container[];
+  processes(trace: number): Process[];
+  /** @throws where the filter cannot be understood */
+  filterEvents(trace: number, filter: string, kinds: number): number;
+  events(trace: number, from: number, count: number): TraceEvent[];
+  eventAt(trace: number, time: number): number;
+  export(trace: number): string;
 }

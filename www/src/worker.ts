@@ -1,25 +1,22 @@
-import init, { Capture } from "@nsscope/wasm";
+import init from "@nsscope/wasm";
 import module from "@nsscope/wasm/nsscope_wasm_bg.wasm?url";
-import { expose } from "comlink";
-import type { Decoder } from "./protocol";
-import { readAll } from "./read";
+import { expose, transfer } from "comlink";
+import { Machines } from "./machines";
+import type { Picture } from "./protocol";
 
-const ready = init({ module_or_path: module });
+type Methods = Record<string, (...args: unknown[]) => unknown>;
 
-const decoder: Decoder = {
-  async read(file, progress) {
-    await ready;
-    const capture = new Capture();
-    try {
-      const source = {
-        read: async (offset: number, length: number) =>
-          new Uint8Array(await file.slice(offset, offset + length).arrayBuffer()),
-      };
-      return await readAll(capture, source, progress);
-    } finally {
-      capture.free();
-    }
-  },
-};
+const ready = init({ module_or_path: module }).then(({ memory }): Methods => new Machines(memory) as unknown as Methods);
 
-expose(decoder);
+/** Waits for the module before the first call; the picture's words go over without a copy. */
+const viewer = new Proxy<Methods>({}, {
+  get: (_, name: string) =>
+    name === "then"
+      ? undefined
+      : async (...args: unknown[]) => {
+          const result = await (await ready)[name]?.(...args);
+          return name === "picture" ? transfer(result, [(result as Picture).spans.buffer]) : result;
+        },
+});
+
+expose(viewer);

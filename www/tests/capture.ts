@@ -12,29 +12,60 @@ const NSSCOPE = join(TARGET, "release/nsscope");
 export interface Report {
   hostname: string;
   threads: number;
+  first: number;
+  pods: { id: string }[];
   containers: {
     id: string;
     runtime: string | null;
+    kind: string;
+    why: string[];
     own: string[];
+    namespaces: Record<string, number>;
     processes: number;
     peak_processes: number;
     threads: number;
+    samples: number;
+    first: number;
+    first_exact: boolean;
+    last: number | null;
     commands: string[];
+    pids: number[];
+    members: { pid: number; start: number; end: number | null }[];
   }[];
 }
 
-/** A fresh capture of a container that ends; of /proc where this user may not record. */
-export function capture(): { file: string; report: Report } {
+/** Runs the program under test. */
+export function nsscope(...args: string[]): string {
   if (!existsSync(NSSCOPE)) {
     throw new Error(`${NSSCOPE} is missing: cargo build --release`);
   }
-  const file = join(mkdtempSync(join(tmpdir(), "nsscope-www-")), "fresh.data");
-  const unshare = ["unshare", "--fork", "--pid", "--mount", "--net", "--uts", "--ipc"];
-  const recorded = spawnSync(NSSCOPE, ["record", "-o", file, "--", ...unshare, "sh", "-c", "sleep 0.1; true"]);
-  if (recorded.status !== 0) {
-    execFileSync(NSSCOPE, ["snapshot", "-o", file]);
+  return execFileSync(NSSCOPE, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+}
+
+export function report(file: string): Report {
+  return JSON.parse(nsscope("report", "--json", "--processes", "all", file)) as Report;
+}
+
+/** Whether this user may record. */
+export const records = spawnSync(NSSCOPE, ["doctor"]).status === 0;
+
+/** A directory for the captures of a test. */
+export function scratch(): string {
+  return mkdtempSync(join(tmpdir(), "nsscope-www-"));
+}
+
+/** A fresh capture of what `script` does, with containers that end; of /proc where this user may not record. */
+export function capture(script?: string): { file: string; report: Report } {
+  const file = join(scratch(), "fresh.data");
+  const unshare = "unshare --fork --pid --mount --net --uts --ipc";
+  const pod = "unshare -n -i sh -c 'unshare -m -p -f sleep 0.2 & unshare -m -p -f sh -c \"sleep 0.1; uname\"; wait'";
+  const does = script ?? `${unshare} sh -c 'sleep 0.1; unshare -u true; sh -c "true; uname"; sleep 0.05'; ${pod}`;
+  if (records) {
+    nsscope("record", "-F", "999", "-o", file, "--", "sh", "-c", does);
+  } else {
+    nsscope("snapshot", "-o", file);
   }
-  return { file, report: JSON.parse(execFileSync(NSSCOPE, ["report", "--json", file], { encoding: "utf8" })) as Report };
+  return { file, report: report(file) };
 }
 
 /** Tells that a test cannot run here, on standard error and in the file that `cargo xtask test` counts. */

@@ -1,111 +1,455 @@
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { type Browser, type Page, chromium } from "playwright-core";
-import { type PreviewServer, preview } from "vite";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { capture, skip } from "./capture";
+import { Machine, PICTURES, drop, ready } from "./browser";
+import { capture, nsscope, records, scratch, skip } from "./capture";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PICTURES = fileURLToPath(new URL("../../target/pictures", import.meta.url));
+const machine = new Machine();
+beforeAll(() => machine.start());
+afterAll(() => machine.stop());
 
-let server: PreviewServer | undefined;
-let browser: Browser | undefined;
-
-beforeAll(async () => {
-  if (!existsSync(CHROMIUM)) {
-    return;
-  }
-  server = await preview({ root: ROOT, preview: { host: "127.0.0.1", port: 0 } });
-  const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", ...quiet];
-  browser = await chromium.launch({ executablePath: CHROMIUM, args });
-  mkdirSync(PICTURES, { recursive: true });
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-/** A fresh page, and what went wrong in it. */
-async function visit(name: string): Promise<{ page: Page; problems: string[]; requests: string[] } | undefined> {
-  const url = server?.resolvedUrls?.local[0];
-  if (browser === undefined || url === undefined) {
-    skip(name, `${CHROMIUM} is not installed (Debian: chromium; elsewhere set CHROMIUM)`);
+/** A page on which a fresh capture is shown. */
+async function shown(name: string, options: Parameters<Machine["visit"]>[1] = {}, script?: string) {
+  const visit = await machine.visit(name, options);
+  if (visit === undefined) {
     return undefined;
   }
-  const page = await browser.newPage({ viewport: { width: 1200, height: 700 } });
-  const problems: string[] = [];
-  const requests: string[] = [];
-  page.on("pageerror", (error) => problems.push(error.message));
-  page.on("console", (message) => {
-    if (message.type() === "error") {
-      problems.push(message.text());
+  const made = capture(script);
+  await drop(visit.page, { name: "fresh.data", bytes: readFileSync(made.file) });
+  await ready(visit.page);
+  return { ...visit, ...made };
+}
+
+async function tab(page: Page, name: string) {
+  await page.getByRole("tab", { name }).click();
+  await page.waitForTimeout(150);
+}
+
+const labels = (page: Page) => page.locator("[role=treeitem]").allInnerTexts();
+const window_ = (page: Page) => page.locator("#readout").innerText();
+const fragment = (page: Page) => page.evaluate(() => location.hash);
+/** How many pixels of the picture are not empty. */
+const painted = (page: Page) =>
+  page.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>("#spans");
+    const data = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+    let count = 0;
+    for (let at = 3; at < data.length; at += 4) {
+      count += (data[at] ?? 0) > 200 ? 1 : 0;
     }
+    return count;
   });
-  page.on("request", (request) => requests.push(request.url()));
-  await page.goto(url);
-  return { page, problems, requests };
+
+/** The pictures that are looked at, and that the page is usable by all: no violation that axe knows. */
+async function accessible(page: Page) {
+  const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+    };
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+  });
+  expect(found).toEqual([]);
 }
 
-async function dropFile(page: Page, name: string, bytes: Buffer) {
-  const transfer = await page.evaluateHandle(
-    ([name, text]) => {
-      const transfer = new DataTransfer();
-      transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
-      return transfer;
-    },
-    [name, bytes.toString("base64")] as const,
-  );
-  await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
-}
-
-test("a fresh capture that is dropped shows its containers", async () => {
-  const visited = await visit("page: a fresh capture");
-  if (visited === undefined) {
+test("a fresh capture that is dropped shows what the command line tells", async () => {
+  const visit = await shown("a fresh capture", { height: 1200 });
+  if (visit === undefined) {
     return;
   }
-  const { page, problems, requests } = visited;
-  const { file, report } = capture();
-  await dropFile(page, "fresh.data", readFileSync(file));
-  await page.locator("#result").waitFor();
-  await page.screenshot({ path: `${PICTURES}/containers.png` });
-  expect(await page.locator("tbody tr").count()).toBe(report.containers.length);
-  const rows = await page.locator("tbody tr").allInnerTexts();
-  for (const [index, container] of report.containers.entries()) {
-    for (const part of [container.id.slice(0, 12), ...container.own, ...container.commands.slice(0, 6)]) {
+  const { page, problems, requests, report } = visit;
+  await page.screenshot({ path: `${PICTURES}/light.png` });
+  const rows = await page.locator("#panel tbody tr").allInnerTexts();
+  expect(rows).toHaveLength(report.containers.length);
+  for (const [index, { id, why, commands, processes }] of report.containers.entries()) {
+    for (const part of [id.slice(0, 12), ...why, ...commands.slice(0, 6), processes.toString()]) {
       expect(rows[index]).toContain(part);
     }
   }
-  expect(await page.locator("#result p").first().innerText()).toContain(report.hostname);
+  await tab(page, "Processes");
+  const processes = await page
+    .locator("#panel [role=row]")
+    .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent.trim())));
+  for (const { members } of report.containers) {
+    for (const { pid, start } of members) {
+      const row = processes.find(([first]) => first === pid.toString());
+      expect(row?.join(" ")).toContain(`${((start - report.first) / 1e9).toFixed(6)} s`);
+    }
+  }
+  // The tree and the picture show them, too.
+  const tree = (await labels(page)).join("\n");
+  for (const { id, members } of report.containers) {
+    expect(tree).toContain(id);
+    expect(members.every(({ pid }) => tree.includes(pid.toString()))).toBe(true);
+  }
+  expect(tree.includes("pod net:[")).toBe(report.pods.length > 0);
+  expect(await painted(page)).toBeGreaterThan(5000);
+  await accessible(page);
   expect(problems).toEqual([]);
   const origin = new URL(page.url()).origin;
-  expect(requests.filter((url) => new URL(url).origin !== origin)).toEqual([]);
+  expect(requests.filter((url) => !url.startsWith("blob:") && new URL(url).origin !== origin)).toEqual([]);
+  await page.context().close();
+});
 
-  // The picker opens the same file; the page works on a phone and in the dark.
-  await page.reload();
-  await page.emulateMedia({ colorScheme: "dark" });
-  await page.setViewportSize({ width: 390, height: 800 });
-  await page.setInputFiles("#file", file);
-  await page.locator("#result").waitFor();
-  expect(await page.locator("tbody tr").count()).toBe(report.containers.length);
+test("the panels tell who shares what, every event, and the file's own facts", async () => {
+  const visit = await shown("panels", { dark: true });
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems, report } = visit;
+  await tab(page, "Namespaces");
+  const matrix = await page.locator("#panel tbody tr").first().locator("td").allInnerTexts();
+  const first = report.containers[0];
+  const kinds = await page.locator("#panel th").allInnerTexts();
+  for (const [index, kind] of kinds.entries()) {
+    if (index > 0) {
+      const own = first?.own.includes(kind) ?? false;
+      expect(matrix[index]).toBe(own ? first?.namespaces[kind]?.toString() : "host");
+    }
+  }
+  await page.screenshot({ path: `${PICTURES}/dark.png` });
+  await tab(page, "Events");
+  const number = page.locator(".events .bar .soft");
+  const all = Number((await number.innerText()).replace(/\D/g, ""));
+  const lines = nsscope("script", "--format", "json", "--kind", "namespaces,fork,exit,comm", visit.file).trim();
+  await page.getByLabel("cgroup").uncheck();
+  await page.waitForTimeout(100);
+  expect(Number((await number.innerText()).replace(/\D/g, ""))).toBe(lines.split("\n").length);
+  expect(all).toBeGreaterThan(lines.split("\n").length - 1);
+  await page.getByLabel("Filter of the events").fill("comm=uname container!=host");
+  await page.keyboard.press("Enter");
+  await page.waitForTimeout(100);
+  const events = await page.locator("#panel [role=row]").allInnerTexts();
+  expect(events.length).toBeGreaterThan(2);
+  expect(events.slice(1).every((row) => row.includes("uname") && !row.includes("host\n"))).toBe(true);
+  await page.screenshot({ path: `${PICTURES}/events.png` });
+  await page.getByLabel("Filter of the events").fill("name=x");
+  await page.keyboard.press("Enter");
+  await page.locator(".events .wrong").waitFor();
+  expect(await number.innerText()).toContain("comm, pid");
+  await tab(page, "File");
+  const facts = await page.locator("#panel").innerText();
+  for (const part of [report.hostname, "fresh.data", "CLOCK_DATA", "nsscope"]) {
+    expect(facts).toContain(part);
+  }
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByText("Save what is shown").click()]);
+  const saved = JSON.parse(readFileSync(await download.path(), "utf8")) as { containers: { id: string }[] };
+  expect(saved.containers.map(({ id }) => id)).toEqual(report.containers.map(({ id }) => id));
+  await accessible(page);
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
+test("zoom, pan, measure, fold, select, search, and the keys for all of it", async () => {
+  const visit = await shown("interaction");
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems, report } = visit;
+  const box = await page.locator("#spans").boundingBox();
+  if (box === null) {
+    throw new Error("no picture");
+  }
+  const sight = async () => {
+    await page.mouse.move(5, 5);
+    await page.waitForTimeout(80);
+    const match = /^([\d.]+) s to ([\d.]+) s/.exec(await window_(page));
+    return { from: Number(match?.[1]), to: Number(match?.[2]) };
+  };
+  const whole = await sight();
+  expect(whole.from).toBe(0);
+  // The wheel zooms at the pointer: what is under it stays there.
+  const at = box.x + box.width / 4;
+  await page.mouse.move(at, box.y + 40);
+  await page.waitForTimeout(50);
+  const under = (text: string) => Number(/^([\d.]+)/.exec(text)?.[1]);
+  const before = under(await window_(page));
+  await page.mouse.wheel(0, -500);
+  await page.waitForTimeout(100);
+  expect(under(await window_(page))).toBeCloseTo(before, 2);
+  const zoomed = await sight();
+  expect(zoomed.to - zoomed.from).toBeLessThan((whole.to - whole.from) / 2);
+  // Dragging moves it.
+  await page.mouse.move(at, box.y + 40);
+  await page.mouse.down();
+  await page.mouse.move(at - 100, box.y + 40, { steps: 5 });
+  await page.mouse.up();
+  const dragged = await sight();
+  expect(dragged.from).toBeGreaterThan(zoomed.from);
+  expect(dragged.to - dragged.from).toBeCloseTo(zoomed.to - zoomed.from, 4);
+  // The window is in the URL once it stays; back shows what was before.
+  await page.waitForTimeout(600);
+  expect(await fragment(page)).toMatch(/t=\d+-\d+/);
+  await page.keyboard.press("f");
+  expect(await sight()).toEqual(whole);
+  await page.keyboard.press("w");
+  expect((await sight()).from).toBeGreaterThan(0);
+  await page.keyboard.press("d");
+  await page.keyboard.press("a");
+  await page.keyboard.press("s");
+  await page.keyboard.press("f");
+  // Shift and drag measures.
+  await page.keyboard.down("Shift");
+  await page.mouse.move(box.x + 100, box.y + 60);
+  await page.mouse.down();
+  await page.mouse.move(box.x + 300, box.y + 60, { steps: 3 });
+  await page.mouse.up();
+  await page.keyboard.up("Shift");
+  await page.waitForTimeout(50);
+  expect(await window_(page)).toMatch(/ from [\d.]+ s to [\d.]+ s$/);
+  // A click selects: details with the evidence, and the row marked.
+  const first = report.containers[0];
+  await page.locator("[role=treeitem]", { hasText: first?.id ?? "" }).click();
+  await page.locator("#details h2").waitFor();
+  expect(await page.locator("#details").innerText()).toContain(first?.why[0]);
+  expect(await page.locator("[aria-selected=true][role=treeitem]").count()).toBe(1);
+  await page.screenshot({ path: `${PICTURES}/selected.png` });
+  expect(decodeURIComponent(await fragment(page))).toContain(`container=${first?.id ?? ""}`);
+  // Keys walk the tree, fold and unfold.
+  const unfolded = (await labels(page)).length;
+  await page.locator("#rows").focus();
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForTimeout(80);
+  expect((await labels(page)).length).toBeLessThan(unfolded);
+  await page.keyboard.press("Enter");
+  await page.waitForTimeout(80);
+  expect((await labels(page)).length).toBe(unfolded);
+  await page.keyboard.press("ArrowDown");
+  await page.locator("#details h2", { hasText: "process" }).waitFor();
+  await page.keyboard.press(" ");
+  const close = await sight();
+  const member = first?.members[0];
+  const length = ((member?.end ?? 0) - (member?.start ?? 0)) / 1e9;
+  expect(close.to - close.from).toBeLessThan(length * 1.2);
+  await page.keyboard.press("Escape");
+  expect(await page.locator("#details").innerText()).toBe("");
+  await page.keyboard.press("f");
+  // Search finds, goes to the next, and back.
+  await page.keyboard.press("/");
+  await page.keyboard.type("uname");
+  await page.keyboard.press("Enter");
+  await page.locator("#details h2", { hasText: "process" }).waitFor();
+  expect(await page.locator("#matches").innerText()).toMatch(/^1 of \d+ hit/);
+  expect(await page.locator(".found").count()).toBeGreaterThan(0);
+  await page.locator("#rows").focus();
+  await page.keyboard.press("n");
+  await page.waitForTimeout(80);
+  expect(await page.locator("#matches").innerText()).toMatch(/^2 of/);
+  // Another definition, a filter; what is wrong is said.
+  await page.locator("#definition").fill("by:net");
+  await page.keyboard.press("Enter");
+  await page.waitForTimeout(150);
+  expect((await labels(page)).join()).toContain("net:[");
+  await page.locator("#filter").fill("comm=uname");
+  await page.keyboard.press("Enter");
+  await page.waitForTimeout(150);
+  const told = JSON.parse(
+    nsscope("report", "--json", "--definition", "by:net", "--filter", "comm=uname", visit.file),
+  ) as typeof report;
+  expect(await page.locator("#panel tbody tr").count()).toBe(told.containers.length);
+  await page.locator("#copy").click();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  expect(copied).toBe("nsscope report --definition by:net --filter comm=uname fresh.data");
+  const args = copied.split(" ").slice(1, -1);
+  expect(JSON.parse(nsscope(...args, "--json", visit.file))).toEqual(told);
+  await page.locator("#filter").fill("nonsense");
+  await page.keyboard.press("Enter");
+  await page.locator("#filter.wrong").waitFor();
+  // Back is where it was.
+  await page.goBack();
+  await page.waitForTimeout(300);
+  expect(await page.locator("#definition").inputValue()).toBe("by:net");
+  expect(await page.locator("#filter").inputValue()).toBe("");
+  await page.locator("#rows").focus();
+  await page.keyboard.press("?");
+  expect(await page.locator("#keys").isVisible()).toBe(true);
+  await page.keyboard.press("Escape");
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
+test("two fingers zoom", async () => {
+  const visit = await shown("two fingers", { width: 390, height: 800 });
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems } = visit;
   await page.screenshot({ path: `${PICTURES}/phone.png` });
-  await page.close();
+  const box = await page.locator("#spans").boundingBox();
+  const [x, y] = [(box?.x ?? 0) + (box?.width ?? 0) / 2, (box?.y ?? 0) + 60];
+  const before = await window_(page);
+  const session = await page.context().newCDPSession(page);
+  const touch = (type: "touchStart" | "touchMove" | "touchEnd", apart: number) =>
+    session.send("Input.dispatchTouchEvent", {
+      type,
+      touchPoints: type === "touchEnd" ? [] : [-1, 1].map((side, id) => ({ x: x + side * apart, y, id })),
+    });
+  await touch("touchStart", 20);
+  await touch("touchMove", 40);
+  await touch("touchMove", 70);
+  await touch("touchEnd", 0);
+  await page.waitForTimeout(100);
+  const sight = (text: string) => /([\d.]+) (ms|s|µs) in sight/.exec(text)?.[0];
+  expect(sight(await window_(page))).not.toBe(sight(before));
+  expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+  await accessible(page);
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
+test("the example, a file of the same origin, the picker and paste open files", async () => {
+  const visit = await machine.visit("ways to open", { dark: true });
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems } = visit;
+  await page.screenshot({ path: `${PICTURES}/empty.png` });
+  await accessible(page);
+  await page.locator("#example").click();
+  await ready(page);
+  expect(await page.locator("#panel tbody tr").count()).toBeGreaterThan(0);
+  await page.screenshot({ path: `${PICTURES}/example.png` });
+  await page.goto(`${machine.url}?url=example.data`);
+  await ready(page);
+  const rows = await page.locator("#panel tbody tr").count();
+  expect(rows).toBeGreaterThan(0);
+  await page.goto(`${machine.url}?url=https://example.com/perf.data`);
+  await ready(page, "error");
+  expect(await page.locator("#status").innerText()).toContain("fetches nothing from elsewhere");
+  const { file } = capture();
+  await page.setInputFiles("#file", file);
+  await ready(page);
+  await page.reload();
+  await page.evaluate((text) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], "pasted.data"));
+    window.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+  }, readFileSync(file).toString("base64"));
+  await page.locator("#viewer").waitFor();
+  // Once it was there, it is there without a network.
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.reload();
+  await page.context().setOffline(true);
+  await page.goto(machine.url);
+  await page.setInputFiles("#file", file);
+  await ready(page);
+  await page.context().setOffline(false);
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
+test("two machines are shown side by side", async () => {
+  const visit = await machine.visit("two machines");
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems } = visit;
+  const files = [capture().file, capture().file].map((file, index) => ({
+    name: `machine-${index.toString()}.data`,
+    bytes: readFileSync(file),
+  }));
+  await drop(page, ...files);
+  await ready(page);
+  const tree = (await labels(page)).join("\n");
+  expect(tree).toContain("machine-0.data");
+  await page.locator("#machine").selectOption("1");
+  await tab(page, "File");
+  expect(await page.locator("#panel").innerText()).toContain("machine-1.data");
+  await page.screenshot({ path: `${PICTURES}/machines.png` });
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
+test("files that perf made open the same way", async () => {
+  const visit = await machine.visit("perf's files");
+  if (visit === undefined) {
+    return;
+  }
+  if (!records || spawnSync("perf", ["--version"]).status !== 0) {
+    skip("page: perf's files", "perf is not installed, or may not record (Debian: linux-perf)");
+    return;
+  }
+  const { page, problems } = visit;
+  const dir = scratch();
+  const event = ["-q", "-e", "dummy:u", "--namespaces", "--all-cgroups"];
+  const command = ["--", "sh", "-c", "unshare -m -p -f sh -c 'sleep 0.1; true'"];
+  const made = (name: string, ...options: string[]) => {
+    const file = join(dir, name);
+    execFileSync("perf", ["record", ...event, ...options, "-o", file, ...command], { stdio: "pipe" });
+    return file;
+  };
+  const pipe = join(dir, "pipe.data");
+  execFileSync("sh", ["-c", `perf record ${event.join(" ")} -o - -- unshare -m -p -f sleep 0.1 > ${pipe}`], {
+    stdio: "pipe",
+  });
+  const plain = made("plain.data");
+  const zstd = join(dir, "plain.data.gz");
+  execFileSync("sh", ["-c", `gzip -c ${plain} > ${zstd}`]);
+  for (const file of [plain, made("packed.data", "-z"), pipe, zstd]) {
+    const told = file === zstd ? plain : file;
+    const { containers } = JSON.parse(nsscope("report", "--json", told)) as { containers: { id: string }[] };
+    expect(containers.length).toBeGreaterThan(0);
+    await page.setInputFiles("#file", file);
+    await page.locator("body[data-phase=reading]").waitFor({ state: "attached" }).catch(() => undefined);
+    await ready(page);
+    const rows = await page.locator("#panel tbody tr td:first-child").allInnerTexts();
+    expect(rows).toEqual(containers.map(({ id }) => id));
+  }
+  // What tells nothing of containers says which command does.
+  const none = join(dir, "none.data");
+  execFileSync("perf", ["record", "-q", "-e", "dummy:u", "-o", none, "--", "true"], { stdio: "pipe" });
+  await page.setInputFiles("#file", none);
+  await page.waitForTimeout(200);
+  await ready(page);
+  expect(await page.locator("#status").innerText()).toContain("perf record --namespaces --all-cgroups");
+  // A truncated one shows what there is.
+  await drop(page, { name: "half.data", bytes: readFileSync(plain).subarray(0, 3000) });
+  await page.waitForTimeout(200);
+  await ready(page);
+  expect(await page.locator("#status").innerText()).toContain("The file is damaged");
+  expect(problems).toEqual([]);
+  await page.context().close();
 });
 
 test("what is not a capture is refused in words", async () => {
-  const visited = await visit("page: no capture");
-  if (visited === undefined) {
+  const visit = await machine.visit("no capture");
+  if (visit === undefined) {
     return;
   }
-  const { page, problems } = visited;
-  await dropFile(page, "notes.txt", Buffer.from("hello, this is no capture"));
-  await page.locator("#status.error").waitFor();
-  expect(await page.locator("#status").innerText()).toBe(
+  const { page, problems } = visit;
+  await drop(page, { name: "notes.txt", bytes: Buffer.from("hello, this is no capture") });
+  await ready(page, "error");
+  expect(await page.locator("#status.error").innerText()).toBe(
     "notes.txt: not a perf.data file: it does not begin with PERFILE2",
   );
-  expect(await page.locator("#result").isHidden()).toBe(true);
+  await page.screenshot({ path: `${PICTURES}/error.png` });
   expect(problems).toEqual([]);
-  await page.close();
+  await page.context().close();
+});
+
+test("names full of markup, direction marks and length are text", async () => {
+  const name = "<img src=x onerror=alert(1)>";
+  // A command's name has 15 bytes; a cgroup's may have 255 a part.
+  const script = [
+    "cp /bin/sleep '/tmp/<b>\u202etxt'",
+    "unshare -m -p -f '/tmp/<b>\u202etxt' 0.1",
+    "rm '/tmp/<b>\u202etxt'",
+  ].join("; ");
+  const visit = await shown(name, {}, script);
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems } = visit;
+  const tree = (await labels(page)).join("\n");
+  expect(tree).toContain(String.raw`<b>\u{202e}txt`);
+  expect(await page.locator("#viewer b, #viewer img").count()).toBe(0);
+  await tab(page, "Processes");
+  expect(await page.locator("#panel").innerText()).toContain(String.raw`<b>\u{202e}txt`);
+  expect(problems).toEqual([]);
+  await page.context().close();
 });

@@ -1,13 +1,20 @@
-import { open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import init, { Capture } from "@nsscope/wasm";
+import { gzipSync } from "node:zlib";
+import init, { Trace } from "@nsscope/wasm";
 import { beforeAll, expect, test } from "vitest";
-import { type Source, readAll } from "../src/read";
-import { capture } from "./capture";
+import { Machines } from "../src/machines";
+import type { Open } from "../src/protocol";
+import { type Source, source } from "../src/source";
+import { capture, nsscope } from "./capture";
+
+let machines: Machines;
+let memory: WebAssembly.Memory;
 
 beforeAll(async () => {
   const module = fileURLToPath(new URL("../../wasm/pkg/nsscope_wasm_bg.wasm", import.meta.url));
-  await init({ module_or_path: await readFile(module) });
+  memory = (await init({ module_or_path: await readFile(module) })).memory;
+  machines = new Machines(memory);
 });
 
 function inMemory(bytes: Uint8Array, chunk = Infinity): Source {
@@ -16,42 +23,222 @@ function inMemory(bytes: Uint8Array, chunk = Infinity): Source {
   };
 }
 
-const quiet = () => undefined;
-
-test("wasm tells of a fresh capture what the command line tells", async () => {
-  const { file, report } = capture();
-  const handle = await open(file);
-  const source: Source = {
+function onDisk(handle: FileHandle): Source {
+  return {
     read: async (offset, length) => {
       const { buffer, bytesRead } = await handle.read(new Uint8Array(length), 0, length, offset);
       return buffer.subarray(0, bytesRead);
     },
   };
-  const summary = await readAll(new Capture(), source, quiet);
-  await handle.close();
-  expect(summary.hostname).toBe(report.hostname);
-  expect(summary.threads).toBe(report.threads);
-  expect(summary.containers).toHaveLength(report.containers.length);
-  for (const [index, container] of summary.containers.entries()) {
-    const told = report.containers[index];
-    expect({ ...container, runtime: container.runtime ?? null }).toMatchObject({
-      id: told?.id,
-      runtime: told?.runtime,
-      processes: told?.processes,
-      peakProcesses: told?.peak_processes,
-      threads: told?.threads,
-      commands: told?.commands,
-    });
-    expect(container.ownNamespaces.map((name) => name.split(":")[0])).toEqual(told?.own);
+}
+
+/** Reads all there is, and makes rows of it. */
+async function readAll(from: Source): Promise<Trace> {
+  const trace = new Trace();
+  for (let offset = trace.wanted(); offset !== undefined; offset = trace.wanted()) {
+    trace.push(await from.read(offset, 1 << 20));
   }
+  trace.layout("auto", "");
+  return trace;
+}
+
+async function opened(...files: { name: string; blob: Blob }[]): Promise<Open> {
+  let last: Open | undefined;
+  await machines.open(files, (open) => {
+    last = open;
+  });
+  if (last === undefined) {
+    throw new Error("nothing was told");
+  }
+  return last;
+}
+
+test("wasm tells of a fresh capture what the command line tells", async () => {
+  const { file, report } = capture();
+  const handle = await open(file);
+  const trace = await readAll(onDisk(handle));
+  await handle.close();
+  const facts = trace.facts();
+  expect([facts.hostname, facts.threads, facts.faultCount]).toEqual([report.hostname, report.threads, 0]);
+  const containers = trace.containers();
+  expect(containers.length).toBeGreaterThanOrEqual(3);
+  expect(
+    containers.map((c) => ({
+      id: c.id,
+      runtime: c.runtime ?? null,
+      kind: c.kind,
+      why: c.why,
+      own: c.ownNamespaces.map((name) => name.split(":")[0]),
+      namespaces: c.namespaces,
+      processes: c.processes,
+      peak_processes: c.peakProcesses,
+      threads: c.threads,
+      samples: c.samples,
+      first: c.first,
+      first_exact: c.firstExact,
+      last: c.last ?? null,
+      commands: c.commands,
+      pids: c.pids,
+    })),
+  ).toEqual(
+    report.containers.map((c) => ({
+      id: c.id,
+      runtime: c.runtime,
+      kind: c.kind,
+      why: c.why,
+      own: c.own,
+      namespaces: facts.namespaceTypes.map((kind) => c.namespaces[kind] ?? 0),
+      processes: c.processes,
+      peak_processes: c.peak_processes,
+      threads: c.threads,
+      samples: c.samples,
+      first: c.first - report.first,
+      first_exact: c.first_exact,
+      last: c.last === null ? null : c.last - report.first,
+      commands: c.commands,
+      pids: c.pids,
+    })),
+  );
+  const processes = trace.processes(0, trace.processCount());
+  const told = new Map(processes.map((process) => [`${process.pid.toString()} ${process.start.toString()}`, process]));
+  for (const { pid, start, end } of report.containers.flatMap(({ members }) => members)) {
+    const process = told.get(`${pid.toString()} ${(start - report.first).toString()}`);
+    expect(process?.end ?? null).toBe(end === null ? null : end - report.first);
+  }
+  // The events are those that the command line prints.
+  const lines = nsscope("script", "--format", "json", "--kind", "namespaces,fork,exit,comm", file).trim().split("\n");
+  const events = trace.events(0, facts.events).filter(({ kind }) => kind !== "cgroup");
+  expect(events).toHaveLength(lines.length);
+  const counted = (kind: string) => events.filter((event) => event.kind === kind).length;
+  const kinds = new Map(facts.kinds);
+  expect([counted("fork"), counted("exit"), counted("namespaces"), counted("exec") + counted("name")]).toEqual(
+    ["fork", "exit", "namespaces", "comm"].map((kind) => kinds.get(kind)),
+  );
+  expect(events.every(({ time }, at) => at === 0 || time >= (events[at - 1]?.time ?? 0))).toBe(true);
+  trace.free();
 
   // The size of the chunks makes no difference, and neither does what is cut off, but for what it held.
   const bytes = await readFile(file);
-  expect(await readAll(new Capture(), inMemory(bytes, 1000), quiet)).toEqual(summary);
-  const cut = await readAll(new Capture(), inMemory(bytes.subarray(0, bytes.length / 2)), quiet);
-  expect(cut.faultCount).toBeGreaterThan(0);
-  expect(cut.records).toBeGreaterThan(0);
-  expect(cut.records).toBeLessThan(summary.records);
+  const small = await readAll(inMemory(bytes, 1000));
+  expect(small.containers()).toEqual(containers);
+  const cut = await readAll(inMemory(bytes.subarray(0, bytes.length / 2)));
+  expect(cut.facts().faultCount).toBeGreaterThan(0);
+  expect(cut.records()).toBeGreaterThan(0);
+  expect(cut.records()).toBeLessThan(small.records());
+});
+
+test("rows are a tree that folds, spans lie where times are", async () => {
+  const { file } = capture();
+  const trace = await readAll(inMemory(await readFile(file)));
+  const rows = () => trace.rows(0, trace.visibleRows());
+  const all = rows();
+  expect(all.filter(({ kind }) => kind === 2)).toHaveLength(trace.containerCount());
+  expect(all.some(({ kind }) => kind === 1)).toBe(true);
+  const parent = all.findIndex(({ kind, expandable }) => kind === 2 && expandable);
+  const container = all[parent];
+  expect(all[parent + 1]).toMatchObject({ kind: 3, depth: (container?.depth ?? 0) + 1 });
+  trace.toggle(container?.row ?? 0);
+  expect(rows().length).toBeLessThan(all.length);
+  expect(rows()[parent]).toMatchObject({ row: container?.row, open: false });
+  const below = all[parent + 1]?.row ?? 0;
+  expect(trace.reveal(below)).toBe(parent + 1);
+  expect(rows()).toEqual(all);
+
+  const pixels = 1000;
+  const spans = (from: number, to: number) => {
+    const words = trace.spans(0, trace.visibleRows(), from, to, pixels);
+    const read = Array.from(new Int32Array(memory.buffer, trace.spansAt(), words));
+    return Array.from({ length: words / 5 }, (_, at) => read.slice(at * 5, at * 5 + 5));
+  };
+  const length = trace.duration();
+  const whole = spans(0, length);
+  for (const { row, first, last } of trace.containers()) {
+    const place = all.findIndex((one) => one.row === row);
+    const life = whole.find(([at, , , shape]) => at === place && ((shape ?? 0) & 255) === 0);
+    expect(life?.[1]).toBe(Math.floor((first / length) * pixels * 16));
+    if (last !== undefined) {
+      expect(life?.[2]).toBe(Math.floor((last / length) * pixels * 16));
+      expect((life?.[3] ?? 0) & 512).toBe(0);
+    }
+  }
+  // A change of namespaces within a life is marked, and its colour changes there; so are execs.
+  const shapes = new Set(whole.map(([, , , shape]) => (shape ?? 0) & 255));
+  expect([0, 1, 2, 3].filter((shape) => !shapes.has(shape))).toEqual([]);
+  // Nothing is drawn twice as finely as there are pixels.
+  expect(spans(length, length)).toEqual([]);
+  expect(spans(NaN, NaN)).toEqual([]);
+  trace.free();
+});
+
+test("filters and definitions are those of the command line", async () => {
+  const { file, report } = capture();
+  const trace = await readAll(inMemory(await readFile(file)));
+  for (const [definition, filter] of [
+    ["auto", "comm=uname"],
+    ["by:net", ""],
+    ["auto", `container=${report.containers[1]?.id ?? ""}`],
+    ["perf", ""],
+    ["by:net,uts", "comm~sl"],
+  ] as const) {
+    const told = nsscope("report", "--json", "--definition", definition, "--filter", filter, file);
+    trace.layout(definition, filter);
+    const ids = (JSON.parse(told) as typeof report).containers.map(({ id, pids }) => ({ id, pids }));
+    expect(trace.containers().map(({ id, pids }) => ({ id, pids }))).toEqual(ids);
+  }
+  expect(() => trace.layout("by:disk", "")).toThrow("net, uts");
+  expect(() => trace.layout("auto", "name=x")).toThrow("comm, pid");
+  trace.layout("auto", "");
+  const total = trace.filterEvents("", -1);
+  const forks = trace.filterEvents("", 1 << 3);
+  expect(forks).toBeLessThan(total);
+  expect(new Set(trace.events(0, forks).map(({ kind }) => kind))).toEqual(new Set(["fork"]));
+  const uname = trace.filterEvents("comm=uname container!=host", -1);
+  expect(uname).toBeGreaterThan(0);
+  expect(trace.events(0, uname).every(({ container }) => container !== "host")).toBe(true);
+  expect(trace.filterEvents("comm=nobody", -1)).toBe(0);
+  expect(trace.search("uname").length).toBeGreaterThan(0);
+  const [row] = trace.search(report.containers[0]?.id ?? "");
+  expect(trace.details(row ?? -1)?.lines.flat()).toContain(report.containers[0]?.why[0]);
+  trace.free();
+});
+
+test("packed files, and several side by side", async () => {
+  const { file } = capture();
+  const bytes = await readFile(file);
+  const plain = await opened({ name: "a", blob: new Blob([bytes]) });
+  const told = machines.containers(0);
+  const gzip = await opened({ name: "a.gz", blob: new Blob([gzipSync(bytes)]) });
+  expect(machines.containers(0)).toEqual(told);
+  expect(gzip.loaded[0]?.facts).toEqual(plain.loaded[0]?.facts);
+  // Unpacked from anywhere, forwards and backwards.
+  const from = await source(new Blob([gzipSync(bytes)]));
+  for (const at of [bytes.length - 100, 0, 5000, 4000, bytes.length]) {
+    const piece = await from.read(at, 64);
+    expect(Buffer.from(piece).equals(bytes.subarray(at, at + piece.length))).toBe(true);
+    expect(piece.length > 0).toBe(at < bytes.length);
+  }
+  const later = await readFile(capture().file);
+  const both = await opened({ name: "a", blob: new Blob([bytes]) }, { name: "b", blob: new Blob([later]) });
+  const [first, second] = both.loaded;
+  const apart = ((second?.facts.began ?? 0) - (first?.facts.began ?? 0)) * 1e6;
+  expect(first?.offset).toBe(0);
+  expect(second?.offset).toBe(apart);
+  expect(apart).toBeGreaterThan(0);
+  const picture = machines.picture(0, 1000, 0, apart + (second?.facts.duration ?? 0), 500);
+  expect(picture.rows.filter(({ row }) => row === undefined)).toHaveLength(2);
+  expect(picture.total).toBe(picture.rows.length);
+  const seconds = picture.rows.findIndex(({ trace }) => trace === 1);
+  const left = [];
+  for (let at = 0; at < picture.spans.length; at += 5) {
+    if ((picture.spans[at] ?? 0) >= seconds && ((picture.spans[at + 3] ?? 0) & 0xff) === 3) {
+      left.push(picture.spans[at + 1] ?? 0);
+    }
+  }
+  expect(Math.min(...left)).toBeGreaterThan(0);
+  // One that is none does not keep the others from being shown.
+  const mixed = await opened({ name: "no", blob: new Blob(["no capture"]) }, { name: "b", blob: new Blob([later]) });
+  expect(mixed.error).toBe("no: not a perf.data file: it does not begin with PERFILE2");
+  expect(mixed.loaded).toHaveLength(1);
 });
 
 test.each([
@@ -60,5 +247,31 @@ test.each([
   ["a header alone", `PERFILE2\x68\0\0\0\0\0\0\0`, "not readable as perf.data"],
 ])("%s is refused in words", async (_, text, message) => {
   const bytes = new TextEncoder().encode(text);
-  await expect(readAll(new Capture(), inMemory(bytes), quiet)).rejects.toThrow(message);
+  await expect(readAll(inMemory(bytes))).rejects.toThrow(message);
+});
+
+test("damaged bytes neither throw nor hang", async () => {
+  const bytes = await readFile(capture().file);
+  let random = 1;
+  for (let round = 0; round < 60; round++) {
+    const damaged = Uint8Array.from(bytes);
+    for (let times = 0; times < 20; times++) {
+      random = (Math.imul(random, 1_103_515_245) + 12_345) >>> 0;
+      damaged[random % damaged.length] = random >>> 24;
+    }
+    let trace: Trace;
+    try {
+      trace = await readAll(inMemory(damaged));
+    } catch (error) {
+      expect(String(error)).toMatch(/perf\.data/);
+      continue;
+    }
+    trace.spans(0, trace.visibleRows(), 0, trace.duration(), 800);
+    trace.containers();
+    trace.processes(0, trace.processCount());
+    trace.events(0, 10_000);
+    trace.facts();
+    trace.search("a");
+    trace.free();
+  }
 });

@@ -2,6 +2,7 @@
 
 mod bare;
 mod cortex_m;
+mod example;
 mod fuzz;
 mod setup;
 mod targets;
@@ -40,6 +41,8 @@ enum Chore {
     },
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
+    /// Build the viewer in www/dist, with its wasm and a fresh example
+    Viewer,
 }
 
 fn main() -> Result<ExitCode> {
@@ -51,6 +54,12 @@ fn main() -> Result<ExitCode> {
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Wasm => wasm::build()?,
+        Chore::Viewer => {
+            wasm::build()?;
+            example::record()?;
+            npm(&["ci", "--no-fund", "--no-audit"])?;
+            npm(&["run", "--silent", "build"])?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,6 +72,17 @@ fn root() -> &'static Path {
 /// The cargo that runs this.
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// npm, in the viewer's folder.
+fn npm_command() -> Command {
+    let mut command = Command::new("npm");
+    command.current_dir(root().join("www"));
+    command
+}
+
+fn npm(args: &[&str]) -> Result<()> {
+    run(npm_command().args(args))
 }
 
 /// Runs a command to its end, its output going where ours goes.

@@ -1,6 +1,6 @@
 //! Every check and every test, with counts that are the runners' own.
 
-use crate::{bare, cargo, cortex_m, fuzz, root, run, setup, targets, tools, wasm};
+use crate::{bare, cargo, cortex_m, example, fuzz, npm, npm_command, root, run, setup, targets, tools, wasm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -99,6 +99,7 @@ pub(crate) fn all() -> Result<ExitCode> {
         Ok(())
     });
     totals.step("wasm", |_| wasm::build());
+    totals.step("example", |_| example::record());
     totals.step("viewer", |_| {
         npm(&["ci", "--no-fund", "--no-audit"])?;
         npm(&["run", "--silent", "check"])?;
@@ -186,16 +187,6 @@ fn cargo_test(totals: &mut Totals, mut command: Command) -> Result<()> {
         bail!("{status}");
     }
     Ok(())
-}
-
-fn npm_command() -> Command {
-    let mut command = Command::new("npm");
-    command.current_dir(root().join("www"));
-    command
-}
-
-fn npm(args: &[&str]) -> Result<()> {
-    run(npm_command().args(args))
 }
 
 fn vitest(totals: &mut Totals, scratch: &Path, skips: &Path) -> Result<()> {

@@ -21,7 +21,7 @@ pub(crate) use tracefs::cgroup_tracepoints;
 use crate::args::{self, Backend, Names};
 use crate::capture::Capture;
 use crate::error::{Failure, Outcome, note};
-use crate::select::{Selection, title};
+use crate::select::{select, title};
 use crate::{sys, time};
 use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
 fn container(name: &str) -> Outcome<Target> {
     let Capture { timeline, .. } = Capture::now()?;
     let which = args::Which { container: vec![name.into()], ..args::Which::default() };
-    let selection = Selection::of(&timeline, &which, (0, u64::MAX), args::Sort::First);
+    let selection = select(&timeline, &which, (0, u64::MAX), args::Sort::First);
     let container = match selection.containers.as_slice() {
         [container] => container,
         [] => {

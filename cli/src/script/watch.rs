@@ -3,7 +3,7 @@
 use crate::args::Which;
 use crate::select::{of_task, short};
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::{Order, RawRecord, Record};
+use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::{Definition, Key, Timeline};
 
@@ -48,15 +48,12 @@ impl Watch {
     }
 
     pub(super) fn look<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Seen {
-        self.timeline.push(session, record);
-        let tid = match record.parse() {
-            Ok(Record::Namespaces(ns)) => Some(ns.tid()),
-            Ok(Record::Comm(comm)) => Some(comm.fixed.tid.get()),
-            Ok(Record::Fork(task) | Record::Exit(task)) => Some(task.tid.get()),
-            _ => session.sample_id(record).tid,
-        };
+        let told = self.timeline.push(session, record);
         let timeline = &self.timeline;
-        let found = tid.and_then(|tid| timeline.current(tid));
+        let found = match told {
+            Some(index) => Some((index, timeline.at(index))),
+            None => session.sample_id(record).tid.and_then(|tid| timeline.current(tid)),
+        };
         let key = found.and_then(|(index, _)| timeline.container_of(index, &self.definition));
         let named = key.as_ref().and_then(|key| timeline.named(key));
         let name = named.map(|named| named.name.clone()).filter(|name| !name.is_empty());

@@ -1,0 +1,146 @@
+//! What the viewer keeps of the records, beside the timeline: events to list, samples to draw.
+
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::perf_data::Visitor;
+use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
+use nsscope_codec::wire::sample_id::known_time;
+use nsscope_codec::{Error, Order, RawRecord, Record};
+use nsscope_timeline::Timeline;
+use std::collections::BTreeMap;
+
+/// Faults that are told; the others are counted.
+const FAULTS: usize = 20;
+/// Events that are listed, the first; the others are counted. 40 bytes each.
+const EVENTS: usize = 1_000_000;
+/// Samples that are drawn, the first. 16 bytes each.
+const SAMPLES: usize = 1_000_000;
+
+/// What happened to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// It has this namespace set.
+    Namespaces(u32),
+    /// It has this name.
+    Name(u32),
+    /// It runs a program of this name.
+    Exec(u32),
+    /// It began, as a child of this thread.
+    Fork(u32),
+    /// It ended.
+    Exit,
+    /// It is in this cgroup set.
+    Cgroup(u32),
+    /// So many records are missing.
+    Lost(u64),
+}
+
+impl What {
+    /// The names of the kinds, by their bit in a mask.
+    pub(crate) const KINDS: [&str; 7] = ["namespaces", "name", "exec", "fork", "exit", "cgroup", "lost"];
+
+    /// Position in [`KINDS`](Self::KINDS).
+    pub(crate) fn kind(self) -> usize {
+        match self {
+            Self::Namespaces(_) => 0,
+            Self::Name(_) => 1,
+            Self::Exec(_) => 2,
+            Self::Fork(_) => 3,
+            Self::Exit => 4,
+            Self::Cgroup(_) => 5,
+            Self::Lost(_) => 6,
+        }
+    }
+}
+
+/// An event of the list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    /// ns of the recording's clock.
+    pub(crate) time: u64,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    /// Its name then, an index into [`Timeline::names`].
+    pub(crate) name: Option<u32>,
+    /// Where it was then, for [`Timeline::at_place`]; `None` where the event is no task's.
+    pub(crate) place: Option<u32>,
+    pub(crate) what: What,
+}
+
+/// What is known of the records so far.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) timeline: Timeline,
+    pub(crate) records: u64,
+    pub(crate) kinds: BTreeMap<u32, u64>,
+    pub(crate) events: Vec<Event>,
+    /// Events that are not listed.
+    pub(crate) unlisted: u64,
+    /// Time and place of samples.
+    pub(crate) samples: Vec<(u64, u32)>,
+    pub(crate) faults: Vec<String>,
+    pub(crate) faulty: u64,
+}
+
+impl Facts {
+    /// Keeps about so many of the tasks that have ended.
+    pub(crate) fn keeping(ended: usize) -> Self {
+        Self { timeline: Timeline::keeping(ended), ..Self::default() }
+    }
+
+    fn event<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>, task: Option<usize>) {
+        let Some(time) = known_time(session.time(record)) else { return };
+        let timeline = &self.timeline;
+        let told = task.map(|index| (timeline.at(index), timeline.place_of(index)));
+        let what = match (record.kind(), told) {
+            (RecordType::NAMESPACES, Some((task, _))) => task.namespaces.last().map(|s| What::Namespaces(s.value)),
+            (RecordType::COMM, Some((task, _))) => {
+                let exec = record.misc() & MISC_COMM_EXEC != 0;
+                task.names.last().map(|s| if exec { What::Exec(s.value) } else { What::Name(s.value) })
+            }
+            (RecordType::FORK, Some(_)) => match record.parse() {
+                Ok(Record::Fork(fork)) => Some(What::Fork(fork.ptid.get())),
+                _ => None,
+            },
+            (RecordType::EXIT, Some(_)) => Some(What::Exit),
+            (RecordType::SAMPLE, Some((task, place))) => {
+                if session.event_of(record).is_some_and(|event| event.attr.kind.get() != TYPE_TRACEPOINT) {
+                    if self.samples.len() < SAMPLES {
+                        self.samples.push((time, place));
+                    }
+                    return;
+                }
+                task.cgroups.last().map(|since| What::Cgroup(since.value))
+            }
+            (RecordType::LOST | RecordType::LOST_SAMPLES, _) => timeline.lost().last().map(|l| What::Lost(l.count)),
+            _ => None,
+        };
+        let Some(what) = what else { return };
+        if self.events.len() >= EVENTS {
+            self.unlisted += 1;
+            return;
+        }
+        let (pid, tid) = told.map_or((0, 0), |(task, _)| (task.pid, task.tid));
+        let name = told.and_then(|(task, _)| task.names.last()).map(|since| since.value);
+        self.events.push(Event { time, pid, tid, name, place: told.map(|(_, place)| place), what });
+    }
+}
+
+impl Visitor for Facts {
+    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
+        *self.kinds.entry(record.kind().0).or_default() += 1;
+        if record.kind().is_user() {
+            return;
+        }
+        self.records += 1;
+        let task = self.timeline.push(session, &record);
+        self.event(session, &record, task);
+    }
+
+    fn fault(&mut self, error: Error) {
+        self.faulty += 1;
+        if self.faults.len() < FAULTS {
+            self.faults.push(error.to_string());
+        }
+    }
+}

@@ -1,0 +1,522 @@
+//! The rows of the picture, and what is to be drawn in them.
+
+use crate::facts::{Event, Facts, What};
+use nsscope_timeline::filter::{Field, Filter};
+use nsscope_timeline::select::{Selection, of_task, passes, title};
+use nsscope_timeline::{Container, Definition, Process, Task, Timeline};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a row stands for; the numbers are the page's, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// All that is in no container.
+    Host = 0,
+    /// A pod: index into the selection's.
+    Pod = 1,
+    /// A container: index into the selection's.
+    Container = 2,
+    /// A process: index into [`Model::processes`].
+    Process = 3,
+    /// A thread: index for [`Timeline::at`].
+    Thread = 4,
+}
+
+/// A row of the tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) kind: Kind,
+    pub(crate) depth: u8,
+    /// What it stands for, by its kind.
+    pub(crate) of: u32,
+    /// The row it belongs to; `u32::MAX`: none.
+    pub(crate) parent: u32,
+    /// The row behind all that belong to it.
+    pub(crate) end: u32,
+    pub(crate) open: bool,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// When processes began and ended, each in order: how many lived at a time.
+#[derive(Debug, Default)]
+struct Curve {
+    begins: Vec<u64>,
+    ends: Vec<u64>,
+    peak: usize,
+    /// Times of its samples, in order.
+    samples: Vec<u64>,
+}
+
+impl Curve {
+    fn of<'p>(processes: impl Iterator<Item = &'p Process>) -> Self {
+        let (mut begins, mut ends) = (Vec::new(), Vec::new());
+        for process in processes {
+            begins.push(process.start);
+            ends.extend(process.end);
+        }
+        begins.sort_unstable();
+        ends.sort_unstable();
+        let mut curve = Self { begins, ends, peak: 0, samples: Vec::new() };
+        let mut ended = 0;
+        for (begun, &time) in curve.begins.iter().enumerate() {
+            while curve.ends.get(ended).is_some_and(|&end| end < time) {
+                ended += 1;
+            }
+            curve.peak = curve.peak.max(begun + 1 - ended);
+        }
+        curve
+    }
+
+    /// Most that lived at a time of the window: at least those at its begin, at most those and all that began in it.
+    fn between(&self, from: u64, to: u64) -> usize {
+        let begun = self.begins.partition_point(|&begin| begin < to);
+        let ended = self.ends.partition_point(|&end| end < from);
+        (begun - ended.min(begun)).min(self.peak)
+    }
+}
+
+/// What a span shows; the numbers are the page's, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Shape {
+    /// A life, or a part of it with one namespace set: `value` is the set's number.
+    Life = 0,
+    /// An exec.
+    Exec = 1,
+    /// A change of namespaces.
+    Change = 2,
+    /// How many processes live: `value` of 255 is the most of this row.
+    Density = 3,
+    /// How many samples: `value` of 255 is one CPU all the time, as far as the rate is known; else the most in sight.
+    Cpu = 4,
+}
+
+/// The life was there before the recording told.
+pub(crate) const OPEN_BEFORE: i32 = 1 << 8;
+/// The life goes on.
+pub(crate) const OPEN_AFTER: i32 = 1 << 9;
+
+/// A window of time and how wide it is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    /// ns of the recording's clock.
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) pixels: f64,
+}
+
+impl View {
+    fn x(self, time: u64) -> i32 {
+        let x = (time as f64 - self.from) / (self.to - self.from) * self.pixels * 16.0;
+        x.clamp(-64.0, self.pixels * 16.0 + 64.0) as i32
+    }
+
+    fn time(self, pixel: f64) -> u64 {
+        (self.from + (self.to - self.from) * pixel / self.pixels).max(0.0) as u64
+    }
+}
+
+/// Rows by a definition and a filter.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) selection: Selection,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) rows: Vec<Row>,
+    /// Rows that are not folded away.
+    pub(crate) visible: Vec<u32>,
+    curves: BTreeMap<u32, Curve>,
+    /// The container of each process, an index into the selection's.
+    pub(crate) container_of: Vec<Option<u32>>,
+    /// Events that pass, by their number; `None`: all.
+    events: Option<Vec<u32>>,
+    last: u64,
+}
+
+/// Up to how many processes are unfolded at first.
+const UNFOLDED: usize = 200;
+
+impl Model {
+    pub(crate) fn new(facts: &Facts, definition: &Definition, filter: &Filter) -> Self {
+        let timeline = &facts.timeline;
+        let selection = Selection::of(timeline, definition, filter, (0, u64::MAX), |_| {});
+        let last = timeline.span().map_or(0, |(_, last)| last);
+        let mut model = Self { selection, last, ..Self::default() };
+        let mut outside: BTreeSet<usize> = timeline.tasks().map(|(index, _)| index).collect();
+        // Whoever was ever in a container is none of the host's, whether it passes or not.
+        for container in timeline.containers(definition) {
+            for task in &container.tasks {
+                outside.remove(task);
+            }
+        }
+        let mut host = timeline.processes(outside);
+        if !filter.is_empty() {
+            host.retain(|process| passes(filter, timeline, None, None, Some(process)));
+        }
+        let members = std::mem::take(&mut model.selection.members);
+        let unfolded = members.iter().map(Vec::len).sum::<usize>() <= UNFOLDED;
+        let pod_of: BTreeMap<usize, usize> = model
+            .selection
+            .pods
+            .iter()
+            .enumerate()
+            .flat_map(|(pod, of)| of.containers.iter().map(move |&container| (container, pod)))
+            .collect();
+        let mut drawn = BTreeSet::new();
+        for container in 0..members.len() {
+            match pod_of.get(&container) {
+                None => model.container(timeline, container, NONE, &members, unfolded),
+                Some(&pod) if drawn.insert(pod) => {
+                    let row = model.row(Kind::Pod, pod, NONE, true);
+                    let mut all: Vec<&Process> = Vec::new();
+                    for member in model.selection.pods[pod].containers.clone() {
+                        all.extend(&members[member]);
+                        model.container(timeline, member, row, &members, unfolded);
+                    }
+                    model.curves.insert(row, Curve::of(all.into_iter()));
+                    model.close(row);
+                }
+                Some(_) => {}
+            }
+        }
+        if !host.is_empty() {
+            let row = model.row(Kind::Host, 0, NONE, false);
+            model.curves.insert(row, Curve::of(host.iter()));
+            for process in &host {
+                model.process(timeline, process, row, None);
+            }
+            model.close(row);
+        }
+        model.selection.members = members;
+        model.samples(facts, definition);
+        model.unfold();
+        model
+    }
+
+    fn row(&mut self, kind: Kind, of: usize, parent: u32, open: bool) -> u32 {
+        let depth = self.rows.get(parent as usize).map_or(0, |parent| parent.depth + 1);
+        self.rows.push(Row { kind, depth, of: of as u32, parent, end: 0, open });
+        self.rows.len() as u32 - 1
+    }
+
+    fn close(&mut self, row: u32) {
+        self.rows[row as usize].end = self.rows.len() as u32;
+    }
+
+    fn container(&mut self, timeline: &Timeline, at: usize, parent: u32, members: &[Vec<Process>], open: bool) {
+        let row = self.row(Kind::Container, at, parent, open);
+        self.curves.insert(row, Curve::of(members[at].iter()));
+        for process in &members[at] {
+            self.process(timeline, process, row, Some(at as u32));
+        }
+        self.close(row);
+    }
+
+    fn process(&mut self, timeline: &Timeline, process: &Process, parent: u32, container: Option<u32>) {
+        let row = self.row(Kind::Process, self.processes.len(), parent, false);
+        self.processes.push(process.clone());
+        self.container_of.push(container);
+        if process.threads.len() > 1 {
+            let mut threads = process.threads.clone();
+            threads.sort_by_key(|&thread| (timeline.at(thread).start, timeline.at(thread).tid));
+            for thread in threads {
+                let row = self.row(Kind::Thread, thread, row, false);
+                self.close(row);
+            }
+        }
+        self.close(row);
+    }
+
+    fn samples(&mut self, facts: &Facts, definition: &Definition) {
+        if facts.samples.is_empty() {
+            return;
+        }
+        let keys = facts.timeline.containers_of_places(definition);
+        let mut rows = BTreeMap::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            match row.kind {
+                Kind::Container => drop(rows.insert(Some(&self.selection.containers[row.of as usize].key), number)),
+                Kind::Host => drop(rows.insert(None, number)),
+                _ => {}
+            }
+        }
+        for &(time, place) in &facts.samples {
+            let key = keys.get(place as usize).and_then(Option::as_ref);
+            if let Some(curve) = rows.get(&key).and_then(|&row| self.curves.get_mut(&(row as u32))) {
+                curve.samples.push(time);
+            }
+        }
+    }
+
+    fn unfold(&mut self) {
+        self.visible.clear();
+        let mut at = 0;
+        while let Some(row) = self.rows.get(at) {
+            self.visible.push(at as u32);
+            at = if row.open { at + 1 } else { row.end as usize };
+        }
+    }
+
+    /// Folds a row, or unfolds it.
+    pub(crate) fn toggle(&mut self, row: u32) {
+        if let Some(row) = self.rows.get_mut(row as usize) {
+            row.open = !row.open;
+            self.unfold();
+        }
+    }
+
+    /// Folds or unfolds all that have others below them.
+    pub(crate) fn toggle_all(&mut self, open: bool) {
+        for row in &mut self.rows {
+            row.open = open && row.kind != Kind::Process;
+        }
+        self.unfold();
+    }
+
+    /// Unfolds all that a row belongs to. Returns where it is among those that are visible.
+    pub(crate) fn reveal(&mut self, row: u32) -> Option<u32> {
+        let mut at = self.rows.get(row as usize)?.parent;
+        while let Some(parent) = self.rows.get_mut(at as usize) {
+            parent.open = true;
+            at = parent.parent;
+        }
+        self.unfold();
+        self.visible.binary_search(&row).ok().map(|position| position as u32)
+    }
+
+    /// The rows in which a text is found, no more than so many.
+    pub(crate) fn search(&self, timeline: &Timeline, text: &str, most: usize) -> Vec<u32> {
+        let text = text.to_lowercase();
+        let has = |value: &str| value.to_lowercase().contains(&text);
+        let found = self.rows.iter().enumerate().filter(|(_, row)| match row.kind {
+            Kind::Host => has("host"),
+            Kind::Pod => has(&self.selection.pods[row.of as usize].id),
+            Kind::Container => {
+                let container = &self.selection.containers[row.of as usize];
+                has(&title(container))
+                    || has(&container.id())
+                    || container.cgroup.as_deref().is_some_and(has)
+                    || has(&container.kind())
+                    || container.own_namespaces().any(|ns| has(&ns))
+            }
+            Kind::Process => {
+                let process = &self.processes[row.of as usize];
+                let leader = timeline.at(process.leader);
+                of_task(timeline, leader, Field::Pid).contains(&text)
+                    || names(timeline, leader).iter().any(|n| has(n))
+                    || (text.contains(':') && of_task(timeline, leader, Field::Namespace).iter().any(|ns| has(ns)))
+            }
+            Kind::Thread => {
+                let thread = timeline.at(row.of as usize);
+                thread.tid.to_string() == text
+            }
+        });
+        found.map(|(number, _)| number as u32).take(most).collect()
+    }
+
+    /// What is to be drawn of some of the visible rows.
+    pub(crate) fn spans(&self, timeline: &Timeline, from: usize, count: usize, view: View, out: &mut Vec<i32>) {
+        out.clear();
+        if !(view.to > view.from && view.pixels >= 1.0) {
+            return;
+        }
+        for (position, &number) in self.visible.iter().enumerate().skip(from).take(count) {
+            let row = &self.rows[number as usize];
+            let mut draw = Draw { out, row: position as i32, view };
+            match row.kind {
+                Kind::Host => draw.life((view.from as u64, None, false), 0),
+                Kind::Pod => {
+                    let all = self.selection.pods[row.of as usize].containers.iter();
+                    let all: Vec<_> = all.map(|&at| &self.selection.containers[at]).collect();
+                    let first = all.iter().map(|container| container.first).min().unwrap_or(0);
+                    let last = all.iter().map(|container| container.last).collect::<Option<Vec<_>>>();
+                    let last = last.and_then(|ends| ends.into_iter().max());
+                    draw.life((first, last, all.iter().all(|container| container.first_exact)), 0);
+                }
+                Kind::Container => {
+                    let container = &self.selection.containers[row.of as usize];
+                    let set = timeline.ns_sets().number(&container.namespaces).map_or(0, |number| number + 1);
+                    draw.life((container.first, container.last, container.first_exact), set);
+                }
+                Kind::Process => {
+                    let process = &self.processes[row.of as usize];
+                    draw.task(timeline.at(process.leader), process.end);
+                }
+                Kind::Thread => {
+                    let thread = timeline.at(row.of as usize);
+                    draw.task(thread, thread.end);
+                }
+            }
+            if let Some(curve) = self.curves.get(&number) {
+                draw.curve(curve, self.last);
+            }
+        }
+    }
+
+    /// Lists only the events that pass. `kinds` has a bit for each of [`What::KINDS`].
+    pub(crate) fn filter_events(&mut self, facts: &Facts, definition: &Definition, filter: &Filter, kinds: u32) {
+        let every = (1 << What::KINDS.len()) - 1;
+        if filter.is_empty() && kinds & every == every {
+            self.events = None;
+            return;
+        }
+        let keys = facts.timeline.containers_of_places(definition);
+        let by_key: BTreeMap<_, &Container> = self.selection.containers.iter().map(|c| (&c.key, c)).collect();
+        let timeline = &facts.timeline;
+        let passes = |event: &&Event| {
+            let key = event.place.and_then(|place| keys.get(place as usize)?.as_ref());
+            let container = key.and_then(|key| by_key.get(key));
+            kinds >> event.what.kind() & 1 == 1
+                && filter.passes(|field| match field {
+                    Field::Container => match (key, container) {
+                        (None, _) => vec!["host".into()],
+                        (Some(key), container) => {
+                            let named = container.and_then(|container| container.named.as_ref());
+                            named.map(|named| named.name.clone()).into_iter().chain([key.id()]).collect()
+                        }
+                    },
+                    Field::Kind => container.map(|container| container.kind()).into_iter().collect(),
+                    Field::Pod => container.and_then(|c| c.pod_uid()).map(String::from).into_iter().collect(),
+                    Field::Comm => {
+                        let name = match event.what {
+                            What::Name(name) | What::Exec(name) => Some(name),
+                            _ => event.name,
+                        };
+                        name.map(|name| text(timeline.names().get(name))).into_iter().collect()
+                    }
+                    Field::Pid => vec![event.pid.to_string()],
+                    Field::Cgroup => {
+                        let set = event.place.and_then(|place| timeline.at_place(place).1);
+                        let paths = set.map(|set| timeline.cgroup_paths(set)).unwrap_or_default();
+                        paths.into_iter().map(|(_, path)| path).collect()
+                    }
+                    Field::Namespace => {
+                        let set = event.place.and_then(|place| timeline.at_place(place).0);
+                        let set = set.map(|set| *timeline.ns_sets().get(set)).unwrap_or_default();
+                        nsscope_codec::wire::namespaces::NsKind::ALL.map(|kind| set.label(kind)).into()
+                    }
+                })
+        };
+        let all = facts.events.iter().enumerate().filter(|(_, event)| passes(event));
+        self.events = Some(all.map(|(number, _)| number as u32).collect());
+    }
+
+    /// How many events are listed.
+    pub(crate) fn event_count(&self, facts: &Facts) -> usize {
+        self.events.as_ref().map_or(facts.events.len(), Vec::len)
+    }
+
+    /// The events at a place of the list.
+    pub(crate) fn events<'f>(&'f self, facts: &'f Facts, from: usize, count: usize) -> impl Iterator<Item = &'f Event> {
+        let numbers = from..from.saturating_add(count).min(self.event_count(facts));
+        numbers.map(move |at| &facts.events[self.events.as_ref().map_or(at, |events| events[at] as usize)])
+    }
+
+    /// The first listed event at this time or later.
+    pub(crate) fn event_at(&self, facts: &Facts, time: u64) -> usize {
+        match &self.events {
+            None => facts.events.partition_point(|event| event.time < time),
+            Some(events) => events.partition_point(|&at| facts.events[at as usize].time < time),
+        }
+    }
+}
+
+/// A task's names over time.
+pub(crate) fn names(timeline: &Timeline, task: &Task) -> Vec<String> {
+    let mut names: Vec<String> = task.names.iter().map(|since| text(timeline.names().get(since.value))).collect();
+    names.dedup();
+    names
+}
+
+/// A name of the kernel's, which may be any bytes.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+struct Draw<'o> {
+    out: &'o mut Vec<i32>,
+    row: i32,
+    view: View,
+}
+
+impl Draw<'_> {
+    fn put(&mut self, left: i32, right: i32, shape: i32, value: u32) {
+        self.out.extend([self.row, left, right, shape, value.cast_signed()]);
+    }
+
+    fn sees(&self, from: u64, to: Option<u64>) -> bool {
+        (from as f64) <= self.view.to && to.is_none_or(|to| to as f64 >= self.view.from)
+    }
+
+    fn life(&mut self, (from, to, exact): (u64, Option<u64>, bool), value: u32) {
+        if !self.sees(from, to) {
+            return;
+        }
+        let flags = if exact { 0 } else { OPEN_BEFORE } | if to.is_none() { OPEN_AFTER } else { 0 };
+        let right = to.map_or((self.view.pixels * 16.0) as i32 + 64, |to| self.view.x(to));
+        self.put(self.view.x(from), right, Shape::Life as i32 | flags, value);
+    }
+
+    fn task(&mut self, task: &Task, end: Option<u64>) {
+        let mut from = task.start;
+        let mut exact = task.start_exact;
+        let mut value = 0;
+        for since in &task.namespaces {
+            if since.time > from {
+                self.life((from, Some(since.time), exact), value);
+                (from, exact) = (since.time, true);
+                if value != 0 && self.sees(since.time, Some(since.time)) {
+                    let x = self.view.x(since.time);
+                    self.put(x, x, Shape::Change as i32, since.value + 1);
+                }
+            }
+            value = since.value + 1;
+        }
+        self.life((from, end, exact), value);
+        let mut before = i32::MIN / 2;
+        for since in task.names.iter().skip(1) {
+            if !self.sees(since.time, Some(since.time)) {
+                continue;
+            }
+            let x = self.view.x(since.time);
+            // One mark is enough for those of a pixel.
+            if x - before >= 16 {
+                self.put(x, x, Shape::Exec as i32, since.value);
+                before = x;
+            }
+        }
+    }
+
+    fn curve(&mut self, curve: &Curve, last: u64) {
+        let pixels = self.view.pixels as usize;
+        let view = self.view;
+        let mut levels = |shape: Shape, level: &dyn Fn(u64, u64) -> u32| {
+            let mut run = (0, 0);
+            for pixel in 0..=pixels {
+                let (from, to) = (view.time(pixel as f64), view.time(pixel as f64 + 1.0).max(1));
+                let value = if pixel == pixels || from > last { 0 } else { level(from, to) };
+                if value != run.1 {
+                    if run.1 > 0 {
+                        self.put(run.0 * 16, pixel as i32 * 16, shape as i32, run.1);
+                    }
+                    run = (pixel as i32, value);
+                }
+            }
+        };
+        if curve.peak > 0 {
+            levels(Shape::Density, &|from, to| (curve.between(from, to) * 255).div_ceil(curve.peak) as u32);
+        }
+        if !curve.samples.is_empty() {
+            let within = |from: u64, to: u64| {
+                let before = curve.samples.partition_point(|&time| time < from);
+                curve.samples.partition_point(|&time| time < to) - before
+            };
+            let most = (0..pixels)
+                .map(|pixel| within(view.time(pixel as f64), view.time(pixel as f64 + 1.0)))
+                .max()
+                .unwrap_or(0)
+                .max(1);
+            levels(Shape::Cpu, &|from, to| (within(from, to) * 255).div_ceil(most) as u32);
+        }
+    }
+}

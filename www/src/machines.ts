@@ -1,0 +1,256 @@
+import { Trace } from "@nsscope/wasm";
+import type { Found, Loaded, Open, Picture, PlacedRow, Viewer } from "./protocol";
+import { source } from "./source";
+
+/** How much of a file is read at once, in bytes. */
+const CHUNK = 1 << 20;
+/** How often the page hears of a file that is being read, ms; a picture is made no more often than it takes four of. */
+const TELL = 100;
+
+interface Machine {
+  name: string;
+  size: number;
+  trace: Trace;
+  open: boolean;
+  rows: number;
+}
+
+/** The recordings that are open: what the worker does. */
+export class Machines implements Viewer {
+  private machines: Machine[] = [];
+  /** Changes when other files are wanted. */
+  private wanted = 0;
+  private definition = "auto";
+  private filter = "";
+  private reading = false;
+
+  constructor(private readonly memory: WebAssembly.Memory) {}
+
+  async open(files: { name: string; blob: Blob }[], tell: (open: Open) => void): Promise<void> {
+    const mine = ++this.wanted;
+    for (const { trace } of this.machines) {
+      trace.free();
+    }
+    this.machines = [];
+    this.reading = true;
+    let error: string | undefined;
+    for (const { name, blob } of files) {
+      const machine = { name, size: blob.size, trace: new Trace(), open: true, rows: 0 };
+      this.machines.push(machine);
+      try {
+        await this.read(machine, blob, mine, tell);
+      } catch (failure) {
+        if (mine === this.wanted) {
+          this.machines.pop();
+          error = `${name}: ${failure instanceof Error ? failure.message : String(failure)}`;
+        }
+        machine.trace.free();
+      }
+      if (mine !== this.wanted) {
+        return;
+      }
+    }
+    this.reading = false;
+    this.arrange();
+    tell({ ...this.told(), error });
+  }
+
+  private async read(machine: Machine, blob: Blob, mine: number, tell: (open: Open) => void) {
+    const { trace } = machine;
+    const bytes = await source(blob);
+    const begun = performance.now();
+    let read = 0;
+    let next = begun + TELL;
+    for (let offset = trace.wanted(); offset !== undefined; offset = trace.wanted()) {
+      const chunk = await bytes.read(offset, CHUNK);
+      if (mine !== this.wanted || !this.reading) {
+        break;
+      }
+      trace.push(chunk);
+      read = Math.max(read, offset + chunk.length);
+      const now = performance.now();
+      if (now >= next) {
+        this.arrange();
+        const speed = (read / (now - begun)) * 1000;
+        tell({ ...this.told(), progress: { name: machine.name, read, size: Math.max(read, blob.size), speed } });
+        next = performance.now() + Math.max(TELL, 4 * (performance.now() - now));
+      }
+    }
+    if (mine === this.wanted) {
+      trace.finish();
+    }
+  }
+
+  cancel() {
+    this.reading = false;
+  }
+
+  layout(definition: string, filter: string): Open {
+    const before = [this.definition, this.filter] as const;
+    try {
+      [this.definition, this.filter] = [definition, filter];
+      if (this.machines.length === 0) {
+        // There is nothing to lay out, but something to check.
+        const trace = new Trace();
+        trace.layout(definition, filter);
+        trace.free();
+      }
+      this.arrange();
+    } catch (error) {
+      [this.definition, this.filter] = before;
+      throw error;
+    }
+    return this.told();
+  }
+
+  /** Makes the rows anew. */
+  private arrange() {
+    for (const machine of this.machines) {
+      machine.rows = machine.trace.layout(this.definition, this.filter);
+    }
+  }
+
+  private told(): Open {
+    const offsets = this.offsets();
+    const loaded = this.machines.map(({ name, size, trace, rows }, index): Loaded => {
+      const containers = trace.containerCount();
+      return { name, size, offset: offsets[index] ?? 0, facts: trace.facts(), rows, containers };
+    });
+    return { loaded, reading: this.reading, progress: undefined, error: undefined };
+  }
+
+  /** Where each recording begins on the common axis, ns. */
+  private offsets(): number[] {
+    const began = this.machines.map(({ trace }) => trace.began());
+    if (!began.every((time) => time !== undefined)) {
+      return began.map(() => 0);
+    }
+    const first = Math.min(...began);
+    return began.map((time) => (time - first) * 1e6);
+  }
+
+  private trace(index: number): Trace {
+    const machine = this.machines[index];
+    if (machine === undefined) {
+      throw new Error("that file is not open any more");
+    }
+    return machine.trace;
+  }
+
+  /** Each recording with the place of its first row; where there are several, a row of its own comes first. */
+  private *placed(): Generator<{ machine: Machine; trace: number; head: number; from: number; count: number }> {
+    let place = 0;
+    for (const [trace, machine] of this.machines.entries()) {
+      const head = this.machines.length > 1 ? 1 : 0;
+      const count = machine.open ? machine.trace.visibleRows() : 0;
+      yield { machine, trace, head, from: place + head, count };
+      place += head + count;
+    }
+  }
+
+  picture(first: number, count: number, from: number, to: number, pixels: number): Picture {
+    const rows: PlacedRow[] = [];
+    const pieces: Int32Array[] = [];
+    const offsets = this.offsets();
+    let total = 0;
+    for (const { machine, trace, head, from: place, count: has } of this.placed()) {
+      total = place + has;
+      if (head === 1 && place - 1 >= first && place - 1 < first + count) {
+        const label = machine.trace.facts().hostname ?? machine.name;
+        const fixed = { kind: 0 as const, depth: 0, expandable: true, open: machine.open };
+        rows.push({ ...fixed, label, note: machine.name, trace, row: undefined });
+      }
+      const skip = Math.max(0, first - place);
+      const most = Math.min(has - skip, first + count - (place + skip));
+      if (most <= 0) {
+        continue;
+      }
+      const offset = offsets[trace] ?? 0;
+      for (const row of machine.trace.rows(skip, most)) {
+        rows.push({ ...row, depth: row.depth + head, trace });
+      }
+      const words = machine.trace.spans(skip, most, from - offset, to - offset, pixels);
+      const spans = new Int32Array(this.memory.buffer, machine.trace.spansAt(), words).slice();
+      for (let word = 0; word < spans.length; word += 5) {
+        spans[word] = (spans[word] ?? 0) + place;
+      }
+      pieces.push(spans);
+    }
+    const spans = new Int32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      spans.set(piece, at);
+      at += piece.length;
+    }
+    return { total, first, rows, spans, from, to, pixels };
+  }
+
+  toggle(trace: number, row: number) {
+    const machine = this.machines[trace];
+    if (row < 0 && machine !== undefined) {
+      machine.open = !machine.open;
+    } else {
+      this.trace(trace).toggle(row);
+    }
+  }
+
+  toggleAll(open: boolean) {
+    for (const machine of this.machines) {
+      machine.open = true;
+      machine.trace.toggleAll(open);
+    }
+  }
+
+  search(text: string): Found[] {
+    if (text === "") {
+      return [];
+    }
+    return this.machines.flatMap(({ trace }, index) =>
+      Array.from(trace.search(text), (row) => ({ trace: index, row })),
+    );
+  }
+
+  reveal(trace: number, row: number): number {
+    const machine = this.machines[trace];
+    if (machine === undefined) {
+      return 0;
+    }
+    machine.open = true;
+    const place = machine.trace.reveal(row) ?? 0;
+    for (const placed of this.placed()) {
+      if (placed.trace === trace) {
+        return placed.from + place;
+      }
+    }
+    return place;
+  }
+
+  details(trace: number, row: number) {
+    return this.trace(trace).details(row);
+  }
+
+  containers(trace: number) {
+    return this.trace(trace).containers();
+  }
+
+  processes(trace: number) {
+    const of = this.trace(trace);
+    return of.processes(0, of.processCount());
+  }
+
+  filterEvents(trace: number, filter: string, kinds: number) {
+    return this.trace(trace).filterEvents(filter, kinds);
+  }
+
+  events(trace: number, from: number, count: number) {
+    return this.trace(trace).events(from, count);
+  }
+
+  eventAt(trace: number, time: number) {
+    return this.trace(trace).eventAt(time - (this.offsets()[trace] ?? 0));
+  }
+
+  export(trace: number) {
+    return this.trace(trace).export();
+  }
+}
