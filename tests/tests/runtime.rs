@@ -1,7 +1,8 @@
 //! Containers of real runtimes and sandboxes, as the capture shows them.
 
 use nsscope_tests::{
-    Group, actor, by_id, cannot_record, missing, needs, no_cgroup2, not_root, report, run, start, stop, text,
+    Group, actor, by_id, cannot_record, missing, needs, no_cgroup2, not_root, nsscope, report, run, start, stop, text,
+    wait_for,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -68,6 +69,48 @@ fn a_container_of_runc_is_shown_with_its_namespaces_and_members() {
     assert!(!commands.contains(&"ns-actor"), "{commands:?}");
     assert!(container["first"].as_u64() < container["last"].as_u64(), "{container}");
     assert_eq!(container["first_exact"], true);
+}
+
+/// podman's container, for a user who may not read podman's files but is let to its socket.
+#[test]
+fn a_container_of_podman_has_the_name_that_its_socket_tells() {
+    needs!(
+        "a_container_of_podman",
+        missing("podman", "podman"),
+        missing("runc", "runc"),
+        no_busybox(),
+        no_cgroup2(),
+        not_root()
+    );
+    let dir = tempfile::tempdir().unwrap();
+    rootfs(dir.path());
+    let name = format!("nsscope-{}", std::process::id());
+    let podman = |args: &[&str]| {
+        let mut command = Command::new("podman");
+        command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs"]).args(args);
+        command
+    };
+    // Limits that whoever runs this may set.
+    let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+    let mut start = podman(&["run", "--detach", "--network", "none", "--name", &name]);
+    let id = run(start.args(limits).arg("--rootfs").arg(dir.path().join("rootfs")).args(["sleep", "60"]));
+    let (user, socket) = ("/run/user/65533", "/run/user/65533/podman/podman.sock");
+    fs::create_dir_all("/run/user/65533/podman").unwrap();
+    let mut service = podman(&["system", "service", "--time", "0", &format!("unix://{socket}")]).spawn().unwrap();
+    wait_for(|| Path::new(socket).exists());
+    let program = dir.path().join("nsscope");
+    fs::copy(nsscope().get_program(), &program).unwrap();
+    for path in [dir.path(), &program, Path::new(socket)] {
+        std::os::unix::fs::chown(path, Some(65_533), Some(65_533)).unwrap();
+    }
+    let ps = run(Command::new(&program).args(["ps", "--json"]).current_dir("/").uid(65_533).gid(65_533));
+    service.kill().unwrap();
+    service.wait().unwrap();
+    fs::remove_dir_all(user).unwrap();
+    run(podman(&["rm", "--force", "--time", "0", &name]).stdout(Stdio::null()));
+    let ps: Value = serde_json::from_slice(&ps.stdout).unwrap();
+    let container = by_id(&ps, text(&id).trim());
+    assert_eq!((&container["name"], &container["kind"]), (&json!(name), &json!("podman")), "{container}");
 }
 
 /// What a sandbox says of its own namespaces is what the capture says of the container with its pid namespace.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 const SCENE: &str = r#"
 work() { i=0; while [ $i -lt $1 ]; do i=$((i+1)); done; }
 web() {
-    [ -z "$WEB" ] || echo $$ > "$WEB/cgroup.procs"
+    [ -z "$WEB" ] || echo 0 > "$WEB/cgroup.procs"
     for n in 1 2 3 4 5 6 7 8; do (work 4000) & sleep 0.15; done; wait
 }
 web &

@@ -10,6 +10,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("linux-perf", "the peer that our files and output are compared with"),
     ("chromium", "the browser the viewer is tested in"),
     ("runc", "a real container runtime"),
+    ("podman", "a container engine with a socket, which tells names"),
     ("bubblewrap", "a sandbox as flatpak uses it"),
     ("systemd-container", "systemd-nspawn"),
     ("busybox-static", "what runs in its containers"),
