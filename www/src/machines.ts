@@ -38,7 +38,10 @@ export class Machines implements Viewer {
       const machine = { name, size: blob.size, trace: new Trace(), open: true, rows: 0 };
       this.machines.push(machine);
       try {
-        await this.read(machine, blob, mine, tell);
+        const damage = await this.read(machine, blob, mine, tell);
+        if (damage !== undefined) {
+          error = `${name}: ${damage}; what could be unpacked is shown`;
+        }
       } catch (failure) {
         if (mine === this.wanted) {
           this.machines.pop();
@@ -55,18 +58,27 @@ export class Machines implements Viewer {
     tell({ ...this.told(), error });
   }
 
+  /** Reads a file to its end. Returns what was wrong with a packed one, of which the rest is then missing. */
   private async read(machine: Machine, blob: Blob, mine: number, tell: (open: Open) => void) {
     const { trace } = machine;
     const bytes = await source(blob);
     const begun = performance.now();
     let read = 0;
+    let damage: string | undefined;
     let next = begun + TELL;
     for (let offset = trace.wanted(); offset !== undefined; offset = trace.wanted()) {
-      const chunk = await bytes.read(offset, CHUNK);
+      const chunk = await bytes.read(offset, CHUNK).catch((error: unknown) => {
+        damage = error instanceof Error ? error.message : String(error);
+        return new Uint8Array(0);
+      });
       if (mine !== this.wanted || !this.reading) {
         break;
       }
-      trace.push(chunk);
+      try {
+        trace.push(chunk);
+      } catch (error) {
+        throw damage === undefined ? error : new Error(damage, { cause: error });
+      }
       read = Math.max(read, offset + chunk.length);
       const now = performance.now();
       if (now >= next) {
@@ -79,6 +91,7 @@ export class Machines implements Viewer {
     if (mine === this.wanted) {
       trace.finish();
     }
+    return damage;
   }
 
   cancel() {

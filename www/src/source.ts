@@ -31,7 +31,8 @@ export class Packed implements Source {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     if (this.reader === undefined || offset < this.at) {
-      await this.reader?.cancel();
+      // One that has failed cannot be cancelled, and need not.
+      await this.reader?.cancel().catch(() => undefined);
       this.reader = this.unpack(this.blob.stream()).getReader();
       this.held = new Uint8Array(0);
       this.at = 0;

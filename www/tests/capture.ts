@@ -7,6 +7,8 @@ import { fileURLToPath } from "node:url";
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url));
 const NSSCOPE = join(TARGET, "release/nsscope");
+/** The program that acts on namespaces. */
+export const ACTOR = join(TARGET, "release/ns-actor");
 
 /** What `nsscope report --json` tells, as far as it is compared. */
 export interface Report {

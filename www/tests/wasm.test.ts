@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -6,7 +7,7 @@ import { beforeAll, expect, test } from "vitest";
 import { Machines } from "../src/machines";
 import type { Open } from "../src/protocol";
 import { type Source, source } from "../src/source";
-import { capture, nsscope } from "./capture";
+import { ACTOR, capture, nsscope, records, skip } from "./capture";
 
 let machines: Machines;
 let memory: WebAssembly.Memory;
@@ -210,6 +211,23 @@ test("packed files, and several side by side", async () => {
   const gzip = await opened({ name: "a.gz", blob: new Blob([gzipSync(bytes)]) });
   expect(machines.containers(0)).toEqual(told);
   expect(gzip.loaded[0]?.facts).toEqual(plain.loaded[0]?.facts);
+  if (records && spawnSync("zstd", ["--version"]).status === 0) {
+    const packed = execFileSync("zstd", ["-q", "-c", file]);
+    const zstd = await opened({ name: "a.zst", blob: new Blob([packed]) });
+    expect(machines.containers(0)).toEqual(told);
+    expect(zstd.loaded[0]?.facts).toEqual(plain.loaded[0]?.facts);
+    const broken = Uint8Array.from(packed).fill(0xff, 9, 12);
+    const nothing = await opened({ name: "a.zst", blob: new Blob([broken]) });
+    expect(nothing.error).toBe("a.zst: the zstd stream is damaged");
+    // What can be unpacked of a long one is shown.
+    const storm = execFileSync("zstd", ["-q", "-c", capture(`${ACTOR} storm 4000 1 > /dev/null`).file]);
+    const half = Uint8Array.from(storm).fill(0xff, storm.length * 0.7, storm.length * 0.7 + 200);
+    const some = await opened({ name: "a.zst", blob: new Blob([half]) });
+    expect(some.error).toBe("a.zst: the zstd stream is damaged; what could be unpacked is shown");
+    expect(some.loaded[0]?.facts.records).toBeGreaterThan(100);
+  } else {
+    skip("packed files: zstd", "zstd is not installed, or this user may not record (Debian: zstd)");
+  }
   // Unpacked from anywhere, forwards and backwards.
   const from = await source(new Blob([gzipSync(bytes)]));
   for (const at of [bytes.length - 100, 0, 5000, 4000, bytes.length]) {

@@ -16,6 +16,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("busybox-static", "what runs in its containers"),
     ("valgrind", "counts instructions"),
     ("util-linux", "unshare, nsenter, lsns"),
+    ("zstd", "packs a file that the viewer unpacks"),
     ("tmux", "a terminal to look at what is drawn in one"),
 ];
 
