@@ -24,34 +24,39 @@ const FEATURES: [&str; 5] = ["alloc", "heapless", "postcard", "defmt", "zstd"];
 pub(crate) fn build_all() -> Result<()> {
     let found = TARGETS.into_iter().map(|target| Ok((Toolchain::find(target)?, target)));
     let found: Vec<_> = found.collect::<Result<_>>()?;
-    let mut built = 0;
-    for toolchain in [Toolchain::Own, Toolchain::Debian] {
-        let targets: Vec<_> = found.iter().filter(|(its, _)| *its == toolchain).map(|(_, target)| *target).collect();
-        if targets.is_empty() {
-            continue;
-        }
-        for bits in 0..1 << FEATURES.len() {
-            let features = FEATURES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name);
-            let features: Vec<_> = features.collect();
-            // Which brings its own allocation.
-            if features.contains(&"zstd") && !features.contains(&"alloc") {
-                continue;
-            }
-            built += 1;
-            // What a kernel links is compiled to the end; other features need no machine code to fail.
-            let command = if features.is_empty() { "build" } else { "check" };
-            let mut cargo = toolchain.cargo(command, &targets, "core,alloc");
-            run(cargo.args([
-                "--package",
-                "nsscope-codec",
-                "--no-default-features",
-                "--features",
-                &features.join(","),
-            ]))?;
-        }
-    }
+    let of = |toolchain: Toolchain| -> Vec<_> {
+        found.iter().filter(|(its, _)| *its == toolchain).map(|(_, target)| *target).collect()
+    };
+    // One crate at a time leaves CPUs idle; the two toolchains build in folders of their own.
+    let built = std::thread::scope(|scope| -> Result<usize> {
+        let debian = scope.spawn(|| build_with(Toolchain::Debian, &of(Toolchain::Debian)));
+        let own = build_with(Toolchain::Own, &of(Toolchain::Own))?;
+        Ok(own + debian.join().expect("building does not panic")?)
+    })?;
     println!("{built} builds: combinations of features, each on all of {} targets", TARGETS.len());
     Ok(())
+}
+
+fn build_with(toolchain: Toolchain, targets: &[&str]) -> Result<usize> {
+    if targets.is_empty() {
+        return Ok(0);
+    }
+    let mut built = 0;
+    for bits in 0..1 << FEATURES.len() {
+        let features = FEATURES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name);
+        let features: Vec<_> = features.collect();
+        // Which brings its own allocation.
+        if features.contains(&"zstd") && !features.contains(&"alloc") {
+            continue;
+        }
+        built += 1;
+        // What a kernel links is compiled to the end; other features need no machine code to fail.
+        let command = if features.is_empty() { "build" } else { "check" };
+        let mut cargo = toolchain.cargo(command, targets, "core,alloc");
+        let package = ["--package", "nsscope-codec", "--no-default-features", "--features"];
+        run(cargo.args(package).arg(features.join(",")))?;
+    }
+    Ok(built)
 }
 
 /// A target whose programs an emulator runs.
