@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// Where the built programs are; they are built once, in release mode, because a storm should be one.
+/// Where the built programs are; they are built once and optimised, because a storm should be one.
 fn bin_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--release", "-p", "nsscope", "-p", "nsscope-tests", "--bins"])
+            .args(["build", "--quiet", "--profile=tested", "-p", "nsscope", "-p", "nsscope-tests", "--bins"])
             .current_dir(workspace)
             .status();
         assert!(built.is_ok_and(|status| status.success()), "the programs under test do not build");
-        target.join("release")
+        target.join("tested")
     })
 }
 

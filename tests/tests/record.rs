@@ -1,11 +1,16 @@
 //! The ways to record, on the running kernel.
 #![allow(missing_docs)]
 
+use nsscope_codec::perf_data::{Decoder, Ordered, Session, Visitor};
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
+use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_tests::{
     Group, actor, by_id, cannot_record, errors, events, needs, no_cgroup2, no_perf, not_root, nsscope, report, run,
     start, stop, text, wait_for,
 };
+use nsscope_timeline::told::TASK_CGROUP;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -32,6 +37,61 @@ fn containers(report: &Value) -> Vec<(u64, Vec<String>)> {
         .collect()
 }
 
+/// What a file's rounds hold.
+#[derive(Default)]
+struct Rounds {
+    /// Processes that came by an exec, in this round and before.
+    execs: BTreeSet<u32>,
+    earlier: BTreeSet<u32>,
+    /// Cgroups told of processes after their exec: in its round, and later.
+    within: u32,
+    later: u32,
+}
+
+impl Visitor for Rounds {
+    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
+        match record.parse() {
+            _ if record.kind() == RecordType::FINISHED_ROUND => self.earlier.append(&mut self.execs),
+            Ok(Record::Comm(comm)) if record.misc() & MISC_COMM_EXEC != 0 => {
+                self.execs.insert(comm.fixed.pid.get());
+            }
+            _ if record.kind() == RecordType::SAMPLE => {
+                let event = session.event_of(&record).unwrap();
+                if event.attr.config.get() == TASK_CGROUP.id {
+                    let raw = event.sample.parse(&record).unwrap().raw.unwrap();
+                    let pid = u32::from_ne_bytes(raw[8..12].try_into().unwrap());
+                    self.within += u32::from(self.execs.contains(&pid));
+                    self.later += u32::from(self.earlier.contains(&pid));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fault(&mut self, error: Error) {
+        panic!("{error}");
+    }
+}
+
+/// A reader takes a round as a promise that every ring was looked at since the last one. What is asked for beside the
+/// rings, here the cgroup after each exec, must not open a round of its own.
+#[test]
+fn what_is_asked_for_is_in_the_round_of_what_it_is_about() {
+    needs!("what_is_asked_for_is_in_the_round", cannot_record());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let script = format!("{} storm 8000 4 & while kill -0 $! 2>&-; do /bin/true; done", actor().display());
+    run(nsscope().args(["record", "-o"]).arg(&file).args(["--", "sh", "-c", &script]));
+    let (mut decoder, mut rounds) = (Decoder::new(), Ordered::new(Rounds::default(), usize::MAX));
+    let bytes = fs::read(&file).unwrap();
+    decoder.push(&bytes, &mut rounds).unwrap();
+    assert_eq!(rounds.late(), 0, "records that come too late to be sorted");
+    let mut rounds = Rounds::default();
+    Decoder::new().push(&bytes, &mut rounds).unwrap();
+    assert!(rounds.within > 0);
+    assert_eq!(rounds.later, 0, "beside {} within", rounds.within);
+}
+
 /// What lives long enough is the same by both backends, recorded at the same time.
 #[test]
 fn proc_sees_what_perf_sees_where_it_lives_long_enough() {
@@ -39,15 +99,19 @@ fn proc_sees_what_perf_sees_where_it_lives_long_enough() {
     let dir = tempfile::tempdir().unwrap();
     let (perf, proc) = (dir.path().join("perf.data"), dir.path().join("proc.data"));
     let recorders = [start(&perf, &["-a", "--backend", "perf"]), start(&proc, &["-a", "--backend", "proc"])];
-    let script = "unshare -m -n -p -f sh -c 'sleep 0.6; true' & sleep 0.3; exec unshare -u sleep 0.3";
-    run(Command::new("sh").args(["-c", script]));
+    // A name that no other test's processes have.
+    let nap = dir.path().join("nap");
+    std::os::unix::fs::symlink("/bin/sleep", &nap).unwrap();
+    let nap = nap.display();
+    let script = format!("unshare -m -n -p -f sh -c '{nap} 0.6; true' & sleep 0.3; exec unshare -u sleep 0.3");
+    run(Command::new("sh").args(["-c", &script]));
     for recorder in recorders {
         stop(recorder);
     }
     let (by_perf, by_proc) = (report(&perf), report(&proc));
     assert_eq!(by_perf["recorder"]["backend"], "perf");
     assert_eq!(by_proc["recorder"], json!({ "backend": "proc", "interval_ns": 10_000_000, "own_namespaces": [] }));
-    let longer: Vec<_> = containers(&by_proc).into_iter().filter(|(_, c)| c.contains(&"sleep".into())).collect();
+    let longer: Vec<_> = containers(&by_proc).into_iter().filter(|(_, c)| c.contains(&"nap".into())).collect();
     assert!(!longer.is_empty(), "{by_proc}");
     for (pid, commands) in longer {
         let of_perf = containers(&by_perf).into_iter().find(|&(other, _)| other == pid);

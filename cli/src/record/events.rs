@@ -179,9 +179,7 @@ impl Events {
             Some(cgroup) => Event::open_for_cgroup(attr, cgroup.as_fd(), cpu as i32),
             None => Event::open(attr, pid, cpu as i32),
         };
-        if self.overwrite {
-            attr.set_flags(attr.flags() | AttrFlags::WRITE_BACKWARD);
-        }
+        self.write_order(&mut attr);
         if on_exec {
             attr.set_flags(attr.flags() | AttrFlags::ENABLE_ON_EXEC);
         }
@@ -220,6 +218,13 @@ impl Events {
         Ok((ids, attr))
     }
 
+    /// A ring that is overwritten is written from its end backward, so that its beginning is that of a record.
+    fn write_order(&self, attr: &mut Attr<Native>) {
+        if self.overwrite {
+            attr.set_flags(attr.flags() | AttrFlags::WRITE_BACKWARD);
+        }
+    }
+
     /// The first events, one a CPU, get a ring; later ones of the same CPU write to it too.
     fn map_rings(&mut self, ring_size: Option<usize>, cpus: usize) -> Outcome<()> {
         let page = sys::page_size();
@@ -246,9 +251,7 @@ impl Events {
     /// Tracepoints are recorded for the whole machine: a task is moved by others, often by none of the target's.
     fn open_tracepoint(&mut self, tracepoint: Tracepoint, cpus: &[u32]) {
         let mut attr = tracepoint_attr(tracepoint.format.id);
-        if self.overwrite {
-            attr.set_flags(attr.flags() | AttrFlags::WRITE_BACKWARD);
-        }
+        self.write_order(&mut attr);
         let mut ids = Vec::new();
         for (owner, &cpu) in cpus.iter().enumerate().take(self.rings.len()) {
             let opened = Event::open(&attr, -1, cpu as i32).and_then(|event| {

@@ -25,6 +25,7 @@ use crate::select::{select, title};
 use crate::{sys, time};
 use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use names::Named;
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::sample_id::{SampleIdLayout, SampleType};
@@ -39,6 +40,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use synth::Synthesizer;
 use tally::Tally;
@@ -50,6 +52,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// When names are asked for after a sample told of cgroups.
 const NAMES_AFTER: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
 
+/// How far apart rounds end at least. Readers sort what two rounds hold, so this is how late a record may come into its
+/// ring: one takes its time first, and the CPU may be taken away from its writer in between.
+const ROUND: Duration = Duration::from_millis(10);
+
+/// How long the answer about names is waited for when a recording ends.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
 /// How many processes are read from /proc before the rings are looked at again.
 const SYNTH_BATCH: usize = 64;
 
@@ -60,12 +69,9 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     if args.output == Path::new("-") && (args.snapshot || args.max_size.is_some()) {
         return Err(Failure::Usage("standard output is one stream: --snapshot and --max-size need a file (-o)".into()));
     }
-    let mut chosen = match &args.container {
-        Some(name) => Some(container(name)?),
-        None => None,
-    };
+    let chosen = args.container.as_deref().map(container).transpose()?;
     let held = if args.command.is_empty() { None } else { Some(workload::hold(&args.command)?) };
-    let target = match (&held, args.pid.as_slice(), chosen.take()) {
+    let target = match (&held, args.pid.as_slice(), chosen) {
         (_, _, Some(chosen)) => chosen,
         (Some(held), [], _) if !args.all => Target::Tasks { tids: vec![held.pid], on_exec: true },
         (_, [], _) => Target::System,
@@ -73,20 +79,21 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     };
     let source = Source::open(&target, args)?;
     let older = if args.snapshot || args.max_size.is_some() { Older::Numbered(args.max_files) } else { Older::One };
-    let plan = Plan { path: args.output.clone(), older, max_size: args.max_size, compress: args.compress };
-    let names = if args.no_synth { Names::Off } else { args.names };
-    let mut recorder = Recorder::new(source, plan, names);
+    let plan = Plan {
+        path: args.output.clone(),
+        older,
+        max_size: args.max_size,
+        compress: args.compress,
+        synthesize: !args.no_synth,
+        names: args.names,
+    };
+    let mut recorder = Recorder::new(source, target, plan);
     if !args.snapshot {
         recorder.begin_file()?;
     }
     recorder.enable()?;
-    if !args.no_synth && !args.snapshot {
-        let processes = match (&target, &held) {
-            (Target::System | Target::Cgroup(_), _) => synth::processes(),
-            (Target::Tasks { .. }, Some(held)) => synth::ancestry(held.pid),
-            (Target::Tasks { tids, .. }, None) => line_of(tids),
-        };
-        recorder.synthesize(&processes)?;
+    if !args.snapshot {
+        recorder.synthesize()?;
     }
     let mut workload = match held.map(workload::Held::go) {
         None => None,
@@ -97,7 +104,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         }
     };
 
-    let result = recorder.follow(&signals, dumps.as_deref(), args.duration, workload.as_mut(), &target);
+    let result = recorder.follow(&signals, dumps.as_deref(), args.duration, workload.as_mut());
     if matches!(result, Err(Failure::ClosedPipe)) {
         // Whoever read has gone; the command need not.
         while workload.as_mut().is_some_and(|workload| !workload.ended()) {
@@ -105,7 +112,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         }
     } else {
         result?;
-        recorder.finish(args.snapshot, &target)?;
+        recorder.finish(args.snapshot)?;
     }
     Ok(ExitCode::from(workload.map_or(0, |workload| workload.exit_code())))
 }
@@ -135,20 +142,12 @@ fn container(name: &str) -> Outcome<Target> {
     Ok(Target::Tasks { tids, on_exec: false })
 }
 
-/// These processes and those they descend from.
-fn line_of(pids: &[u32]) -> Vec<u32> {
-    let mut all: Vec<u32> = pids.iter().flat_map(|&pid| synth::ancestry(pid)).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
-}
-
 /// `nsscope snapshot`: what runs now, in the format of a recording.
 pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
     let described = snapshot_events();
     let mut sink = Sink::create(&args.output, Older::One, &described, &features::sections(&described, &[]))?;
     let synth = all_that_runs(&described, args.names);
-    let mut tally = Tally::new(layout(&described));
+    let mut tally = Tally::new(layout(&described), BTreeSet::new());
     tally.add(&synth.records, &[]);
     sink.append([synth.records.as_slice()])?;
     sink.finished_round()?;
@@ -170,15 +169,21 @@ pub(crate) fn live(
     mut take: impl FnMut(&[u8]) -> Outcome<()>,
     mut go_on: impl FnMut() -> Outcome<bool>,
 ) -> Outcome<()> {
-    let events = Events::open(&Target::System, None, None, false)?;
+    let target = Target::System;
+    let events = Events::open(&target, None, None, false)?;
     take(&output::pipe_metadata(&events.described, &events.sections()))?;
-    let plan = Plan { path: PathBuf::new(), older: Older::One, max_size: None, compress: None };
-    let mut recorder = Recorder::new(Source::Perf(events), plan, Names::Auto);
+    let plan = Plan {
+        path: PathBuf::new(),
+        older: Older::One,
+        max_size: None,
+        compress: None,
+        synthesize: true,
+        names: Names::Auto,
+    };
+    let mut recorder = Recorder::new(Source::Perf(events), target, plan);
     recorder.enable()?;
-    recorder.synthesize(&synth::processes())?;
+    recorder.synthesize()?;
     loop {
-        // Without a record, too: a round that has ended lets those before it out.
-        recorder.sink.finished_round()?;
         if let Sink::Memory(held) = &mut recorder.sink {
             take(held)?;
             held.clear();
@@ -187,8 +192,7 @@ pub(crate) fn live(
             return Ok(());
         }
         recorder.wait(None, None)?;
-        recorder.drain()?;
-        recorder.ask()?;
+        recorder.round()?;
     }
 }
 
@@ -213,12 +217,17 @@ fn all_that_runs(described: &[Described], names: Names) -> Synthesizer {
     synth.recorder("snapshot", 0);
     synth.cgroups();
     if names == Names::Auto {
-        synth.names(&mut BTreeSet::new());
+        synth.names(&names::all());
     }
     for pid in synth::processes() {
         synth.process(pid);
     }
     synth
+}
+
+/// The event that records of our own are said to be of.
+fn id(described: &[Described]) -> u64 {
+    described.first().and_then(|event| event.ids.first()).copied().unwrap_or(0)
 }
 
 fn layout(described: &[Described]) -> SampleIdLayout {
@@ -295,6 +304,12 @@ impl Source {
         }
     }
 
+    /// Ids of the events that tell of cgroups which are made or entered.
+    fn of_cgroups(&self) -> BTreeSet<u64> {
+        let of_cgroups = self.described().iter().filter(|event| event.name.starts_with("cgroup:"));
+        of_cgroups.flat_map(|event| &event.ids).copied().collect()
+    }
+
     fn sections(&self) -> Vec<(Feature, Vec<u8>)> {
         match self {
             Self::Perf(events) => events.sections(),
@@ -303,28 +318,35 @@ impl Source {
     }
 }
 
-/// Where the records go.
+/// Where the records go, and what is told beside them.
 #[derive(Debug)]
 struct Plan {
     path: PathBuf,
     older: Older,
     max_size: Option<usize>,
     compress: Option<i32>,
+    /// Whether what already runs is described.
+    synthesize: bool,
+    names: Names,
 }
 
 /// A recording under way.
 struct Recorder {
     source: Source,
+    target: Target,
     plan: Plan,
     sink: Sink,
     packer: Option<Packer>,
     tally: Tally,
     layout: SampleIdLayout,
-    names: Names,
     /// Ids of the containers whose names are in the file.
     named: BTreeSet<String>,
-    /// When names are asked for again: a runtime writes them down a moment after it has made a cgroup.
+    /// When names are asked for, the last first: a runtime writes them down a moment after it has made a cgroup.
     ask_at: Vec<Instant>,
+    /// The runtimes' answer, when they have been asked.
+    answer: Option<Receiver<Vec<Named>>>,
+    /// When the last round ended.
+    round: Instant,
     /// Bytes of the file's records at which it is full.
     full_at: u64,
     files: u64,
@@ -334,21 +356,24 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn new(source: Source, plan: Plan, names: Names) -> Self {
+    fn new(source: Source, target: Target, plan: Plan) -> Self {
         let layout = layout(source.described());
+        let now = Instant::now();
         Self {
+            tally: Tally::new(layout, source.of_cgroups()),
             source,
+            target,
             plan,
             sink: Sink::Memory(Vec::new()),
             packer: None,
-            tally: Tally::new(layout),
             layout,
-            names,
             named: BTreeSet::new(),
             ask_at: Vec::new(),
+            answer: None,
+            round: now,
             full_at: u64::MAX,
             files: 0,
-            started: Instant::now(),
+            started: now,
             began: time::now(),
         }
     }
@@ -374,14 +399,8 @@ impl Recorder {
         }
     }
 
-    /// Whole records go to where the recording goes, compressed if so asked.
-    fn put<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<()> {
-        put(&mut self.sink, &mut self.packer, pieces)
-    }
-
     fn synthesizer(&self) -> Synthesizer {
-        let id = self.source.described().first().and_then(|event| event.ids.first()).copied().unwrap_or(0);
-        Synthesizer::new(self.layout, id)
+        Synthesizer::new(self.layout, id(self.source.described()))
     }
 
     /// What a recording begins with.
@@ -392,26 +411,43 @@ impl Recorder {
             Source::Proc { .. } => synth.recorder("proc", poll::INTERVAL.as_nanos() as u32),
         }
         synth.cgroups();
-        if self.names == Names::Auto {
-            synth.names(&mut self.named);
+    }
+
+    /// The processes to describe: all, or those recorded and those they descend from.
+    fn running(&self) -> Vec<u32> {
+        match &self.target {
+            Target::System | Target::Cgroup(_) => synth::processes(),
+            Target::Tasks { tids, .. } => {
+                let live = self.tally.live.iter().chain(tids).copied();
+                let mut all: Vec<u32> =
+                    live.filter(|&pid| !synth::threads(pid).is_empty()).flat_map(synth::ancestry).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
         }
     }
 
     /// Describes what already runs, looking after the rings in between.
-    fn synthesize(&mut self, processes: &[u32]) -> Outcome<()> {
+    fn synthesize(&mut self) -> Outcome<()> {
+        if !self.plan.synthesize {
+            return Ok(());
+        }
+        if self.plan.names == Names::Auto {
+            self.answer = Some(names::ask());
+        }
         let mut synth = self.synthesizer();
         self.preamble(&mut synth);
-        for batch in processes.chunks(SYNTH_BATCH) {
+        for batch in self.running().chunks(SYNTH_BATCH) {
             for &pid in batch {
-                synth.process(pid);
-                if let Source::Proc { poller, .. } = &mut self.source {
-                    poller.adopt(pid);
+                match &mut self.source {
+                    Source::Perf(_) => drop(synth.process(pid)),
+                    Source::Proc { poller, .. } => poller.begin(pid, &mut synth),
                 }
             }
             self.take(&mut synth)?;
-            self.drain()?;
+            self.round()?;
         }
-        self.take(&mut synth)?;
         hidden(&synth);
         if let Some(max) = self.plan.max_size {
             // What is there at the beginning of each file is not what fills it.
@@ -422,8 +458,19 @@ impl Recorder {
 
     fn take(&mut self, synth: &mut Synthesizer) -> Outcome<()> {
         self.tally.add(&synth.records, &[]);
-        self.put([synth.records.as_slice()])?;
+        put(&mut self.sink, &mut self.packer, [synth.records.as_slice()])?;
         synth.records.clear();
+        Ok(())
+    }
+
+    /// Takes what is there, asks for what no record tells, and ends the round if that may be.
+    fn round(&mut self) -> Outcome<()> {
+        self.drain()?;
+        self.ask()?;
+        if self.round.elapsed() >= ROUND {
+            self.round = Instant::now();
+            self.sink.finished_round()?;
+        }
         Ok(())
     }
 
@@ -444,15 +491,11 @@ impl Recorder {
                     any = true;
                 }
             }
-            Source::Proc { poller, .. } => {
-                let mut synth = Synthesizer::new(self.layout, 1);
+            Source::Proc { poller, described } => {
+                let mut synth = Synthesizer::new(self.layout, id(described));
                 poller.look(&mut synth);
-                any = !synth.records.is_empty();
                 self.take(&mut synth)?;
             }
-        }
-        if any {
-            self.sink.finished_round()?;
         }
         Ok(any)
     }
@@ -461,41 +504,47 @@ impl Recorder {
     /// and the names of containers that came since.
     fn ask(&mut self) -> Outcome<()> {
         let execs = std::mem::take(&mut self.tally.execs);
-        let sampled = std::mem::take(&mut self.tally.sampled);
-        if matches!(self.source, Source::Proc { .. }) {
-            return Ok(());
-        }
+        let cgroups_changed = std::mem::take(&mut self.tally.cgroups_changed);
         let mut synth = self.synthesizer();
-        for pid in execs {
-            synth.cgroup_now(pid);
+        if let Source::Perf(_) = self.source {
+            for pid in execs {
+                synth.cgroup_now(pid);
+            }
         }
-        if self.names == Names::Auto {
+        if self.plan.synthesize && self.plan.names == Names::Auto {
             let now = Instant::now();
-            if sampled && self.ask_at.is_empty() {
+            if cgroups_changed && self.ask_at.is_empty() {
                 self.ask_at = NAMES_AFTER.iter().rev().map(|&after| now + after).collect();
             }
-            if self.ask_at.last().is_some_and(|&at| at <= now) {
+            if self.answer.is_none() && self.ask_at.last().is_some_and(|&at| at <= now) {
                 self.ask_at.pop();
-                synth.names(&mut self.named);
+                self.answer = Some(names::ask());
             }
         }
-        if synth.records.is_empty() {
-            return Ok(());
+        self.hear(&mut synth, Duration::ZERO);
+        self.take(&mut synth)
+    }
+
+    /// Writes the runtimes' answer, if there is one in time.
+    fn hear(&mut self, synth: &mut Synthesizer, patience: Duration) {
+        let Some(answer) = &self.answer else { return };
+        match answer.recv_timeout(patience) {
+            Err(RecvTimeoutError::Timeout) => return,
+            Err(RecvTimeoutError::Disconnected) => {}
+            Ok(mut names) => {
+                names.retain(|name| self.named.insert(name.id.clone()));
+                synth.names(&names);
+            }
         }
-        self.take(&mut synth)?;
-        self.sink.finished_round()
+        self.answer = None;
     }
 
     /// Ends this file and begins the next, which tells all that runs, too.
-    fn rotate(&mut self, target: &Target) -> Outcome<()> {
+    fn rotate(&mut self) -> Outcome<()> {
         let span = self.tally.span.take();
         self.sink.span(span)?;
         self.begin_file()?;
-        let processes = match target {
-            Target::System | Target::Cgroup(_) => synth::processes(),
-            Target::Tasks { .. } => line_of(&self.tally.live.iter().copied().collect::<Vec<_>>()),
-        };
-        self.synthesize(&processes)
+        self.synthesize()
     }
 
     /// Records until a signal, the end of the command or of the time. Without a command, the end of all targets.
@@ -505,7 +554,6 @@ impl Recorder {
         dumps: Option<&AtomicUsize>,
         duration: Option<Duration>,
         mut workload: Option<&mut Workload>,
-        target: &Target,
     ) -> Outcome<()> {
         let deadline = duration.map(|duration| Instant::now() + duration);
         let live = ProgressBar::new_spinner();
@@ -517,15 +565,14 @@ impl Recorder {
             let hung_up = self.wait(deadline, workload.as_deref())?;
             match dumps.map(|dumps| dumps.load(Ordering::Relaxed)) {
                 None => {
-                    self.drain()?;
-                    self.ask()?;
+                    self.round()?;
                     if self.sink.bytes() >= self.full_at {
-                        self.rotate(target)?;
+                        self.rotate()?;
                     }
                 }
                 Some(wanted) if wanted > dumped => {
                     dumped = wanted;
-                    self.dump(target)?;
+                    self.dump()?;
                     self.summary();
                 }
                 Some(_) => {}
@@ -544,7 +591,7 @@ impl Recorder {
                     _ => break,
                 }
             }
-            if hung_up && workload.is_none() && matches!(target, Target::Tasks { .. }) {
+            if hung_up && workload.is_none() && matches!(self.target, Target::Tasks { .. }) {
                 break;
             }
         }
@@ -600,52 +647,49 @@ impl Recorder {
     }
 
     /// Writes a file of what is in rings that are overwritten, and of what runs.
-    fn dump(&mut self, target: &Target) -> Outcome<()> {
-        self.tally = Tally::new(self.layout);
-        self.began = time::now();
-        let (records, known) = match &mut self.source {
-            Source::Perf(events) => {
-                let records = events.latest()?;
-                let known = dump::told(events, &records);
-                (records, known)
-            }
-            Source::Proc { .. } => Default::default(),
+    fn dump(&mut self) -> Outcome<()> {
+        let Source::Perf(events) = &mut self.source else {
+            return Err(Failure::new("/proc has no ring"));
         };
+        let now = time::now();
+        let records = events.latest()?;
+        let known = dump::told(events, &records);
+        self.tally = Tally::new(self.layout, BTreeSet::new());
         self.tally.add(&records, &[]);
-        self.began = self.tally.span.map_or(self.began, |(first, _)| first);
-        // What no record tells was so when the oldest was written.
-        let mut synth = self.synthesizer();
-        synth.dated = Some(self.began);
-        synth.known = known;
         self.begin_file()?;
-        self.preamble(&mut synth);
-        let processes = match target {
-            Target::System | Target::Cgroup(_) => synth::processes(),
-            Target::Tasks { tids, .. } => {
-                let live = self.tally.live.iter().chain(tids);
-                line_of(&live.copied().filter(|&pid| !synth::threads(pid).is_empty()).collect::<Vec<_>>())
+        if self.plan.synthesize {
+            // What no record tells was so when the oldest was written.
+            let mut synth = self.synthesizer();
+            synth.dated = Some(self.tally.span.map_or(now, |(first, _)| first));
+            synth.known = known;
+            self.preamble(&mut synth);
+            if self.plan.names == Names::Auto {
+                synth.names(&names::all());
             }
-        };
-        for pid in processes {
-            synth.process(pid);
+            for pid in self.running() {
+                synth.process(pid);
+            }
+            self.take(&mut synth)?;
         }
-        self.take(&mut synth)?;
-        self.put([records.as_slice()])?;
+        put(&mut self.sink, &mut self.packer, [records.as_slice()])?;
         self.sink.finished_round()?;
         let span = self.tally.span.map(|(first, _)| (first, time::now()));
         self.sink.span(span)
     }
 
     /// Takes the last records and says what there is.
-    fn finish(mut self, snapshot: bool, target: &Target) -> Outcome<()> {
+    fn finish(mut self, snapshot: bool) -> Outcome<()> {
         if let Source::Perf(events) = &self.source {
             events.disable();
         }
         if snapshot {
-            self.dump(target)?;
+            self.dump()?;
         } else {
-            while self.drain()? && matches!(self.source, Source::Perf(_)) {}
+            while self.drain()? {}
             self.ask()?;
+            let mut synth = self.synthesizer();
+            self.hear(&mut synth, LAST_ANSWER);
+            self.take(&mut synth)?;
             // The recording's own span, which is more than that of its records where nothing happened.
             let began = if self.files > 1 { u64::MAX } else { self.began };
             let span = self.tally.span.map(|(first, last)| (first.min(began), last.max(time::now())));

@@ -9,12 +9,13 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 /// Most that is read of one file, in bytes.
 const LIMIT: u64 = 16 << 20;
 
-/// How long a runtime is waited for: a recording goes on meanwhile, in its rings.
+/// How long each runtime is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A container as its runtime knows it.
@@ -28,6 +29,13 @@ pub(crate) struct Named {
 /// All that is known on this machine.
 pub(crate) fn all() -> Vec<Named> {
     of(Path::new("/"))
+}
+
+/// The same, found out while others do their work.
+pub(crate) fn ask() -> Receiver<Vec<Named>> {
+    let (answer, answers) = channel();
+    std::thread::spawn(move || answer.send(all()));
+    answers
 }
 
 /// All that is found below `root`; what may not be read is passed over.
@@ -104,13 +112,23 @@ fn machined(machine: &Path) -> Option<Named> {
 
 /// `GET /containers/json` of the API that docker has and podman, too: a list of `Id`, `Names` and `Image`.
 fn docker_api(socket: &Path) -> io::Result<Vec<Named>> {
+    let until = Instant::now() + PATIENCE;
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // HTTP/1.0: the answer comes in one piece and ends with the connection.
     stream.write_all(b"GET /containers/json HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(LIMIT).read_to_end(&mut answer)?;
+    let mut piece = [0; 16 << 10];
+    loop {
+        // No timeout of zero: that would be none.
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut piece)? {
+            0 => break,
+            len if Instant::now() < until && answer.len() < LIMIT as usize => answer.extend(&piece[..len]),
+            _ => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
     let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(&[][..], |at| &answer[at + 4..]);
     let Ok(Value::Array(list)) = serde_json::from_slice(body) else { return Ok(Vec::new()) };
     let read = |container: &Value| {

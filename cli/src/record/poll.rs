@@ -41,9 +41,9 @@ impl Poller {
         Self { known: BTreeMap::new(), within, swept: Instant::now() }
     }
 
-    /// Takes over what was just written of a process that ran before: it is looked at from now on.
-    pub(crate) fn adopt(&mut self, pid: u32) {
-        if let Some(seen) = Seen::of(pid).filter(|seen| self.concerns(pid, &seen.facts)) {
+    /// Writes what is so of a process that runs already: it is looked at from now on.
+    pub(crate) fn begin(&mut self, pid: u32, synth: &mut Synthesizer) {
+        if let Some(seen) = Seen::of(pid, || synth.process(pid)).filter(|seen| self.concerns(pid, &seen.facts)) {
             self.known.insert(pid, seen);
         }
     }
@@ -73,7 +73,8 @@ impl Poller {
                 continue;
             }
             let time = time::now();
-            if let Some(seen) = Seen::of(pid).filter(|seen| self.concerns(pid, &seen.facts)) {
+            let seen = Seen::of(pid, || Facts::of(pid, pid).ok());
+            if let Some(seen) = seen.filter(|seen| self.concerns(pid, &seen.facts)) {
                 synth.facts(pid, pid, &seen.facts, time);
                 self.known.insert(pid, seen);
             }
@@ -136,10 +137,9 @@ impl Poller {
 }
 
 impl Seen {
-    fn of(pid: u32) -> Option<Self> {
+    fn of(pid: u32, facts: impl FnOnce() -> Option<Facts>) -> Option<Self> {
         // Before the facts: if another process gets the pid in between, this tells of an end and it is found anew.
         let pidfd = Pid::from_raw(pid as i32).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        let facts = Facts::of(pid, pid).ok()?;
-        Some(Self { facts, pidfd, since: Instant::now() })
+        Some(Self { facts: facts()?, pidfd, since: Instant::now() })
     }
 }

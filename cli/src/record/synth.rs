@@ -4,7 +4,7 @@
 //! the kernel's own record of the change is later and wins; if it had changed before, saying so twice does no harm.
 
 use super::events::told_id;
-use super::names;
+use super::names::Named;
 use crate::{sys, time};
 use nsscope_codec::Native;
 use nsscope_codec::encode::{Cgroup, Comm, Encode, Exit, Fork, Mmap, Namespaces, TaskIds};
@@ -109,21 +109,21 @@ impl Synthesizer {
         }
     }
 
-    /// A process with all its threads; one that has gone is passed over.
-    pub(crate) fn process(&mut self, pid: u32) {
-        for tid in numbers(Path::new(&format!("/proc/{pid}/task"))) {
-            let _ = self.task(pid, tid);
+    /// A process with all its threads; those that have gone are passed over. Returns the facts of the first thread.
+    pub(crate) fn process(&mut self, pid: u32) -> Option<Facts> {
+        let mut first = None;
+        for tid in threads(pid) {
+            let time = self.dated.unwrap_or_else(time::now);
+            let Ok(facts) = Facts::of(pid, tid) else { continue };
+            // One that began in the recording is there with all that happened to it.
+            if !self.known.contains(&(tid, Fact::Birth)) {
+                self.facts(pid, tid, &facts, time);
+            }
+            if tid == pid {
+                first = Some(facts);
+            }
         }
-    }
-
-    fn task(&mut self, pid: u32, tid: u32) -> io::Result<()> {
-        let time = self.dated.unwrap_or_else(time::now);
-        let facts = Facts::of(pid, tid)?;
-        // One that began in the recording is there with all that happened to it.
-        if !self.known.contains(&(tid, Fact::Birth)) {
-            self.facts(pid, tid, &facts, time);
-        }
-        Ok(())
+        first
     }
 
     /// All of a task's facts.
@@ -187,15 +187,12 @@ impl Synthesizer {
         }
     }
 
-    /// What the runtimes on this machine call their containers, but for those whose id is in `told`; the others' go in.
-    pub(crate) fn names(&mut self, told: &mut BTreeSet<String>) {
+    /// What the runtimes on this machine call their containers.
+    pub(crate) fn names(&mut self, names: &[Named]) {
         let time = self.dated.unwrap_or_else(time::now);
-        for name in names::all() {
-            let (id, name, image) = (name.id, name.name.as_bytes(), name.image.as_bytes());
-            if !told.contains(&id) {
-                self.sample(told::CONTAINER_NAME, &told::container_name(id.as_bytes(), name, image), time);
-                told.insert(id);
-            }
+        for Named { id, name, image } in names {
+            let raw = told::container_name(id.as_bytes(), name.as_bytes(), image.as_bytes());
+            self.sample(told::CONTAINER_NAME, &raw, time);
         }
     }
 
@@ -344,7 +341,7 @@ mod tests {
         let pid = child.id();
         child.wait().expect("it ends");
         let mut synth = Synthesizer::new(SampleIdLayout::NONE, 1);
-        synth.process(pid);
+        assert_eq!(synth.process(pid), None);
         assert!(synth.records.is_empty());
         assert!(namespaces(&format!("/proc/{pid}/task/{pid}")).is_err());
     }

@@ -21,17 +21,20 @@ pub(crate) struct Tally {
     pub(crate) live: BTreeSet<u32>,
     /// Processes that came by an exec since this was last taken; no more than [`EXECS`].
     pub(crate) execs: Vec<u32>,
-    /// Whether a sample came since this was last taken, such as one of a cgroup that was made.
-    pub(crate) sampled: bool,
+    /// Whether a sample of [`Self::of_cgroups`] came since this was last taken.
+    pub(crate) cgroups_changed: bool,
+    /// Ids of the events that tell of cgroups.
+    of_cgroups: BTreeSet<u64>,
     layout: SampleIdLayout,
     /// A record that lies across the end of the ring, put together.
     joined: Vec<u8>,
 }
 
 impl Tally {
-    /// `layout` is the trailer of the records.
-    pub(crate) fn new(layout: SampleIdLayout) -> Self {
-        Self { layout, ..Self::default() }
+    /// `layout` is the trailer of the records; samples begin with their event's id (`PERF_SAMPLE_IDENTIFIER`), those of
+    /// cgroups with one of `of_cgroups`.
+    pub(crate) fn new(layout: SampleIdLayout, of_cgroups: BTreeSet<u64>) -> Self {
+        Self { of_cgroups, layout, ..Self::default() }
     }
 
     /// All records.
@@ -83,7 +86,8 @@ impl Tally {
             },
             // A sample's time is not where the trailer's is; its neighbours' will do.
             RecordType::SAMPLE => {
-                self.sampled = true;
+                let id = record.bytes().get(HEADER_SIZE..).and_then(|body| body.first_chunk());
+                self.cgroups_changed |= id.is_some_and(|&id| self.of_cgroups.contains(&u64::from_ne_bytes(id)));
                 return;
             }
             RecordType::FORK | RecordType::EXIT | RecordType::COMM => match record.parse() {
@@ -127,7 +131,7 @@ mod tests {
         let size = Lost { id: 1, lost: 5 }.encode::<Native>(0, layout, &SampleId::default(), &mut buf).expect("fits");
         bytes.extend_from_slice(&buf[..size]);
         for cut in 0..=bytes.len() {
-            let mut tally = Tally::new(layout);
+            let mut tally = Tally::new(layout, BTreeSet::new());
             tally.add(&bytes[..cut], &bytes[cut..]);
             assert_eq!((tally.total(), tally.lost), (4, 5), "cut at {cut}");
             assert_eq!(tally.kinds[&RecordType::COMM.0], 3);
