@@ -125,6 +125,17 @@ Needs CAP_PERFMON, as nsscope record does.
 
 ", filter_help!()))]
     Top(Top),
+    /// Show captures in a browser: a timeline of containers, processes and threads
+    #[command(after_help = "\
+Examples:
+  nsscope view                                    nsscope.data
+  nsscope view perf.data.gz                       packed with gzip or zstd, too
+  nsscope view web-1.data web-2.data              two machines, one above the other
+  nsscope view --no-browser                       prints the address only
+
+Nothing leaves this machine: the page is served on 127.0.0.1, at an address that nobody can guess. Whoever may see the
+arguments of your processes can see it there while the browser starts.")]
+    View(View),
     /// Print a script that completes this command line in a shell
     #[command(after_help = "\
 Examples:
@@ -364,6 +375,19 @@ pub(crate) struct Tree {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct View {
+    /// perf.data files, plain or packed with gzip or zstd
+    #[arg(default_value = "nsscope.data")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only print the address
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// The port to listen on; any by default
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
 }
 
 #[derive(Debug, clap::Args)]

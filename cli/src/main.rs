@@ -12,6 +12,7 @@ mod record;
 mod report;
 mod script;
 mod select;
+mod serve;
 mod stat;
 mod sys;
 mod time;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         Command::Events(args) => script::follow(&args),
         Command::Top(args) => top::run(&args),
+        Command::View(args) => serve::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut args::Args::command(), "nsscope", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -26,7 +26,7 @@ export class Machines implements Viewer {
 
   constructor(private readonly memory: WebAssembly.Memory) {}
 
-  async open(files: { name: string; blob: Blob }[], tell: (open: Open) => void): Promise<void> {
+  async open(files: { name: string; from: Blob | string }[], tell: (open: Open) => void): Promise<void> {
     const mine = ++this.wanted;
     for (const { trace } of this.machines) {
       trace.free();
@@ -34,11 +34,11 @@ export class Machines implements Viewer {
     this.machines = [];
     this.reading = true;
     let error: string | undefined;
-    for (const { name, blob } of files) {
-      const machine = { name, size: blob.size, trace: new Trace(), open: true, rows: 0 };
+    for (const { name, from } of files) {
+      const machine = { name, size: 0, trace: new Trace(), open: true, rows: 0 };
       this.machines.push(machine);
       try {
-        const damage = await this.read(machine, blob, mine, tell);
+        const damage = await this.read(machine, from, mine, tell);
         if (damage !== undefined) {
           error = `${name}: ${damage}; what could be unpacked is shown`;
         }
@@ -59,9 +59,10 @@ export class Machines implements Viewer {
   }
 
   /** Reads a file to its end. Returns what was wrong with a packed one, of which the rest is then missing. */
-  private async read(machine: Machine, blob: Blob, mine: number, tell: (open: Open) => void) {
+  private async read(machine: Machine, from: Blob | string, mine: number, tell: (open: Open) => void) {
     const { trace } = machine;
-    const bytes = await source(blob);
+    const { bytes, size } = await source(from);
+    machine.size = size;
     const begun = performance.now();
     let read = 0;
     let damage: string | undefined;
@@ -84,7 +85,7 @@ export class Machines implements Viewer {
       if (now >= next) {
         this.arrange();
         const speed = (read / (now - begun)) * 1000;
-        tell({ ...this.told(), progress: { name: machine.name, read, size: Math.max(read, blob.size), speed } });
+        tell({ ...this.told(), progress: { name: machine.name, read, size: size === 0 ? 0 : Math.max(read, size), speed } });
         next = performance.now() + Math.max(TELL, 4 * (performance.now() - now));
       }
     }

@@ -120,7 +120,7 @@ async function arranged(open: Open, fresh: boolean) {
   }
 }
 
-async function open(files: { name: string; blob: Blob }[]) {
+async function open(files: { name: string; from: Blob | string }[]) {
   if (files.length === 0) {
     return;
   }
@@ -136,13 +136,17 @@ async function open(files: { name: string; blob: Blob }[]) {
     element("progress", HTMLDivElement).hidden = !reading;
     if (progress) {
       const bar = element("bar", HTMLProgressElement);
-      [bar.value, bar.max] = [progress.read, progress.size];
-      const part = `${bytes(progress.read)} of ${bytes(progress.size)}`;
+      if (progress.size > 0) {
+        [bar.value, bar.max] = [progress.read, progress.size];
+      } else {
+        bar.removeAttribute("value");
+      }
+      const part = bytes(progress.read) + (progress.size > 0 ? ` of ${bytes(progress.size)}` : "");
       element("speed", HTMLSpanElement).textContent = `${plain(progress.name)}: ${part}, ${bytes(progress.speed)}/s`;
     }
     await arranged(open, fresh);
     if (loaded.length > 0 && document.body.dataset.pixels === "none") {
-      document.body.dataset.pixels = progress ? (progress.read / progress.size).toFixed(4) : "1";
+      document.body.dataset.pixels = progress && progress.size > 0 ? (progress.read / progress.size).toFixed(4) : "1";
     }
     fresh = false;
     if (reading) {
@@ -451,8 +455,18 @@ tabs.addEventListener("keydown", (event) => {
 });
 machine.addEventListener("change", () => void showPanel());
 
+/** What a URL calls a file. */
+function lastPart(url: URL): string {
+  const part = url.pathname.split("/").at(-1) ?? "";
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function files(list: FileList | null | undefined) {
-  void open([...(list ?? [])].map((file) => ({ name: file.name, blob: file })));
+  void open([...(list ?? [])].map((file) => ({ name: file.name, from: file })));
 }
 
 const input = element("file", HTMLInputElement);
@@ -516,19 +530,8 @@ element("copy", HTMLButtonElement).addEventListener("click", () => {
   );
 });
 
-async function fetched(url: string, name: string) {
-  say(`Fetching ${name} …`);
-  const answer = await fetch(url);
-  if (!answer.ok) {
-    say(`${name} cannot be fetched: ${answer.status.toString()} ${answer.statusText}`, true);
-    enter("error");
-    return;
-  }
-  await open([{ name, blob: await answer.blob() }]);
-}
-
 element("example", HTMLButtonElement).addEventListener("click", () => {
-  void fetched(new URL("./example.data", document.baseURI).href, "example.data");
+  void open([{ name: "example.data", from: new URL("./example.data", document.baseURI).href }]);
 });
 
 const ACTIONS: Record<string, (event: KeyboardEvent) => unknown> = {
@@ -630,16 +633,16 @@ window.addEventListener("popstate", () => {
 
 [definition.value, filter.value, search.value] = [state.definition, state.filter, state.search];
 enter("empty");
-const url = new URLSearchParams(location.search).get("url");
-if (url !== null) {
-  const wanted = new URL(url, document.baseURI);
-  if (wanted.origin === location.origin) {
-    void fetched(wanted.href, wanted.pathname.split("/").at(-1) ?? "file");
-  } else {
-    say(`${plain(url)} is on another machine: this page fetches nothing from elsewhere. Download it and drop it here.`, true);
-    enter("error");
-  }
+const urls = new URLSearchParams(location.search).getAll("url");
+const wanted = urls.map((url) => URL.parse(url, document.baseURI));
+const elsewhere = urls.find((_, index) => wanted[index]?.origin !== location.origin);
+if (elsewhere === undefined) {
+  void open(wanted.filter((url) => url !== null).map((url) => ({ name: lastPart(url), from: url.href })));
+} else {
+  say(`${plain(elsewhere)} is on another machine: this page fetches nothing from elsewhere. Download it and drop it here.`, true);
+  enter("error");
 }
 if ("serviceWorker" in navigator && import.meta.env.PROD) {
-  void navigator.serviceWorker.register("./sw.js");
+  // Without one the page works as long as its server does; nsscope view has none.
+  navigator.serviceWorker.register("./sw.js").catch(() => undefined);
 }

@@ -16,7 +16,7 @@ export interface Loaded {
 
 export interface Progress {
   name: string;
-  /** Bytes looked at, of `size`. */
+  /** Bytes looked at, of `size`; 0 where that is not known. */
   read: number;
   size: number;
   /** Bytes a second. */
@@ -57,8 +57,8 @@ export interface Open {
 }
 
 export interface Viewer {
-  /** Opens files instead of those that are open; tells of each step. Ends when all are read, or are no longer wanted. */
-  open(files: { name: string; blob: Blob }[], tell: (open: Open) => void): Promise<void>;
+  /** Opens files, or what is at URLs, instead of those that are open; tells of each step. Ends when all are read, or are no longer wanted. */
+  open(files: { name: string; from: Blob | string }[], tell: (open: Open) => void): Promise<void>;
   /** Leaves what has been read as it is. */
   cancel(): void;
   /** @throws where definition or filter cannot be understood */

@@ -14,28 +14,36 @@ export class Plain implements Source {
   }
 }
 
-/**
- * The bytes of a packed file. It can only be unpacked from its beginning, so a read that goes back unpacks it anew: the
- * metadata of a perf.data file is partly behind its records.
- */
-export class Packed implements Source {
+/** A stream of bytes and the offset of its first. */
+interface Begun {
+  stream: ReadableStream<Uint8Array>;
+  at: number;
+}
+
+/** The bytes of what can be read only onward: a read that goes back begins anew, one far ahead may. */
+export class Streamed implements Source {
   private reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  /** What was unpacked last and not yet given out, and where it begins. */
+  /** What came last and was not yet given out, and where it begins. */
   private held = new Uint8Array(0);
   private at = 0;
 
+  /**
+   * @param begin gives the bytes from `offset` on, or from an earlier one if it cannot
+   * @param ahead how far ahead it is worth to begin anew, in bytes
+   */
   constructor(
-    private readonly blob: Blob,
-    private readonly unpack: (stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>,
+    private readonly begin: (offset: number) => Promise<Begun>,
+    private readonly ahead: number,
   ) {}
 
   async read(offset: number, length: number): Promise<Uint8Array> {
-    if (this.reader === undefined || offset < this.at) {
+    if (this.reader === undefined || offset < this.at || offset - this.at > this.ahead) {
       // One that has failed cannot be cancelled, and need not.
       await this.reader?.cancel().catch(() => undefined);
-      this.reader = this.unpack(this.blob.stream()).getReader();
+      const { stream, at } = await this.begin(offset);
+      this.reader = stream.getReader();
       this.held = new Uint8Array(0);
-      this.at = 0;
+      this.at = at;
     }
     while (this.at + this.held.length <= offset) {
       this.at += this.held.length;
@@ -71,12 +79,49 @@ function gunzip(stream: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> 
   return (stream as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(new DecompressionStream("gzip"));
 }
 
-/** The bytes of a file, unpacked where it is gzip or zstd: which it is, its first bytes say. */
-export async function source(blob: Blob): Promise<Source> {
-  const magic = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
-  const begins = (...bytes: number[]) => bytes.every((byte, index) => magic[index] === byte);
-  if (begins(0x1f, 0x8b)) {
-    return new Packed(blob, gunzip);
+/** An answer's body from `offset` on, as far as the server can begin there. */
+async function fetched(url: string, offset: number): Promise<Begun & { size: number }> {
+  const answer = await fetch(url, { headers: { Range: `bytes=${offset.toString()}-` } });
+  if (answer.status === 416) {
+    return { stream: new Blob([]).stream(), at: offset, size: 0 };
   }
-  return begins(0x28, 0xb5, 0x2f, 0xfd) ? new Packed(blob, unzstd) : new Plain(blob);
+  if (!answer.ok || answer.body === null) {
+    throw new Error(`it cannot be fetched: ${answer.status.toString()} ${answer.statusText}`);
+  }
+  const at = answer.status === 206 ? offset : 0;
+  return { stream: answer.body, at, size: at + Number(answer.headers.get("Content-Length") ?? 0) };
+}
+
+/** Beyond this many bytes, asking a server again is quicker than reading on. */
+const AHEAD = 4 << 20;
+
+/**
+ * The bytes of a file or of a URL, unpacked where they are gzip or zstd: which it is, the first bytes say. `size` is how
+ * many there are, packed, 0 where a server does not say.
+ *
+ * What is packed can only be unpacked from its beginning, and the metadata of a perf.data file is partly behind its
+ * records: it is unpacked more than once.
+ */
+export async function source(from: Blob | string): Promise<{ bytes: Source; size: number }> {
+  const remote = typeof from === "string" ? await fetched(from, 0) : undefined;
+  const size = typeof from === "string" ? (remote?.size ?? 0) : from.size;
+  // The first stream is used for what is read first.
+  let first = remote;
+  const begin = async (offset: number): Promise<Begun> => {
+    if (typeof from !== "string") {
+      return { stream: from.stream(), at: 0 };
+    }
+    const begun = offset === 0 ? first : undefined;
+    first = undefined;
+    return begun ?? fetched(from, offset);
+  };
+  const plain = typeof from === "string" ? new Streamed(begin, AHEAD) : new Plain(from);
+  const magic = await plain.read(0, 4);
+  const begins = (...bytes: number[]) => bytes.every((byte, index) => magic[index] === byte);
+  const unpacked = (unpack: (stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>) =>
+    new Streamed(async () => ({ stream: unpack((await begin(0)).stream), at: 0 }), Infinity);
+  if (begins(0x1f, 0x8b)) {
+    return { bytes: unpacked(gunzip), size };
+  }
+  return { bytes: begins(0x28, 0xb5, 0x2f, 0xfd) ? unpacked(unzstd) : plain, size };
 }

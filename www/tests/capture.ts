@@ -1,14 +1,14 @@
 /** Captures made on the spot by the command line, and what it says of them. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdtempSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url));
-const NSSCOPE = join(TARGET, "release/nsscope");
+export const NSSCOPE = join(TARGET, "tested/nsscope");
 /** The program that acts on namespaces. */
-export const ACTOR = join(TARGET, "release/ns-actor");
+export const ACTOR = join(TARGET, "tested/ns-actor");
 
 /** What `nsscope report --json` tells, as far as it is compared. */
 export interface Report {
@@ -39,7 +39,7 @@ export interface Report {
 /** Runs the program under test. */
 export function nsscope(...args: string[]): string {
   if (!existsSync(NSSCOPE)) {
-    throw new Error(`${NSSCOPE} is missing: cargo build --release`);
+    throw new Error(`${NSSCOPE} is missing: cargo build --profile tested -p nsscope -p nsscope-tests`);
   }
   return execFileSync(NSSCOPE, args, { encoding: "utf8", maxBuffer: 1 << 28 });
 }
@@ -53,7 +53,11 @@ export const records = spawnSync(NSSCOPE, ["doctor"]).status === 0;
 
 /** A directory for the captures of a test. */
 export function scratch(): string {
-  return mkdtempSync(join(tmpdir(), "nsscope-www-"));
+  const dir = mkdtempSync(join(tmpdir(), "nsscope-www-"));
+  process.on("exit", () => {
+    rmSync(dir, { recursive: true, force: true });
+  });
+  return dir;
 }
 
 /** A fresh capture of what `script` does, with containers that end; of /proc where this user may not record. */

@@ -43,7 +43,7 @@ async function readAll(from: Source): Promise<Trace> {
   return trace;
 }
 
-async function opened(...files: { name: string; blob: Blob }[]): Promise<Open> {
+async function opened(...files: { name: string; from: Blob }[]): Promise<Open> {
   let last: Open | undefined;
   await machines.open(files, (open) => {
     last = open;
@@ -206,37 +206,37 @@ test("filters and definitions are those of the command line", async () => {
 test("packed files, and several side by side", async () => {
   const { file } = capture();
   const bytes = await readFile(file);
-  const plain = await opened({ name: "a", blob: new Blob([bytes]) });
+  const plain = await opened({ name: "a", from: new Blob([bytes]) });
   const told = machines.containers(0);
-  const gzip = await opened({ name: "a.gz", blob: new Blob([gzipSync(bytes)]) });
+  const gzip = await opened({ name: "a.gz", from: new Blob([gzipSync(bytes)]) });
   expect(machines.containers(0)).toEqual(told);
   expect(gzip.loaded[0]?.facts).toEqual(plain.loaded[0]?.facts);
   if (records && spawnSync("zstd", ["--version"]).status === 0) {
     const packed = execFileSync("zstd", ["-q", "-c", file]);
-    const zstd = await opened({ name: "a.zst", blob: new Blob([packed]) });
+    const zstd = await opened({ name: "a.zst", from: new Blob([packed]) });
     expect(machines.containers(0)).toEqual(told);
     expect(zstd.loaded[0]?.facts).toEqual(plain.loaded[0]?.facts);
     const broken = Uint8Array.from(packed).fill(0xff, 9, 12);
-    const nothing = await opened({ name: "a.zst", blob: new Blob([broken]) });
+    const nothing = await opened({ name: "a.zst", from: new Blob([broken]) });
     expect(nothing.error).toBe("a.zst: the zstd stream is damaged");
     // What can be unpacked of a long one is shown.
     const storm = execFileSync("zstd", ["-q", "-c", capture(`${ACTOR} storm 4000 1 > /dev/null`).file]);
     const half = Uint8Array.from(storm).fill(0xff, storm.length * 0.7, storm.length * 0.7 + 200);
-    const some = await opened({ name: "a.zst", blob: new Blob([half]) });
+    const some = await opened({ name: "a.zst", from: new Blob([half]) });
     expect(some.error).toBe("a.zst: the zstd stream is damaged; what could be unpacked is shown");
     expect(some.loaded[0]?.facts.records).toBeGreaterThan(100);
   } else {
     skip("packed files: zstd", "zstd is not installed, or this user may not record (Debian: zstd)");
   }
   // Unpacked from anywhere, forwards and backwards.
-  const from = await source(new Blob([gzipSync(bytes)]));
+  const { bytes: from } = await source(new Blob([gzipSync(bytes)]));
   for (const at of [bytes.length - 100, 0, 5000, 4000, bytes.length]) {
     const piece = await from.read(at, 64);
     expect(Buffer.from(piece).equals(bytes.subarray(at, at + piece.length))).toBe(true);
     expect(piece.length > 0).toBe(at < bytes.length);
   }
   const later = await readFile(capture().file);
-  const both = await opened({ name: "a", blob: new Blob([bytes]) }, { name: "b", blob: new Blob([later]) });
+  const both = await opened({ name: "a", from: new Blob([bytes]) }, { name: "b", from: new Blob([later]) });
   const [first, second] = both.loaded;
   const apart = ((second?.facts.began ?? 0) - (first?.facts.began ?? 0)) * 1e6;
   expect(first?.offset).toBe(0);
@@ -254,7 +254,7 @@ test("packed files, and several side by side", async () => {
   }
   expect(Math.min(...left)).toBeGreaterThan(0);
   // One that is none does not keep the others from being shown.
-  const mixed = await opened({ name: "no", blob: new Blob(["no capture"]) }, { name: "b", blob: new Blob([later]) });
+  const mixed = await opened({ name: "no", from: new Blob(["no capture"]) }, { name: "b", from: new Blob([later]) });
   expect(mixed.error).toBe("no: not a perf.data file: it does not begin with PERFILE2");
   expect(mixed.loaded).toHaveLength(1);
 });

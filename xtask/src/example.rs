@@ -1,6 +1,6 @@
 //! Records the viewer's example: containers of the shapes that people have, made for it.
 
-use crate::{cargo, root, run};
+use crate::{root, run, test};
 use anyhow::Result;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -28,9 +28,9 @@ wait
 
 /// Writes `www/public/example.data`. Where this user may not record, it holds what runs now.
 pub(crate) fn record() -> Result<()> {
-    run(cargo().args(["build", "--quiet", "--release", "-p", "nsscope"]))?;
+    test::programs()?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let program = target.join("release/nsscope");
+    let program = target.join("tested/nsscope");
     let file = root().join("www/public/example.data");
     let _ = std::fs::remove_file(&file);
     let group = cgroup();

@@ -9,6 +9,7 @@ mod targets;
 mod test;
 mod toolchain;
 mod tools;
+mod viewer;
 mod wasm;
 
 use anyhow::{Context, Result, bail};
@@ -41,7 +42,7 @@ enum Chore {
     },
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
-    /// Build the viewer in www/dist, with its wasm and a fresh example
+    /// Build the viewer in www/dist, with its wasm and a fresh example, and into nsscope from now on
     Viewer,
 }
 
@@ -58,7 +59,7 @@ fn main() -> Result<ExitCode> {
             wasm::build()?;
             example::record()?;
             npm(&["ci", "--no-fund", "--no-audit"])?;
-            npm(&["run", "--silent", "build"])?;
+            viewer::build()?;
         }
     }
     Ok(ExitCode::SUCCESS)

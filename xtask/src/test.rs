@@ -1,6 +1,6 @@
 //! Every check and every test, with counts that are the runners' own.
 
-use crate::{bare, cargo, cortex_m, example, fuzz, npm, npm_command, root, run, setup, targets, tools, wasm};
+use crate::{bare, cargo, cortex_m, example, fuzz, npm, npm_command, root, run, setup, targets, tools, viewer, wasm};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -58,7 +58,7 @@ pub(crate) fn all() -> Result<ExitCode> {
     totals.step("oldest Rust", |_| oldest_rust());
     totals.step("licences and sources", |_| deny());
     totals.step("Rust tests", |totals| {
-        run(cargo().args(["build", "--quiet", "--release", "-p", "nsscope", "-p", "nsscope-tests", "--bins"]))?;
+        programs()?;
         // defmt's symbols cannot be in a shared library, which the wasm crate is here: its feature is the codec's alone.
         let crates: [&[&str]; 2] =
             [&["--workspace", "--exclude=nsscope-codec"], &["--package=nsscope-codec", "--all-features"]];
@@ -104,7 +104,7 @@ pub(crate) fn all() -> Result<ExitCode> {
         npm(&["ci", "--no-fund", "--no-audit"])?;
         npm(&["run", "--silent", "check"])?;
         npm(&["run", "--silent", "lint"])?;
-        npm(&["run", "--silent", "build"])
+        viewer::build()
     });
     totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
 
@@ -119,6 +119,11 @@ pub(crate) fn all() -> Result<ExitCode> {
     }
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     Ok(if totals.broken.is_empty() && totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds the programs that tests run.
+pub(crate) fn programs() -> Result<()> {
+    run(cargo().args(["build", "--quiet", "--profile=tested", "-p", "nsscope", "-p", "nsscope-tests", "--bins"]))
 }
 
 /// Compiles with the oldest Rust that is promised, where it can be had. The lint `incompatible_msrv` and the test of

@@ -1,0 +1,38 @@
+//! Builds the viewer, and puts it where the build of `nsscope` takes it from.
+
+use crate::{npm, root, test};
+use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+/// Builds `www/dist` and the programs with it; wants the wasm package and the node modules.
+pub(crate) fn build() -> Result<()> {
+    npm(&["run", "--silent", "build"])?;
+    let (built, within) = (root().join("www/dist"), root().join("cli/viewer"));
+    for entry in fs::read_dir(&within)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else if !path.ends_with(".gitignore") {
+            fs::remove_file(path)?;
+        }
+    }
+    copy(&built, &within)?;
+    // A service worker would outlive the port that nsscope view has.
+    fs::remove_file(within.join("sw.js"))?;
+    test::programs()
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
