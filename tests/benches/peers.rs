@@ -8,7 +8,7 @@ use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
 use nsscope_codec::{BigEndian, LittleEndian, Record, Records};
-use nsscope_tests::{Sum, actor, cannot_record, no_perf, nsscope, run};
+use nsscope_tests::{Sum, actor, cannot_record, no_perf, nsscope, pointer_loop, run};
 use perf_event_data::endian::Little;
 use perf_event_data::parse::{ParseConfig, Parser};
 use std::hint::black_box;
@@ -32,24 +32,6 @@ fn time<T>(runs: u32, mut work: impl FnMut() -> T) -> f64 {
 
 fn row(what: &str, speed: &str, ratio: f64, of: &str, target: &str) {
     println!("{what:<58} {speed:>12} {ratio:>8.2} x {of:<32} {target}");
-}
-
-/// Reads that trust the input, through pointers: nothing that decodes can be faster by much.
-fn pointer_loop(data: &[u8]) -> u64 {
-    let (mut at, end, mut sum) = (data.as_ptr(), data.as_ptr_range().end, 0u64);
-    while at < end {
-        // SAFETY: the capture was written by our own recorder: whole records, true sizes and counts.
-        unsafe {
-            if at.cast::<u32>().read_unaligned() == 16 {
-                let count = at.add(16).cast::<u64>().read_unaligned() as usize;
-                for index in 0..count {
-                    sum = sum.wrapping_add(at.add(24 + index * 16 + 8).cast::<u64>().read_unaligned());
-                }
-            }
-            at = at.add(usize::from(at.add(6).cast::<u16>().read_unaligned()));
-        }
-    }
-    sum
 }
 
 /// Lets perf-event-data see only what is asked for.

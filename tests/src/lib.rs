@@ -1,29 +1,29 @@
 //! Helpers of the tests: the programs under test, their output, and what to do where the machine lacks something.
 
-use nsscope_codec::perf_data::{Session, Visitor};
-use nsscope_codec::wire::header::RecordType;
-use nsscope_codec::wire::namespaces::Namespaces;
-use nsscope_codec::{Error, Order, RawRecord, Records};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+pub use walk::{Sum, pointer_loop};
+
+mod walk;
 
 /// Where the built programs are; they are built once and optimised, because a storm should be one.
 fn bin_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--profile=tested", "-p", "nsscope", "-p", "nsscope-tests", "--bins"])
-            .current_dir(workspace)
-            .status();
-        assert!(built.is_ok_and(|status| status.success()), "the programs under test do not build");
-        target.join("tested")
-    })
+    DIR.get_or_init(|| build("tested", &["-p", "nsscope", "-p", "nsscope-tests", "--bins"]))
+}
+
+/// Builds programs by a profile. Returns where they are.
+fn build(profile: &str, what: &[&str]) -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    let mut cargo = Command::new(env!("CARGO"));
+    let built = cargo.args(["build", "--quiet", "--profile", profile]).args(what).current_dir(workspace).status();
+    assert!(built.is_ok_and(|status| status.success()), "the programs under test do not build");
+    target.join(profile)
 }
 
 /// The program under test.
@@ -38,9 +38,9 @@ pub fn actor() -> PathBuf {
     bin_dir().join("ns-actor")
 }
 
-/// The program that does one piece of work over and over.
+/// The program that does one piece of work over and over, as optimised as what is released: its instructions are counted.
 pub fn work() -> PathBuf {
-    bin_dir().join("ns-work")
+    build("release", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
 }
 
 /// Runs to the end and fails the test unless the exit code is 0.
@@ -236,42 +236,5 @@ impl nsscope_codec::perf_data::Output for &mut Bytes {
         self.0.resize(self.0.len().max(end), 0);
         self.0[offset as usize..end].copy_from_slice(bytes);
         Ok(())
-    }
-}
-
-/// The sum of all inodes in NAMESPACES records: work that reads every one of them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sum(pub u64);
-
-impl Sum {
-    /// Of records in a slice, up to the first that cannot be read.
-    #[inline]
-    pub fn of<O: Order>(records: &[u8]) -> u64 {
-        let mut sum = Self::default();
-        for record in Records::<O>::new(records, 0) {
-            let Ok(record) = record else { break };
-            sum.add(&record);
-        }
-        sum.0
-    }
-
-    #[inline]
-    fn add<O: Order>(&mut self, record: &RawRecord<'_, O>) {
-        if record.kind() == RecordType::NAMESPACES
-            && let Ok(namespaces) = record.as_type::<Namespaces<'_, O>>()
-        {
-            self.0 = namespaces.links.iter().fold(self.0, |sum, link| sum.wrapping_add(link.ino.get()));
-        }
-    }
-}
-
-impl Visitor for Sum {
-    #[inline]
-    fn record<O: Order>(&mut self, _: &Session, record: RawRecord<'_, O>) {
-        self.add(&record);
-    }
-
-    fn fault(&mut self, error: Error) {
-        panic!("{error}");
     }
 }

@@ -80,7 +80,8 @@ export class Machines implements Viewer {
       } catch (error) {
         throw damage === undefined ? error : new Error(damage, { cause: error });
       }
-      read = Math.max(read, offset + chunk.length);
+      // What describes the records may be behind them, and is read first: the offset says nothing of how far this is.
+      read += chunk.length;
       const now = performance.now();
       if (now >= next) {
         this.arrange();
@@ -130,7 +131,8 @@ export class Machines implements Viewer {
       const containers = trace.containerCount();
       return { name, size, offset: offsets[index] ?? 0, facts: trace.facts(), rows, containers };
     });
-    return { loaded, reading: this.reading, progress: undefined, error: undefined };
+    const memory = this.memory.buffer.byteLength;
+    return { loaded, memory, reading: this.reading, progress: undefined, error: undefined };
   }
 
   /** Where each recording begins on the common axis, ns. */

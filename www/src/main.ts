@@ -133,6 +133,7 @@ async function open(files: { name: string; from: Blob | string }[]) {
   let fresh = true;
   const told = async (open: Open) => {
     const { progress, error, reading } = open;
+    document.body.dataset.memory = open.memory.toString();
     element("progress", HTMLDivElement).hidden = !reading;
     if (progress) {
       const bar = element("bar", HTMLProgressElement);

@@ -49,6 +49,8 @@ export interface Found {
 
 export interface Open {
   loaded: Loaded[];
+  /** Bytes that the wasm has taken. */
+  memory: number;
   /** Whether more is to come. */
   reading: boolean;
   progress: Progress | undefined;

@@ -42,6 +42,8 @@ enum Chore {
     },
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
+    /// Measure the viewer that was built: the wasm against native code, large files in the browser
+    BenchViewer,
     /// Build the viewer in www/dist, with its wasm and a fresh example, and into nsscope from now on
     Viewer,
 }
@@ -61,6 +63,7 @@ fn main() -> Result<ExitCode> {
             npm(&["ci", "--no-fund", "--no-audit"])?;
             viewer::build()?;
         }
+        Chore::BenchViewer => viewer::bench()?,
     }
     Ok(ExitCode::SUCCESS)
 }

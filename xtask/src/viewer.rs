@@ -1,6 +1,6 @@
 //! Builds the viewer, and puts it where the build of `nsscope` takes it from.
 
-use crate::{npm, root, test};
+use crate::{cargo, npm, npm_command, root, run, test, wasm};
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
@@ -21,6 +21,13 @@ pub(crate) fn build() -> Result<()> {
     // A service worker would outlive the port that nsscope view has.
     fs::remove_file(within.join("sw.js"))?;
     test::programs()
+}
+
+/// Prints a table of what the viewer does how fast. Files of 6 GiB are made beside the tests' for it, and removed.
+pub(crate) fn bench() -> Result<()> {
+    run(cargo().args(["build", "--quiet", "--release", "-p", "nsscope-tests", "--bins"]))?;
+    let walk = wasm::walk()?;
+    run(npm_command().args(["run", "--silent", "bench"]).env("WALK", walk))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -4,21 +4,34 @@ use crate::toolchain::Toolchain;
 use crate::{root, run};
 use anyhow::{Context, Result};
 use std::fs;
+use std::path::PathBuf;
 use wasm_bindgen_cli_support::Bindgen;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Builds `wasm/pkg`: the module, its JavaScript and its types.
-pub(crate) fn build() -> Result<()> {
+
+/// Compiles some of the crate. Returns where it is then.
+fn compile(what: &[&str]) -> Result<PathBuf> {
     let toolchain = Toolchain::find(TARGET)?;
     run(toolchain
         .cargo("build", &[TARGET], "std,panic_abort")
         .args(["--profile", "wasm", "--package", "nsscope-wasm"])
+        .args(what)
         .arg("--config")
         .arg(match toolchain {
             Toolchain::Own => format!("target.{TARGET}.rustflags=[]"),
             Toolchain::Debian => format!("target.{TARGET}.linker=\"wasm-ld-22\""),
         }))?;
-    let module = toolchain.target_dir().join(TARGET).join("wasm/nsscope_wasm.wasm");
+    Ok(toolchain.target_dir().join(TARGET).join("wasm"))
+}
+
+/// The walk over records that the viewer's bench compares, as a plain module.
+pub(crate) fn walk() -> Result<PathBuf> {
+    Ok(compile(&["--example", "walk"])?.join("examples/walk.wasm"))
+}
+
+/// Builds `wasm/pkg`: the module, its JavaScript and its types.
+pub(crate) fn build() -> Result<()> {
+    let module = compile(&["--lib"])?.join("nsscope_wasm.wasm");
     let package = root().join("wasm/pkg");
     // What an older build left would be packed as well.
     let _ = fs::remove_dir_all(&package);
