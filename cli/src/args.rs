@@ -36,6 +36,7 @@ Examples:
   nsscope record -- unshare -n -p -f --mount sh   a command and all it starts
   nsscope record -p 4242                          running processes and their future children
   nsscope record --container web                  one container, by id or name
+  nsscope record --backend bpf                    by eBPF programs, with time namespaces and pids inside
   nsscope record --backend proc                   without privileges, by looking at /proc
   nsscope record --max-size 64M --max-files 8     for as long as you like, in files of 64 MiB
   nsscope record --snapshot                       keeps the latest in memory; pkill -USR2 nsscope writes it
@@ -216,11 +217,14 @@ pub(crate) struct Record {
 /// Where records come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
-    /// The kernel where it lets us, else /proc
+    /// perf where the kernel lets us, else bpf, else proc
     #[default]
     Auto,
     /// The kernel's own records, exact
     Perf,
+    /// The same by eBPF programs, exact, with time namespaces, reasons and the pids inside; of a container, the kernel
+    /// passes on nothing else
+    Bpf,
     /// A look at /proc many times a second: needs no privileges, misses what is over in between
     Proc,
 }

@@ -45,8 +45,8 @@ pub(crate) fn run(args: &args::Doctor) -> Outcome {
 fn checks() -> Vec<Check> {
     let mut checks =
         vec![kernel(), perf_event(), capability(), paranoid(), synthesis(), locked_memory(), tracefs(), cgroups()];
+    checks.extend(bpf());
     checks.extend(NsKind::ALL.into_iter().map(namespace));
-    checks.push(time_namespace());
     checks
 }
 
@@ -191,10 +191,12 @@ fn namespace(kind: NsKind) -> Check {
         NsKind::User => "user namespace",
         NsKind::Mnt => "mnt namespace",
         NsKind::Cgroup => "cgroup namespace",
+        NsKind::Time => "time namespace",
     };
+    let note = if kind == NsKind::Time { "; only --backend bpf records it" } else { "" };
     let link = fs::read_link(Path::new("/proc/self/ns").join(kind.name()));
     match link {
-        Ok(link) => Check { name, state: State::Works, found: format!("ours is {}", link.display()), mend: None },
+        Ok(link) => Check { name, state: State::Works, found: format!("ours is {}{note}", link.display()), mend: None },
         Err(_) => Check {
             name,
             state: State::Limited,
@@ -204,12 +206,31 @@ fn namespace(kind: NsKind) -> Check {
     }
 }
 
-fn time_namespace() -> Check {
-    let found = match fs::read_link("/proc/self/ns/time") {
-        Ok(link) => format!("ours is {}; the kernel's records do not carry it", link.display()),
-        Err(_) => "not in this kernel".into(),
+/// The eBPF programs are loaded and run as `record --backend bpf` does it.
+fn bpf() -> Vec<Check> {
+    let ways = match crate::record::bpf_ways() {
+        Ok(ways) => ways,
+        Err(failure) => {
+            return vec![Check {
+                name: "eBPF programs",
+                state: State::Limited,
+                found: failure.message().lines().next().unwrap_or_default().into(),
+                mend: Some(
+                    "--backend perf records without them; what they add are time namespaces, reasons, pids inside",
+                ),
+            }];
+        }
     };
-    Check { name: "time namespace", state: State::Works, found, mend: None }
+    let one = |(what, way): (&str, Result<String, String>)| Check {
+        name: "eBPF programs",
+        state: if way.is_ok() { State::Works } else { State::Limited },
+        found: match way {
+            Ok(place) => format!("{what}: {place}"),
+            Err(why) => format!("{what} cannot be seen: {why}"),
+        },
+        mend: None,
+    };
+    ways.into_iter().map(one).collect()
 }
 
 fn as_text(checks: &[Check], records: bool) -> String {

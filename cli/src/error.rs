@@ -41,14 +41,22 @@ impl Failure {
         Self::Failed(format!("cannot {verb} {}: {}{hint}", path.display(), reason(error)))
     }
 
+    /// What the user is told.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::ClosedPipe => "whoever read the output has gone",
+            Self::Failed(message) | Self::Refused(message) | Self::Usage(message) => message,
+        }
+    }
+
     pub(crate) fn report(self) -> ExitCode {
-        let (message, code) = match self {
+        let code = match self {
             Self::ClosedPipe => return ExitCode::SUCCESS,
-            Self::Failed(message) | Self::Refused(message) => (message, 1),
-            Self::Usage(message) => (message, 2),
+            Self::Failed(_) | Self::Refused(_) => 1,
+            Self::Usage(_) => 2,
         };
         let red = anstyle::AnsiColor::Red.on_default().bold();
-        anstream::eprintln!("{red}nsscope:{red:#} {message}");
+        anstream::eprintln!("{red}nsscope:{red:#} {}", self.message());
         ExitCode::from(code)
     }
 }

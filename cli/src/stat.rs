@@ -43,7 +43,7 @@ impl Consumer for Counts {
         }
         match record.parse() {
             Ok(Record::Namespaces(ns)) => {
-                for (kind, &link) in NsKind::ALL.into_iter().zip(ns.links) {
+                for (kind, &link) in NsKind::RECORDED.into_iter().zip(ns.links) {
                     let id = NsId::from(link);
                     if id.ino != 0 {
                         self.namespaces.entry(kind).or_default().insert(id);

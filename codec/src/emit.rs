@@ -208,7 +208,7 @@ where
 {
     // Each reference lives until its identity is read, whatever happens to the record.
     let links: [NsId; NR_NAMESPACES] =
-        NsKind::ALL.map(|kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id()));
+        NsKind::RECORDED.map(|kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id()));
     let mut emitted = Emitted::default();
     for mut event in events {
         if !event.attr().flags().has(AttrFlags::NAMESPACES) {

@@ -14,6 +14,7 @@ use nsscope_codec::wire::namespaces::{NamespacesFixed, NsLink};
 use nsscope_codec::wire::sample_id::SampleType;
 use nsscope_codec::wire::switch::SwitchCpuWide;
 use nsscope_codec::wire::task::Task;
+use nsscope_codec::wire::task_namespaces::TaskNamespaces;
 use nsscope_codec::wire::user::{Auxtrace, Compressed2, EventUpdate, HeaderFeature, TracingData};
 use nsscope_codec::wire::{mmap_page, Layout, LittleEndian};
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ fn types() -> BTreeMap<&'static str, (usize, Fields)> {
         Section,
         SwitchCpuWide,
         Task,
+        TaskNamespaces,
         TextPoke,
         Throttle,
         TracingData,

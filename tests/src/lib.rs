@@ -13,7 +13,7 @@ mod walk;
 /// Where the built programs are; they are built once and optimised, because a storm should be one.
 fn bin_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| build("tested", &["-p", "nsscope", "-p", "nsscope-tests", "--bins"]))
+    DIR.get_or_init(|| build("tested", &["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"]))
 }
 
 /// Builds programs by a profile. Returns where they are.
@@ -63,6 +63,14 @@ pub fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// What a command prints as JSON.
+///
+/// # Panics
+/// Where it is not JSON.
+pub fn json_of(command: &mut Command) -> Value {
+    serde_json::from_slice(&run(command).stdout).expect("JSON")
+}
+
 /// Records a command of its process tree and returns its output.
 pub fn record(file: &Path, command: &[&str]) -> Output {
     run(nsscope().arg("record").arg("-o").arg(file).arg("--").args(command))
@@ -82,7 +90,7 @@ pub fn events(file: &Path) -> Vec<Value> {
 /// # Panics
 /// Where it is not JSON.
 pub fn report(file: &Path) -> Value {
-    serde_json::from_slice(&run(nsscope().args(["report", "--json"]).arg(file)).stdout).expect("JSON")
+    json_of(nsscope().args(["report", "--json"]).arg(file))
 }
 
 /// Why this machine cannot record, if it cannot.
@@ -90,6 +98,16 @@ pub fn cannot_record() -> Option<String> {
     let output = nsscope().args(["doctor", "--json"]).output().ok()?;
     let doctor: Value = serde_json::from_slice(&output.stdout).ok()?;
     (doctor["can_record"] != true).then(|| "perf_event_open is refused here (nsscope doctor)".into())
+}
+
+/// Why the programs cannot be used here, if so.
+pub fn no_bpf() -> Option<String> {
+    let doctor = nsscope().args(["doctor", "--json"]).output().ok()?;
+    let doctor: Value = serde_json::from_slice(&doctor.stdout).ok()?;
+    let checks = doctor["checks"].as_array()?.iter().filter(|check| check["check"] == "eBPF programs");
+    let limited: Vec<_> =
+        checks.filter(|check| check["state"] != "ok").map(|check| check["found"].to_string()).collect();
+    (!limited.is_empty()).then(|| limited.join("; "))
 }
 
 /// Why there is no `perf` to compare with, if there is none.
@@ -201,6 +219,27 @@ pub fn stop(child: Child) -> String {
 pub fn by_id<'r>(report: &'r Value, id: &str) -> &'r Value {
     let mut all = report["containers"].as_array().expect("containers").iter();
     all.find(|container| container["id"] == id).unwrap_or_else(|| panic!("{id} is not in {report}"))
+}
+
+/// Ends with its test, and its children with it.
+#[derive(Debug)]
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Inode of a process's namespace.
+///
+/// # Panics
+/// Where it has none.
+pub fn inode(pid: u32, kind: &str) -> u64 {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).expect("a namespace");
+    let link = link.to_string_lossy();
+    link[link.find('[').expect("a namespace") + 1..link.len() - 1].parse().expect("a namespace")
 }
 
 /// Tells that a test cannot run here: on standard error, and in the file that `cargo xtask test` counts.

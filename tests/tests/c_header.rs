@@ -104,11 +104,11 @@ fn layouts_and_numbers_are_those_of_the_c_header() {
         );
         say(format!("attr.{name}"), attr.raw_flags.get(), line);
     }
-    let kinds = NsKind::ALL.iter().map(|kind| (kind.name().to_uppercase(), kind.index()));
+    let kinds = NsKind::RECORDED.iter().map(|kind| (kind.name().to_uppercase(), kind.index()));
     for (name, index) in kinds {
         say(format!("{name}_NS_INDEX"), index as u64, format!("int v = {name}_NS_INDEX;"));
     }
-    say("NR_NAMESPACES".into(), NsKind::ALL.len() as u64, "int v = NR_NAMESPACES;".into());
+    say("NR_NAMESPACES".into(), NsKind::RECORDED.len() as u64, "int v = NR_NAMESPACES;".into());
     for (name, offset) in [
         ("data_head", mmap_page::DATA_HEAD),
         ("data_tail", mmap_page::DATA_TAIL),

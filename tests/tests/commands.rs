@@ -2,24 +2,15 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, cgroup2, errors, missing, needs, no_cgroup2, no_perf, not_root, nsscope, record, run, text,
+    Running, actor, cannot_record, cgroup2, errors, inode, json_of, missing, needs, no_cgroup2, no_perf, not_root,
+    nsscope, record, run, text,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-/// Ends with its test, and its children with it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::process::{Command, Stdio};
 
 /// `unshare` with these options, in which a shell waits; returns once it is there, with the shell's pid outside.
 fn container(options: &[&str]) -> (Running, u32) {
@@ -36,16 +27,6 @@ fn container(options: &[&str]) -> (Running, u32) {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let inside = children.split_whitespace().next().unwrap().parse().unwrap();
     (Running(child), inside)
-}
-
-fn json_of(command: &mut Command) -> Value {
-    serde_json::from_slice(&run(command).stdout).unwrap()
-}
-
-fn inode(pid: u32, kind: &str) -> u64 {
-    let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
-    let link = link.to_string_lossy();
-    link[link.find('[').unwrap() + 1..link.len() - 1].parse().unwrap()
 }
 
 #[test]
@@ -95,9 +76,9 @@ fn ps_agrees_with_lsns_for_every_namespace() {
         let number = |text: &str| text.parse::<u64>().unwrap();
         let line = |line: &str| {
             let words: Vec<_> = line.split_whitespace().collect();
-            (words[1] != "time").then(|| (number(words[0]), (words[1].to_string(), number(words[2]))))
+            (number(words[0]), (words[1].to_string(), number(words[2])))
         };
-        text(&output).lines().filter_map(line).collect()
+        text(&output).lines().map(line).collect()
     };
     let mut last = String::new();
     for _ in 0..20 {

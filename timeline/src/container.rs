@@ -154,7 +154,10 @@ impl Timeline {
                 |set: &&NsSet| NsKind::ALL.iter().filter(|&&kind| set.get(kind).ino == kind.initial_ino()).count();
             // The set that is most like the first one; the earliest of those.
             let host = self.ns_sets.values().iter().rev().max_by_key(initial);
-            let mut set = NsSet(NsKind::ALL.map(|kind| NsId { dev, ino: kind.initial_ino() }));
+            let mut set = NsSet::default();
+            for kind in NsKind::RECORDED {
+                set.0[kind.index()] = NsId { dev, ino: kind.initial_ino() };
+            }
             if let Some(host) = host {
                 // Older kernels number these two at boot.
                 for kind in [NsKind::Net, NsKind::Mnt] {

@@ -31,14 +31,16 @@ use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::attr::{AttrFlags, CONFIG_TASK_CLOCK, TYPE_SOFTWARE, TYPE_TRACEPOINT};
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
-use nsscope_codec::wire::namespaces::{NR_NAMESPACES, NsId, NsKind};
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
-use nsscope_codec::{Endian, Order, RawRecord, Record};
+use nsscope_codec::wire::task_namespaces::{Reason, TaskNamespaces};
+use nsscope_codec::{Endian, LittleEndian, Order, RawRecord, Record};
 use tracepoint::{Tracepoint, Tracepoints};
 
-/// Identity of each of a task's namespaces, indexed by [`NsKind`]. `ino` 0: not known, or not in this kernel.
+/// Identity of each of a task's namespaces, indexed by [`NsKind`]. `ino` 0: not known, or not in this kernel. The time
+/// namespace is known only where [`told::TASK_NAMESPACES`] is in the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NsSet(pub [NsId; NR_NAMESPACES]);
+pub struct NsSet(pub [NsId; NsKind::ALL.len()]);
 
 impl NsSet {
     /// The namespace of this type.
@@ -281,14 +283,20 @@ impl Timeline {
         }
         match record {
             Record::Namespaces(ns) => {
-                let set = NsSet(core::array::from_fn(|i| ns.links.get(i).map_or(NsId::default(), |&l| l.into())));
+                let mut set = NsSet::default();
+                for kind in NsKind::RECORDED {
+                    set.0[kind.index()] = ns.get(kind).unwrap_or_default();
+                }
                 // perf writes zeros for a process whose namespaces it may not read.
                 if set == NsSet::default() {
                     return None;
                 }
-                let value = self.ns_sets.intern(&set);
                 let source = if is_synthesized(session, raw) { Source::Proc } else { Source::Kernel };
                 let index = self.task(ns.pid(), ns.tid(), time);
+                // The record does not tell of the time namespace; who can tell says so of each change.
+                let before = self.last_namespaces(&self.tasks[index]).unwrap_or_default();
+                set.0[NsKind::Time.index()] = before.get(NsKind::Time);
+                let value = self.ns_sets.intern(&set);
                 set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
                 self.settle(index);
                 return Some(index);
@@ -615,6 +623,11 @@ impl Timeline {
                 self.tasks[index].nspids = pids.map_while(|pid| pid.parse().ok()).take(MAX_PID_LEVELS).collect();
                 Some(index)
             }
+            Some(Tracepoint::TaskNamespaces(told)) => {
+                let &index = self.current.get(&told.tid.get())?;
+                self.tell(index, &told, time);
+                Some(index)
+            }
             Some(Tracepoint::ContainerName { id, name, image }) => {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
                 self.container_names.insert(text(id), Named { name: text(name), image: text(image) });
@@ -630,6 +643,26 @@ impl Timeline {
                 None
             }
             None => None,
+        }
+    }
+
+    /// What [`TaskNamespaces`] tells of a task.
+    fn tell(&mut self, index: usize, told: &TaskNamespaces<LittleEndian>, time: u64) {
+        let source = if told.reason.get() == Reason::FOUND.0 { Source::Proc } else { Source::Kernel };
+        if let Some(mut set) = self.last_namespaces(&self.tasks[index]) {
+            // All are of one file system.
+            let dev = set.0.iter().map(|id| id.dev).max().unwrap_or(0);
+            set.0[NsKind::Time.index()] = NsId { dev, ino: u64::from(told.time.get()) };
+            let value = self.ns_sets.intern(&set);
+            set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
+            self.settle(index);
+        }
+        let levels = told.levels.get() as usize;
+        if levels > 1 {
+            self.tasks[index].nspids = told.pids.iter().take(levels).map(|pid| pid.get()).collect();
+        }
+        if let Some(&path) = self.cgroup_ids.get(&told.cgroup.get()) {
+            self.move_to(index, 0, path, time, source);
         }
     }
 

@@ -108,8 +108,32 @@ print fmt: \"interval=%u backend=%s own=%s\", REC->interval, __get_str(backend),
     ),
 };
 
+/// What the kernel's NAMESPACES record leaves out of a task:
+/// [`TaskNamespaces`](nsscope_codec::wire::task_namespaces::TaskNamespaces), which says what the fields are.
+pub const TASK_NAMESPACES: Event = Event {
+    id: 65_531,
+    name: "nsscope:task_namespaces",
+    format: concat!(
+        "name: task_namespaces\nID: 65531\n",
+        common_fields!(),
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:unsigned int reason;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:u64 cgroup;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:unsigned int time;\toffset:24;\tsize:4;\tsigned:0;
+\tfield:unsigned int time_for_children;\toffset:28;\tsize:4;\tsigned:0;
+\tfield:unsigned int pid_for_children;\toffset:32;\tsize:4;\tsigned:0;
+\tfield:unsigned int levels;\toffset:36;\tsize:4;\tsigned:0;
+\tfield:unsigned int pids[9];\toffset:40;\tsize:36;\tsigned:0;
+
+print fmt: \"pid=%d reason=%s cgroup=%llu time=%u time_for_children=%u pid_for_children=%u levels=%u\", REC->pid, \
+__print_symbolic(REC->reason, { 0, \"found\" }, { 1, \"fork\" }, { 2, \"unshare\" }, { 3, \"setns\" }, { 4, \"exec\" }), \
+REC->cgroup, REC->time, REC->time_for_children, REC->pid_for_children, REC->levels
+"
+    ),
+};
+
 /// All of them.
-pub const EVENTS: [Event; 4] = [TASK_CGROUP, TASK_NSPID, CONTAINER_NAME, RECORDER];
+pub const EVENTS: [Event; 5] = [TASK_CGROUP, TASK_NSPID, CONTAINER_NAME, RECORDER, TASK_NAMESPACES];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {

@@ -3,10 +3,11 @@
 use crate::told;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use nsscope_codec::LittleEndian;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::wire::attr::Attr;
+use nsscope_codec::wire::task_namespaces::TaskNamespaces;
+use nsscope_codec::{BigEndian, LittleEndian};
 
 /// What a sample says.
 pub(crate) enum Tracepoint<'a> {
@@ -16,6 +17,8 @@ pub(crate) enum Tracepoint<'a> {
     TaskCgroup { tid: u32, root: u32, path: &'a [u8] },
     /// [`told::TASK_NSPID`]: a task's pids from the host's inwards, decimal, with blanks between.
     TaskNspid { tid: u32, pids: &'a [u8] },
+    /// [`told::TASK_NAMESPACES`]: what the kernel's record leaves out.
+    TaskNamespaces(TaskNamespaces<LittleEndian>),
     /// [`told::CONTAINER_NAME`]: what a runtime calls a container.
     ContainerName { id: &'a [u8], name: &'a [u8], image: &'a [u8] },
     /// [`told::RECORDER`]: how the recording was made.
@@ -31,6 +34,7 @@ pub(crate) struct Tracepoints(Option<BTreeMap<u64, Fields>>);
 enum Fields {
     Cgroup { attach: bool, tid: Field, root: Field, path: Field },
     Nspid { tid: Field, pids: Field },
+    TaskNamespaces,
     Name { id: Field, name: Field, image: Field },
     Recorder { interval: Field, backend: Field, own: Field },
 }
@@ -49,6 +53,7 @@ impl Fields {
                 Some(Self::Cgroup { attach: false, tid: field("pid")?, root: field("root")?, path: field("path")? })
             }
             (told::SYSTEM, "task_nspid") => Some(Self::Nspid { tid: field("pid")?, pids: field("nspid")? }),
+            (told::SYSTEM, "task_namespaces") => Some(Self::TaskNamespaces),
             (told::SYSTEM, "container_name") => {
                 Some(Self::Name { id: field("id")?, name: field("name")?, image: field("image")? })
             }
@@ -84,6 +89,10 @@ impl Tracepoints {
                 }
             }
             Fields::Nspid { tid, pids } => Tracepoint::TaskNspid { tid: number(tid)?, pids: pids.text(raw, big)? },
+            Fields::TaskNamespaces if big => {
+                Tracepoint::TaskNamespaces(TaskNamespaces::<BigEndian>::read(raw)?.in_order())
+            }
+            Fields::TaskNamespaces => Tracepoint::TaskNamespaces(TaskNamespaces::read(raw)?),
             Fields::Name { id, name, image } => Tracepoint::ContainerName {
                 id: id.text(raw, big)?,
                 name: name.text(raw, big)?,

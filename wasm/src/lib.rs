@@ -460,7 +460,8 @@ impl Trace {
         match row.kind {
             Kind::Host => {
                 let host = timeline.host();
-                let lines = NsKind::ALL.iter().map(|&kind| (kind.name().to_string(), host.label(kind))).collect();
+                let lines = NsKind::ALL.iter().filter(|kind| host.get(**kind).ino != 0);
+                let lines = lines.map(|&kind| (kind.name().to_string(), host.label(kind))).collect();
                 self.told("the host", lines, (self.span().0, None), "container=host".into())
             }
             Kind::Pod => {

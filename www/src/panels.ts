@@ -204,13 +204,15 @@ export const EVENTS: Column<TraceEvent>[] = [
 export function matrix(types: readonly string[], host: readonly number[]): Column<Container>[] {
   return [
     { title: "Container", kind: "code", width: "2", text: (c) => c.title },
-    ...types.map((title, index): Column<Container> => {
+    ...types.flatMap((title, index): Column<Container>[] => {
+      // What is not known of the host is known of nobody: only some recordings have time namespaces.
+      if (host[index] === 0) return [];
       const shared = (c: Container) => c.namespaces[index] === host[index];
       const text = (c: Container) => {
         const inode = c.namespaces[index] ?? 0;
         return inode === 0 ? "?" : shared(c) ? "host" : inode.toString();
       };
-      return { title, kind: "code", width: "1", text, mark: (c) => (shared(c) ? "shared" : "own") };
+      return [{ title, kind: "code", width: "1", text, mark: (c) => (shared(c) ? "shared" : "own") }];
     }),
   ];
 }

@@ -29,8 +29,7 @@ wait
 /// Writes `www/public/example.data`. Where this user may not record, it holds what runs now.
 pub(crate) fn record() -> Result<()> {
     test::programs()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let program = target.join("tested/nsscope");
+    let program = test::programs_dir().join("nsscope");
     let file = root().join("www/public/example.data");
     let _ = std::fs::remove_file(&file);
     let group = cgroup();

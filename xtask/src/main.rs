@@ -1,9 +1,11 @@
 //! Build and test chores, run as `cargo xtask <command>`.
 
 mod bare;
+mod bpf;
 mod cortex_m;
 mod example;
 mod fuzz;
+mod kernel;
 mod setup;
 mod targets;
 mod test;
@@ -34,12 +36,16 @@ enum Chore {
     Bare,
     /// Run the codec on a microcontroller, in QEMU
     CortexM,
+    /// Load the codec into a kernel as a module, in QEMU, and compare what it records with perf
+    Kernel,
     /// Run every fuzz target for a while
     Fuzz {
         /// Seconds for each
         #[arg(long, default_value_t = 600)]
         seconds: u32,
     },
+    /// Build the eBPF programs, for builds of nsscope with --features bpf
+    Bpf,
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
     /// Measure the viewer that was built: the wasm against native code, large files in the browser
@@ -55,7 +61,9 @@ fn main() -> Result<ExitCode> {
         Chore::Targets => targets::build_all()?,
         Chore::Bare => drop(bare::check()?),
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
+        Chore::Kernel => drop(kernel::check()?.map_err(anyhow::Error::msg)?),
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
+        Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Wasm => wasm::build()?,
         Chore::Viewer => {
             wasm::build()?;

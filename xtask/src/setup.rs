@@ -14,6 +14,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("bubblewrap", "a sandbox as flatpak uses it"),
     ("systemd-container", "systemd-nspawn"),
     ("busybox-static", "what runs in its containers"),
+    ("bpftool", "lists the eBPF programs that run"),
     ("valgrind", "counts instructions"),
     ("util-linux", "unshare, nsenter, lsns"),
     ("zstd", "packs a file that the viewer unpacks"),

@@ -1,11 +1,13 @@
 //! Every check and every test, with counts that are the runners' own.
 
-use crate::{bare, cargo, cortex_m, example, fuzz, npm, npm_command, root, run, setup, targets, tools, viewer, wasm};
+use crate::{
+    bare, bpf, cargo, cortex_m, example, fuzz, kernel, npm, npm_command, root, run, setup, targets, tools, viewer, wasm,
+};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -45,7 +47,12 @@ pub(crate) fn all() -> Result<ExitCode> {
     let mut totals = Totals::default();
 
     totals.step("packages", |_| setup::debian_packages(setup::PACKAGES));
-    totals.step("format", |_| run(cargo().args(["fmt", "--all", "--check"])));
+    totals.step("format", |_| {
+        // Those with targets of their own are not in the workspace.
+        let apart = ["cli/bpf", "codec/examples/cortex-m", "codec/examples/kernel-module", "codec/fuzz"];
+        run(cargo().args(["fmt", "--all", "--check"]))?;
+        apart.iter().try_for_each(|dir| run(cargo().args(["fmt", "--check"]).current_dir(root().join(dir))))
+    });
     totals.step("lints", |_| {
         let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
         run(cargo().args(clippy))?;
@@ -57,6 +64,12 @@ pub(crate) fn all() -> Result<ExitCode> {
     });
     totals.step("oldest Rust", |_| oldest_rust());
     totals.step("licences and sources", |_| deny());
+    totals.step("eBPF programs", |totals| {
+        if let Err(why) = bpf::build()? {
+            totals.skip(&why);
+        }
+        Ok(())
+    });
     totals.step("Rust tests", |totals| {
         programs()?;
         // defmt's symbols cannot be in a shared library, which the wasm crate is here: its feature is the codec's alone.
@@ -83,6 +96,13 @@ pub(crate) fn all() -> Result<ExitCode> {
     totals.step("codec on a microcontroller", |totals| {
         match cortex_m::check()? {
             Ok(()) => totals.passed += 1,
+            Err(why) => totals.skip(&why),
+        }
+        Ok(())
+    });
+    totals.step("codec in a kernel", |totals| {
+        match kernel::check()? {
+            Ok(count) => totals.passed += count,
             Err(why) => totals.skip(&why),
         }
         Ok(())
@@ -123,7 +143,13 @@ pub(crate) fn all() -> Result<ExitCode> {
 
 /// Builds the programs that tests run.
 pub(crate) fn programs() -> Result<()> {
-    run(cargo().args(["build", "--quiet", "--profile=tested", "-p", "nsscope", "-p", "nsscope-tests", "--bins"]))
+    let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"];
+    run(cargo().args(["build", "--quiet", "--profile=tested"]).args(what))
+}
+
+/// Where they are then.
+pub(crate) fn programs_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into).join("tested")
 }
 
 /// Compiles with the oldest Rust that is promised, where it can be had. The lint `incompatible_msrv` and the test of

@@ -5,13 +5,8 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Debian's Rust, and the source of its standard library.
-const DEBIAN: &[(&str, &str)] = &[
-    ("rustc-web", "a compiler that knows every target"),
-    ("cargo-web", "its cargo"),
-    ("rust-web-src", "its standard library"),
-    ("lld-22", "its linker"),
-];
+/// Where Debian's package has it.
+pub(crate) const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
 /// How to compile for a target.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +18,26 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
+    /// Debian's Rust, and the source of its standard library.
+    pub(crate) const DEBIAN_PACKAGES: &[(&str, &str)] = &[
+        ("rustc-web", "a compiler that knows every target"),
+        ("cargo-web", "its cargo"),
+        ("rust-web-src", "its standard library"),
+        ("lld-22", "its linker"),
+    ];
+
+    /// Debian's cargo.
+    pub(crate) fn debian() -> Command {
+        let mut cargo = Command::new(DEBIAN_CARGO);
+        cargo
+            .env("RUSTC", "/usr/bin/rustc")
+            .env("RUSTDOC", "/usr/bin/rustdoc")
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env_remove("CARGO");
+        cargo
+    }
+
     /// Finds a way, and says in a line which.
     pub(crate) fn find(target: &str) -> Result<Self> {
         let found = Self::look(target)?;
@@ -45,11 +60,10 @@ impl Toolchain {
         if added.is_ok_and(|status| status.success()) && has_target(target)? {
             return Ok(Self::Own);
         }
-        setup::debian_packages(DEBIAN)?;
-        if Path::new("/usr/bin/wasm-ld-22").exists() && Path::new("/usr/bin/cargo").exists() {
-            return Ok(Self::Debian);
+        if let Some(debian) = Self::find_debian()? {
+            return Ok(debian);
         }
-        let packages: Vec<_> = DEBIAN.iter().map(|(name, _)| *name).collect();
+        let packages: Vec<_> = Self::DEBIAN_PACKAGES.iter().map(|(name, _)| *name).collect();
         bail!(
             "nothing here compiles for {target}. One of these does it:\n  rustup target add {target}\n  \
              sudo apt-get install --no-install-recommends {}",
@@ -61,16 +75,7 @@ impl Toolchain {
     pub(crate) fn cargo(self, command: &str, targets: &[&str], crates: &str) -> Command {
         let mut cargo = match self {
             Self::Own => cargo(),
-            Self::Debian => {
-                let mut cargo = Command::new("/usr/bin/cargo");
-                cargo
-                    .env("RUSTC", "/usr/bin/rustc")
-                    .env("RUSTDOC", "/usr/bin/rustdoc")
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env_remove("RUSTUP_TOOLCHAIN")
-                    .env_remove("CARGO");
-                cargo
-            }
+            Self::Debian => Self::debian(),
         };
         // Nobody debugs these, nor builds them twice.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
@@ -82,6 +87,12 @@ impl Toolchain {
             cargo.arg(format!("-Zbuild-std={crates}"));
         }
         cargo
+    }
+
+    /// Debian's, where it can be had.
+    pub(crate) fn find_debian() -> Result<Option<Self>> {
+        setup::debian_packages(Self::DEBIAN_PACKAGES)?;
+        Ok((Path::new("/usr/bin/wasm-ld-22").exists() && Path::new(DEBIAN_CARGO).exists()).then_some(Self::Debian))
     }
 
     /// The compiler itself.

@@ -12,6 +12,13 @@ pub(crate) fn exists(name: &str) -> bool {
 
 /// The program, from the user's own path or built once in `target/tools`.
 pub(crate) fn install(name: &str) -> Result<PathBuf> {
+    let mut install = cargo();
+    install.args(["install", "--quiet", "--locked", "--debug", name]);
+    install_by(name, install)
+}
+
+/// The same by a command of its own, which is told where to.
+pub(crate) fn install_by(name: &str, mut install: Command) -> Result<PathBuf> {
     if exists(name) {
         return Ok(name.into());
     }
@@ -19,7 +26,7 @@ pub(crate) fn install(name: &str) -> Result<PathBuf> {
     let own = tools.join("bin").join(name);
     if !own.exists() {
         println!("{name} is not installed: building it, once, in target/tools");
-        run(cargo().args(["install", "--quiet", "--locked", "--debug", name, "--root"]).arg(&tools))?;
+        run(install.arg("--root").arg(&tools))?;
     }
     Ok(own)
 }

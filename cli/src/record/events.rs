@@ -7,6 +7,7 @@ use crate::sys::{self, Event, Ring};
 use crate::time::CLOCK;
 use nsscope_codec::Native;
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_CPU_CLOCK, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::SampleType;
 use nsscope_timeline::told;
 use std::fs::File;
@@ -26,8 +27,26 @@ pub(crate) enum Target {
         /// Whether recording begins when they exec.
         on_exec: bool,
     },
-    /// What is in this cgroup of the hierarchy of perf events, or below it.
-    Cgroup(PathBuf),
+    /// A container.
+    Container {
+        /// Its cgroup's path, where it is known by one: all that will come into it is in there, too.
+        cgroup: Option<String>,
+        /// The namespace that makes it one, where it is known by its namespaces.
+        #[cfg_attr(not(feature = "bpf"), expect(dead_code, reason = "perf knows no namespaces to record by"))]
+        namespace: Option<(NsKind, NsId)>,
+        /// Its threads now.
+        tids: Vec<u32>,
+    },
+}
+
+impl Target {
+    /// The threads that are recorded, with their future children, where that is all.
+    pub(crate) fn tids(&self) -> Option<&[u32]> {
+        match self {
+            Self::System | Self::Container { cgroup: Some(_), .. } => None,
+            Self::Tasks { tids, .. } | Self::Container { tids, .. } => Some(tids),
+        }
+    }
 }
 
 /// An event as the file describes it.
@@ -167,13 +186,20 @@ impl Events {
         target: &Target,
         cpus: &[u32],
     ) -> Outcome<(Vec<u64>, Attr<Native>)> {
-        let (pids, on_exec): (Vec<i32>, bool) = match target {
-            Target::System | Target::Cgroup(_) => (vec![-1], false),
-            Target::Tasks { tids, on_exec } => (tids.iter().map(|&tid| tid as i32).collect(), *on_exec),
-        };
+        let on_exec = matches!(target, Target::Tasks { on_exec: true, .. });
+        // The kernel counts for a cgroup alone, where there is one in its hierarchy of perf events.
         let cgroup = match target {
-            Target::Cgroup(path) => Some(File::open(path).map_err(|error| Failure::file("open", path, &error))?),
-            Target::System | Target::Tasks { .. } => None,
+            Target::Container { cgroup: Some(path), .. } => perf_cgroup(path),
+            Target::Container { .. } | Target::System | Target::Tasks { .. } => None,
+        };
+        let pids: Vec<i32> = match target {
+            Target::Tasks { tids, .. } => tids.iter().map(|&tid| tid as i32).collect(),
+            Target::Container { tids, .. } if cgroup.is_none() => tids.iter().map(|&tid| tid as i32).collect(),
+            Target::Container { .. } | Target::System => vec![-1],
+        };
+        let cgroup = match &cgroup {
+            Some(path) => Some(File::open(path).map_err(|error| Failure::file("open", path, &error))?),
+            None => None,
         };
         let open = |attr: &Attr<Native>, pid: i32, cpu: u32| match &cgroup {
             Some(cgroup) => Event::open_for_cgroup(attr, cgroup.as_fd(), cpu as i32),

@@ -1,5 +1,10 @@
 //! `nsscope record` and `nsscope snapshot`: from the kernel's rings, or /proc, into a perf.data file.
 
+#[cfg(feature = "bpf")]
+mod bpf;
+#[cfg(not(feature = "bpf"))]
+#[path = "no_bpf.rs"]
+mod bpf;
 mod dump;
 mod events;
 mod features;
@@ -13,6 +18,7 @@ mod tally;
 mod tracefs;
 mod workload;
 
+pub(crate) use bpf::ways as bpf_ways;
 pub(crate) use events::side_band_attr;
 pub(crate) use import::run as import;
 pub(crate) use synth::cgroup2_mount;
@@ -23,11 +29,13 @@ use crate::capture::Capture;
 use crate::error::{Failure, Outcome, note};
 use crate::select::{select, title};
 use crate::{sys, time};
+use bpf::Bpf;
 use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use names::Named;
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::header::RecordType;
+use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::wire::sample_id::{SampleIdLayout, SampleType};
 use nsscope_timeline::Key;
 use output::{Older, Sink};
@@ -36,7 +44,7 @@ use poll::Poller;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -134,12 +142,16 @@ fn container(name: &str) -> Outcome<Target> {
             return Err(Failure::new(format!("{name} means several containers: {}", titles.join(", "))));
         }
     };
-    // In a cgroup are all that will come, too, whoever starts them; the kernel counts for it alone.
-    if let (Key::Cgroup(_), Some(path)) = (&container.key, container.cgroup.as_deref().and_then(events::perf_cgroup)) {
-        return Ok(Target::Cgroup(path));
-    }
+    let (cgroup, namespace) = match &container.key {
+        Key::Cgroup(_) => (container.cgroup.clone().filter(|path| events::perf_cgroup(path).is_some()), None),
+        // The pid namespace, if it has one of its own: it holds all that is started in it.
+        Key::Namespaces(all) => {
+            let pid = all.iter().find(|(kind, _)| *kind == NsKind::Pid);
+            (None, pid.or(all.first()).copied())
+        }
+    };
     let tids = container.tasks.iter().map(|&task| timeline.at(task).tid).collect();
-    Ok(Target::Tasks { tids, on_exec: false })
+    Ok(Target::Container { cgroup, namespace, tids })
 }
 
 /// `nsscope snapshot`: what runs now, in the format of a recording.
@@ -213,6 +225,7 @@ fn snapshot_events() -> Vec<Described> {
 
 fn all_that_runs(described: &[Described], names: Names) -> Synthesizer {
     let mut synth = Synthesizer::new(layout(described), 1);
+    synth.whole = true;
     synth.kernel_map();
     synth.recorder("snapshot", 0);
     synth.cgroups();
@@ -258,48 +271,65 @@ fn hidden(synth: &Synthesizer) {
 }
 
 /// Where records come from.
-#[derive(Debug)]
 enum Source {
     Perf(Events),
+    Bpf(Box<Bpf>),
     Proc { described: Vec<Described>, poller: Poller },
 }
 
 impl Source {
     fn open(target: &Target, args: &args::Record) -> Outcome<Self> {
-        let wants_kernel = args.snapshot || args.frequency.is_some();
-        if args.backend != Backend::Proc {
-            match Events::open(target, args.mmap_size, args.frequency, args.snapshot) {
-                Err(Failure::Refused(why)) if args.backend == Backend::Auto && !wants_kernel => {
-                    let first = why.lines().next().unwrap_or_default();
-                    note(format_args!(
-                        "looking at /proc every {} ms instead, which misses what is over in between: {first}\n  \
-                         nsscope doctor says what to do about it",
-                        poll::INTERVAL.as_millis()
-                    ));
-                }
-                other => return other.map(Self::Perf),
-            }
-        }
-        if wants_kernel {
+        let wants_perf = args.snapshot || args.frequency.is_some();
+        if wants_perf && matches!(args.backend, Backend::Bpf | Backend::Proc) {
             return Err(Failure::Usage(
-                "/proc has no samples and no ring: -F and --snapshot need --backend perf".into(),
+                "-F and --snapshot need --backend perf: only perf has samples and rings".into(),
             ));
         }
-        let within = match target {
-            Target::Tasks { tids, .. } => Some(tids.clone()),
-            Target::System => None,
-            Target::Cgroup(_) => {
-                return Err(Failure::Usage(
-                    "--container by cgroup needs --backend perf; name its processes with -p".into(),
-                ));
-            }
-        };
-        Ok(Self::Proc { described: snapshot_events(), poller: Poller::new(within) })
+        let perf = || Events::open(target, args.mmap_size, args.frequency, args.snapshot).map(Self::Perf);
+        let bpf = || Bpf::open(target, args.mmap_size).map(|bpf| Self::Bpf(Box::new(bpf)));
+        match args.backend {
+            Backend::Perf => perf(),
+            Backend::Bpf => bpf(),
+            Backend::Proc => Self::proc(target),
+            Backend::Auto if wants_perf => perf(),
+            Backend::Auto => perf().or_else(|failure| {
+                let Failure::Refused(why) = failure else { return Err(failure) };
+                let first = |why: &str| String::from(why.lines().next().unwrap_or_default());
+                match bpf() {
+                    Ok(source) => {
+                        note(format_args!("recording by eBPF programs instead: {}", first(&why)));
+                        Ok(source)
+                    }
+                    Err(Failure::Refused(too)) => {
+                        note(format_args!(
+                            "looking at /proc every {} ms instead, which misses what is over in between: {}; {}\n  \
+                             nsscope doctor says what to do about it",
+                            poll::INTERVAL.as_millis(),
+                            first(&why),
+                            first(&too)
+                        ));
+                        Self::proc(target)
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }),
+        }
+    }
+
+    fn proc(target: &Target) -> Outcome<Self> {
+        if let Target::Container { cgroup: Some(_), .. } = target {
+            return Err(Failure::Usage(
+                "--container by cgroup needs --backend perf or bpf; name its processes with -p".into(),
+            ));
+        }
+        let poller = Poller::new(target.tids().map(<[u32]>::to_vec));
+        Ok(Self::Proc { described: snapshot_events(), poller })
     }
 
     fn described(&self) -> &[Described] {
         match self {
             Self::Perf(events) => &events.described,
+            Self::Bpf(bpf) => &bpf.described,
             Self::Proc { described, .. } => described,
         }
     }
@@ -313,7 +343,7 @@ impl Source {
     fn sections(&self) -> Vec<(Feature, Vec<u8>)> {
         match self {
             Self::Perf(events) => events.sections(),
-            Self::Proc { described, .. } => features::sections(described, &[]),
+            Self::Bpf(_) | Self::Proc { .. } => features::sections(self.described(), &[]),
         }
     }
 }
@@ -360,7 +390,7 @@ impl Recorder {
         let layout = layout(source.described());
         let now = Instant::now();
         Self {
-            tally: Tally::new(layout, source.of_cgroups()),
+            tally: Tally::new(layout, source.of_cgroups()).following(&target),
             source,
             target,
             plan,
@@ -392,15 +422,18 @@ impl Recorder {
         Ok(())
     }
 
-    fn enable(&self) -> Outcome<()> {
-        match &self.source {
+    fn enable(&mut self) -> Outcome<()> {
+        match &mut self.source {
             Source::Perf(events) => Ok(events.enable()?),
+            Source::Bpf(bpf) => bpf.enable(),
             Source::Proc { .. } => Ok(()),
         }
     }
 
     fn synthesizer(&self) -> Synthesizer {
-        Synthesizer::new(self.layout, id(self.source.described()))
+        let mut synth = Synthesizer::new(self.layout, id(self.source.described()));
+        synth.whole = !matches!(self.source, Source::Perf(_));
+        synth
     }
 
     /// What a recording begins with.
@@ -408,6 +441,7 @@ impl Recorder {
         synth.kernel_map();
         match &self.source {
             Source::Perf(_) => synth.recorder("perf", 0),
+            Source::Bpf(_) => synth.recorder("bpf", 0),
             Source::Proc { .. } => synth.recorder("proc", poll::INTERVAL.as_nanos() as u32),
         }
         synth.cgroups();
@@ -415,10 +449,10 @@ impl Recorder {
 
     /// The processes to describe: all, or those recorded and those they descend from.
     fn running(&self) -> Vec<u32> {
-        match &self.target {
-            Target::System | Target::Cgroup(_) => synth::processes(),
-            Target::Tasks { tids, .. } => {
-                let live = self.tally.live.iter().chain(tids).copied();
+        match self.target.tids() {
+            None => synth::processes(),
+            Some(tids) => {
+                let live = self.tally.live.iter().flatten().chain(tids).copied();
                 let mut all: Vec<u32> =
                     live.filter(|&pid| !synth::threads(pid).is_empty()).flat_map(synth::ancestry).collect();
                 all.sort_unstable();
@@ -441,7 +475,7 @@ impl Recorder {
         for batch in self.running().chunks(SYNTH_BATCH) {
             for &pid in batch {
                 match &mut self.source {
-                    Source::Perf(_) => drop(synth.process(pid)),
+                    Source::Perf(_) | Source::Bpf(_) => drop(synth.process(pid)),
                     Source::Proc { poller, .. } => poller.begin(pid, &mut synth),
                 }
             }
@@ -491,8 +525,21 @@ impl Recorder {
                     any = true;
                 }
             }
+            Source::Bpf(bpf) => {
+                let lost = bpf.lost()?;
+                let records = bpf.take();
+                any = !records.is_empty();
+                put(&mut self.sink, &mut self.packer, [records])?;
+                self.tally.add(records, &[]);
+                if lost > 0 {
+                    let mut synth = Synthesizer::new(self.layout, id(&bpf.described));
+                    synth.lost(lost);
+                    self.take(&mut synth)?;
+                }
+            }
             Source::Proc { poller, described } => {
                 let mut synth = Synthesizer::new(self.layout, id(described));
+                synth.whole = true;
                 poller.look(&mut synth);
                 self.take(&mut synth)?;
             }
@@ -591,7 +638,7 @@ impl Recorder {
                     _ => break,
                 }
             }
-            if hung_up && workload.is_none() && matches!(self.target, Target::Tasks { .. }) {
+            if hung_up && workload.is_none() && self.target.tids().is_some() {
                 break;
             }
         }
@@ -602,7 +649,7 @@ impl Recorder {
     /// Waits for records, for the command's end or a tick. Returns whether all targets have ended.
     fn wait(&self, deadline: Option<Instant>, workload: Option<&Workload>) -> Outcome<bool> {
         let tick = match &self.source {
-            Source::Perf(_) => TICK,
+            Source::Perf(_) | Source::Bpf(_) => TICK,
             Source::Proc { .. } => poll::INTERVAL,
         };
         let mut fds: Vec<_> = match &self.source {
@@ -611,6 +658,7 @@ impl Recorder {
                     |&(owner, _): &(usize, sys::Ring)| PollFd::from_borrowed_fd(events.open[owner].fd(), PollFlags::IN);
                 events.rings.iter().map(owner).collect()
             }
+            Source::Bpf(bpf) => vec![PollFd::from_borrowed_fd(bpf.fd(), PollFlags::IN)],
             Source::Proc { poller, .. } => poller.fds().collect(),
         };
         let watched = fds.len();
@@ -621,8 +669,10 @@ impl Recorder {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        if let Source::Proc { poller, .. } = &self.source {
-            return Ok(poller.over());
+        match &self.source {
+            Source::Proc { poller, .. } => return Ok(poller.over()),
+            Source::Bpf(bpf) => return Ok(bpf.over()),
+            Source::Perf(_) => {}
         }
         let hung_up = fds[..watched].iter().all(|fd| fd.revents().contains(PollFlags::HUP));
         if hung_up {
@@ -649,12 +699,12 @@ impl Recorder {
     /// Writes a file of what is in rings that are overwritten, and of what runs.
     fn dump(&mut self) -> Outcome<()> {
         let Source::Perf(events) = &mut self.source else {
-            return Err(Failure::new("/proc has no ring"));
+            return Err(Failure::new("only perf has a ring that is overwritten"));
         };
         let now = time::now();
         let records = events.latest()?;
         let known = dump::told(events, &records);
-        self.tally = Tally::new(self.layout, BTreeSet::new());
+        self.tally = Tally::new(self.layout, BTreeSet::new()).following(&self.target);
         self.tally.add(&records, &[]);
         self.begin_file()?;
         if self.plan.synthesize {
@@ -679,8 +729,10 @@ impl Recorder {
 
     /// Takes the last records and says what there is.
     fn finish(mut self, snapshot: bool) -> Outcome<()> {
-        if let Source::Perf(events) = &self.source {
-            events.disable();
+        match &mut self.source {
+            Source::Perf(events) => events.disable(),
+            Source::Bpf(bpf) => bpf.disable(),
+            Source::Proc { .. } => {}
         }
         if snapshot {
             self.dump()?;
@@ -700,10 +752,10 @@ impl Recorder {
     }
 
     fn summary(&self) {
-        let kinds =
-            self.tally.kinds.iter().map(|(&kind, &count)| {
-                format!("{} {}", HumanCount(count), RecordType(kind).to_string().to_lowercase())
-            });
+        let sorted: BTreeMap<_, _> = self.tally.kinds.iter().collect();
+        let kinds = sorted
+            .into_iter()
+            .map(|(&kind, &count)| format!("{} {}", HumanCount(count), RecordType(kind).to_string().to_lowercase()));
         let files = if self.plan.max_size.is_some() { format!(" ({} files)", self.files) } else { String::new() };
         eprintln!(
             "nsscope: {} records ({}), {} lost, {} to {}{files}",

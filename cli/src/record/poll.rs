@@ -100,7 +100,7 @@ impl Poller {
                 continue;
             }
             let changed = [
-                (Fact::Namespaces, facts.namespaces != seen.facts.namespaces),
+                (Fact::Namespaces, facts.moved(&seen.facts)),
                 (Fact::Name, facts.comm != seen.facts.comm),
                 (Fact::Cgroup, facts.cgroups != seen.facts.cgroups),
             ];

@@ -7,10 +7,11 @@ use super::events::told_id;
 use super::names::Named;
 use crate::{sys, time};
 use nsscope_codec::Native;
-use nsscope_codec::encode::{Cgroup, Comm, Encode, Exit, Fork, Mmap, Namespaces, TaskIds};
+use nsscope_codec::encode::{Cgroup, Comm, Encode, Exit, Fork, Lost, Mmap, Namespaces, TaskIds};
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, MISC_KERNEL, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout};
+use nsscope_codec::wire::task_namespaces::{MAX_LEVELS, Reason, TaskNamespaces};
 use nsscope_timeline::told;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
 use std::collections::BTreeSet;
@@ -19,6 +20,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use zerocopy::IntoBytes;
+use zerocopy::byteorder::{U16, U32, U64};
 
 /// What /proc says of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) struct Facts {
     pub(crate) start: u64,
     /// `None`: they may not be read.
     pub(crate) namespaces: Option<[NsId; 7]>,
+    /// Inodes of those that are in no record of the kernel.
+    others: Others,
     /// Lines `id:controllers:path`.
     pub(crate) cgroups: String,
     /// Its pids from the recorder's pid namespace inwards, where there is more than one.
@@ -43,15 +48,28 @@ impl Facts {
     pub(crate) fn of(pid: u32, tid: u32) -> io::Result<Self> {
         let dir = format!("/proc/{pid}/task/{tid}");
         let (comm, ppid, start) = stat(&dir)?;
-        let namespaces = match namespaces(&dir) {
-            Ok(links) => Some(links),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        let (namespaces, others) = match namespaces(&dir) {
+            Ok((links, others)) => (Some(links), others),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (None, Others::default()),
             Err(error) => return Err(error),
         };
         let cgroups = fs::read_to_string(format!("{dir}/cgroup")).unwrap_or_default();
         let status = fs::read_to_string(format!("{dir}/status")).unwrap_or_default();
-        Ok(Self { comm, ppid, start, namespaces, cgroups, nspids: nspids(&status).map(String::from) })
+        Ok(Self { comm, ppid, start, namespaces, others, cgroups, nspids: nspids(&status).map(String::from) })
     }
+
+    /// Whether any of its namespaces is another one.
+    pub(crate) fn moved(&self, before: &Self) -> bool {
+        (self.namespaces, self.others) != (before.namespaces, before.others)
+    }
+}
+
+/// Inodes of the time namespace, and of the time and pid namespaces for children; 0 where the kernel has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Others {
+    time: u32,
+    time_for_children: u32,
+    pid_for_children: u32,
 }
 
 /// A kind of fact.
@@ -70,6 +88,8 @@ pub(crate) struct Synthesizer {
     id: u64,
     /// Facts that the recording has, by thread: they are left out.
     pub(crate) known: BTreeSet<(u32, Fact)>,
+    /// Whether what NAMESPACES leaves out is told, too: where that is told of every change.
+    pub(crate) whole: bool,
     /// What the records are dated, ns, where not to the moment their facts are read.
     pub(crate) dated: Option<u64>,
     /// Whole records, to be taken away by the caller.
@@ -83,7 +103,7 @@ pub(crate) struct Synthesizer {
 impl Synthesizer {
     /// `id` is that of an event of the recording.
     pub(crate) fn new(layout: SampleIdLayout, id: u64) -> Self {
-        Self { layout, id, known: BTreeSet::new(), dated: None, records: Vec::new(), tasks: 0, hidden: 0 }
+        Self { layout, id, known: BTreeSet::new(), whole: false, dated: None, records: Vec::new(), tasks: 0, hidden: 0 }
     }
 
     /// A map of the kernel without addresses: perf warns of samples it cannot resolve where there is none, and
@@ -147,7 +167,25 @@ impl Synthesizer {
     pub(crate) fn fact(&mut self, pid: u32, tid: u32, facts: &Facts, fact: Fact, time: u64) {
         match (fact, &facts.namespaces) {
             (Fact::Birth, _) | (Fact::Namespaces, None) => {}
-            (Fact::Namespaces, Some(links)) => self.put(&Namespaces { pid, tid, links }, 0, time),
+            (Fact::Namespaces, Some(links)) => {
+                self.put(&Namespaces { pid, tid, links }, 0, time);
+                if self.whole {
+                    let Others { time: own, time_for_children, pid_for_children } = facts.others;
+                    let told = TaskNamespaces::<Native> {
+                        common_type: U16::new(told::TASK_NAMESPACES.id as u16),
+                        common: [0; 6],
+                        tid: U32::new(tid),
+                        reason: U32::new(Reason::FOUND.0),
+                        cgroup: U64::new(0),
+                        time: U32::new(own),
+                        time_for_children: U32::new(time_for_children),
+                        pid_for_children: U32::new(pid_for_children),
+                        levels: U32::new(0),
+                        pids: [U32::new(0); MAX_LEVELS],
+                    };
+                    self.sample(told::TASK_NAMESPACES, told.as_bytes(), time);
+                }
+            }
             (Fact::Name, _) => self.put(&Comm { pid, tid, comm: &facts.comm }, 0, time),
             (Fact::Cgroup, _) => self.cgroup_of(tid, &facts.cgroups, time),
         }
@@ -156,6 +194,11 @@ impl Synthesizer {
     /// The end of a process.
     pub(crate) fn exit(&mut self, pid: u32, ppid: u32, time: u64) {
         self.put(&Exit(TaskIds { pid, ppid, tid: pid, ptid: ppid, time }), 0, time);
+    }
+
+    /// So many records had no room.
+    pub(crate) fn lost(&mut self, lost: u64) {
+        self.put(&Lost { id: self.id, lost }, 0, time::now());
     }
 
     /// Which cgroups a process is in now; nothing where it has ended.
@@ -288,10 +331,10 @@ fn nspids(status: &str) -> Option<&str> {
 }
 
 /// Device and inode of each namespace of a task. Types the kernel lacks stay zero.
-fn namespaces(dir: &str) -> io::Result<[NsId; 7]> {
+fn namespaces(dir: &str) -> io::Result<([NsId; 7], Others)> {
     let ns = rustix::fs::open(format!("{dir}/ns"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let mut links = [NsId::default(); 7];
-    for kind in NsKind::ALL {
+    for kind in NsKind::RECORDED {
         match statat(&ns, kind.name(), AtFlags::empty()) {
             Ok(stat) => {
                 let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
@@ -302,8 +345,14 @@ fn namespaces(dir: &str) -> io::Result<[NsId; 7]> {
             Err(errno) => return Err(errno.into()),
         }
     }
+    let inode = |name| statat(&ns, name, AtFlags::empty()).map_or(0, |stat| stat.st_ino as u32);
+    let others = Others {
+        time: inode("time"),
+        time_for_children: inode("time_for_children"),
+        pid_for_children: inode("pid_for_children"),
+    };
     // A task that ended while we read has lost its namespaces one by one.
-    fs::metadata(format!("{dir}/stat")).map(|_| links)
+    fs::metadata(format!("{dir}/stat")).map(|_| (links, others))
 }
 
 /// Where the unified hierarchy is mounted.

@@ -1,9 +1,11 @@
 //! Counts what goes by on its way to the file.
 
+use super::events::Target;
 use nsscope_codec::wire::header::{HEADER_SIZE, MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::SampleIdLayout;
 use nsscope_codec::{Native, RawRecord, Record, Records};
-use std::collections::{BTreeMap, BTreeSet};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeSet;
 
 /// How many processes that came by an exec are remembered.
 const EXECS: usize = 64;
@@ -12,13 +14,13 @@ const EXECS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Records by type number.
-    pub(crate) kinds: BTreeMap<u32, u64>,
+    pub(crate) kinds: FxHashMap<u32, u64>,
     /// Records the kernel says are missing.
     pub(crate) lost: u64,
     /// First and last time, ns.
     pub(crate) span: Option<(u64, u64)>,
-    /// The recorded processes that live: those with a FORK or a name and no EXIT.
-    pub(crate) live: BTreeSet<u32>,
+    /// The recorded processes that live: those with a FORK or a name and no EXIT. `None`: nobody asks.
+    pub(crate) live: Option<FxHashSet<u32>>,
     /// Processes that came by an exec since this was last taken; no more than [`EXECS`].
     pub(crate) execs: Vec<u32>,
     /// Whether a sample of [`Self::of_cgroups`] came since this was last taken.
@@ -35,6 +37,11 @@ impl Tally {
     /// cgroups with one of `of_cgroups`.
     pub(crate) fn new(layout: SampleIdLayout, of_cgroups: BTreeSet<u64>) -> Self {
         Self { of_cgroups, layout, ..Self::default() }
+    }
+
+    /// The same with a list of the processes that live, which is what there is to describe where only some are recorded.
+    pub(crate) fn following(self, target: &Target) -> Self {
+        Self { live: target.tids().map(|_| FxHashSet::default()), ..self }
     }
 
     /// All records.
@@ -91,10 +98,14 @@ impl Tally {
                 return;
             }
             RecordType::FORK | RecordType::EXIT | RecordType::COMM => match record.parse() {
-                Ok(Record::Fork(task)) if task.pid == task.tid => drop(self.live.insert(task.pid.get())),
-                Ok(Record::Exit(task)) if task.pid == task.tid => drop(self.live.remove(&task.pid.get())),
+                Ok(Record::Fork(task)) if task.pid == task.tid => {
+                    self.live.as_mut().map(|live| live.insert(task.pid.get()));
+                }
+                Ok(Record::Exit(task)) if task.pid == task.tid => {
+                    self.live.as_mut().map(|live| live.remove(&task.pid.get()));
+                }
                 Ok(Record::Comm(comm)) if record.misc() & MISC_COMM_EXEC != 0 => {
-                    self.live.insert(comm.fixed.pid.get());
+                    self.live.as_mut().map(|live| live.insert(comm.fixed.pid.get()));
                     if self.execs.len() < EXECS {
                         self.execs.push(comm.fixed.pid.get());
                     }

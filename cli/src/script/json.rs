@@ -2,6 +2,7 @@
 
 use super::{Context, Print};
 use nsscope_codec::perf_data::Session;
+use nsscope_codec::perf_data::tracing::Field;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
@@ -54,7 +55,7 @@ fn object<O: Order>(context: &mut Context, session: &Session, record: &RawRecord
         Record::Namespaces(ns) => {
             let link = |(index, &link): (usize, &_)| {
                 let NsId { dev, ino } = NsId::from(link);
-                let name = NsKind::ALL.get(index).map_or_else(|| index.to_string(), |kind| kind.name().into());
+                let name = NsKind::RECORDED.get(index).map_or_else(|| index.to_string(), |kind| kind.name().into());
                 (name, json!({ "dev": dev, "ino": ino }))
             };
             let namespaces: Map<_, _> = ns.links.iter().enumerate().map(link).collect();
@@ -88,8 +89,7 @@ fn object<O: Order>(context: &mut Context, session: &Session, record: &RawRecord
                 for field in printer.format.own_fields() {
                     let value = match field.text(raw, big).filter(|_| field.is_data_loc()) {
                         Some(text) => String::from_utf8_lossy(text).into(),
-                        None if field.signed => field.number(raw, big).map(|number| number as i64).into(),
-                        None => field.number(raw, big).into(),
+                        None => array(field, raw, big).unwrap_or_else(|| number(field, raw, big)),
                     };
                     fields.insert(field.name.clone(), value);
                 }
@@ -99,4 +99,23 @@ fn object<O: Order>(context: &mut Context, session: &Session, record: &RawRecord
         _ => {}
     }
     Some(event)
+}
+
+fn number(field: &Field, raw: &[u8], big: bool) -> Value {
+    let number = field.number(raw, big);
+    if field.signed { number.map(|number| number as i64).into() } else { number.into() }
+}
+
+/// The numbers of an array such as `unsigned int pids[9]`, or the text of one of characters.
+fn array(field: &Field, raw: &[u8], big: bool) -> Option<Value> {
+    let (kind, count) = field.declaration.split_once('[')?;
+    let count: usize = count.strip_suffix(']')?.parse().ok().filter(|&count| count > 0)?;
+    if kind.starts_with("char ") {
+        let text = raw.get(field.offset..)?.get(..count)?;
+        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        return Some(String::from_utf8_lossy(text).into());
+    }
+    let size = field.size / count;
+    let one = |at| number(&Field { offset: field.offset + at * size, size, ..field.clone() }, raw, big);
+    Some((0..count).map(one).collect())
 }

@@ -150,7 +150,7 @@ impl Print for Perf {
                     }
                     decimal(index as u64, out);
                     out.push(b'/');
-                    out.extend_from_slice(NsKind::ALL.get(index).map_or("UNKNOWN", |kind| kind.name()).as_bytes());
+                    out.extend_from_slice(NsKind::RECORDED.get(index).map_or("UNKNOWN", |kind| kind.name()).as_bytes());
                     out.extend_from_slice(b": ");
                     decimal(link.dev.get(), out);
                     out.push(b'/');

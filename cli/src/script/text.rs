@@ -29,7 +29,7 @@ impl Text {
         let before = self.namespaces.insert(tid, now);
         let changed = |kind: &NsKind| before.is_none_or(|before| before[kind.index()] != now[kind.index()]);
         let mut text = String::new();
-        for kind in NsKind::ALL.iter().filter(|kind| changed(kind)) {
+        for kind in NsKind::RECORDED.iter().filter(|kind| changed(kind)) {
             let _ = write!(text, " {}:[{}]", kind.name(), now[kind.index()].ino);
         }
         if text.is_empty() { " as before".into() } else { text }

@@ -22,6 +22,8 @@ enum Piece {
     Text(String),
     /// A conversion and the index of the field it prints.
     Field(Conversion, usize),
+    /// Names for the numbers of the field of this index (`__print_symbolic`).
+    Names(usize, Vec<(u64, String)>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,14 @@ impl Printer {
                     continue;
                 }
                 Piece::Field(conversion, index) => (conversion, &self.format.fields[*index]),
+                Piece::Names(index, names) => {
+                    let number = self.format.fields[*index].number(raw, big).unwrap_or(0);
+                    let _ = match names.iter().find(|(value, _)| *value == number) {
+                        Some((_, name)) => write!(out, "{name}"),
+                        None => write!(out, "{number:#x}"),
+                    };
+                    continue;
+                }
             };
             let number = || field.number(raw, big).unwrap_or(0);
             let _ = match conversion {
@@ -88,7 +98,7 @@ impl Printer {
 /// Takes `"a=%d b=%s", REC->a, __get_str(b)` apart.
 fn pieces(format: &Format) -> Option<Vec<Piece>> {
     let (text, arguments) = format.print.strip_prefix('"')?.split_once('"')?;
-    let mut arguments = arguments.split(',').map(str::trim).filter(|argument| !argument.is_empty());
+    let mut arguments = arguments_of(arguments).into_iter();
     let field = |argument: &str| {
         let name = argument.strip_prefix("REC->").or_else(|| argument.strip_prefix("__get_str(")?.strip_suffix(')'))?;
         format.fields.iter().position(|field| field.name == name)
@@ -105,11 +115,38 @@ fn pieces(format: &Format) -> Option<Vec<Piece>> {
             b's' => Conversion::Text,
             _ => return None,
         };
-        pieces.push(Piece::Field(conversion_kind, field(arguments.next()?)?));
+        let argument = arguments.next()?;
+        pieces.push(match argument.strip_prefix("__print_symbolic(") {
+            Some(symbolic) => {
+                let (of, names) = symbolic.strip_suffix(')')?.split_once(',')?;
+                Piece::Names(field(of.trim())?, names_of(names)?)
+            }
+            None => Piece::Field(conversion_kind, field(argument)?),
+        });
         rest = &conversion[letter + 1..];
     }
     pieces.push(Piece::Text(rest.into()));
     arguments.next().is_none().then_some(pieces)
+}
+
+/// Takes what commas separate apart, but for those within brackets.
+fn arguments_of(text: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let parts = text.split(move |c: char| {
+        depth += i32::from("({".contains(c)) - i32::from(")}".contains(c));
+        c == ',' && depth == 0
+    });
+    parts.map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// Takes `{ 0, "a" }, { 1, "b" }` apart.
+fn names_of(text: &str) -> Option<Vec<(u64, String)>> {
+    let one = |part: &str| {
+        let (number, name) = part.strip_prefix('{')?.strip_suffix('}')?.split_once(',')?;
+        let name = name.trim().strip_prefix('"')?.strip_suffix('"')?;
+        Some((number.trim().parse().ok()?, name.into()))
+    };
+    arguments_of(text).into_iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod sample;
 pub mod sample_id;
 pub mod switch;
 pub mod task;
+pub mod task_namespaces;
 pub mod user;
 
 use zerocopy::byteorder::ByteOrder;

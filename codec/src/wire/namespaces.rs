@@ -101,7 +101,7 @@ impl<O: Order> From<NsId> for NsLink<O> {
 /// Number of namespaces that current kernels put in a record (`NR_NAMESPACES`).
 pub const NR_NAMESPACES: usize = 7;
 
-/// A namespace type that the record carries, in record order (`NET_NS_INDEX` and so on).
+/// A namespace type: those that the record carries, in record order (`NET_NS_INDEX` and so on), then the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -120,12 +120,19 @@ pub enum NsKind {
     Mnt = 5,
     /// The cgroup root the task sees.
     Cgroup = 6,
+    /// Clocks since boot: in no record of the kernel, see
+    /// [`TaskNamespaces`](crate::wire::task_namespaces::TaskNamespaces).
+    Time = 7,
 }
 
 impl NsKind {
-    /// All, in record order.
-    pub const ALL: [Self; NR_NAMESPACES] =
+    /// Those that the record carries, in its order.
+    pub const RECORDED: [Self; NR_NAMESPACES] =
         [Self::Net, Self::Uts, Self::Ipc, Self::Pid, Self::User, Self::Mnt, Self::Cgroup];
+
+    /// All that Linux has.
+    pub const ALL: [Self; 8] =
+        [Self::Net, Self::Uts, Self::Ipc, Self::Pid, Self::User, Self::Mnt, Self::Cgroup, Self::Time];
 
     /// The name in `/proc/PID/ns` (and in `perf script`).
     pub const fn name(self) -> &'static str {
@@ -137,10 +144,11 @@ impl NsKind {
             Self::User => "user",
             Self::Mnt => "mnt",
             Self::Cgroup => "cgroup",
+            Self::Time => "time",
         }
     }
 
-    /// Index in the record's array.
+    /// Index in the record's array, and in [`ALL`](Self::ALL).
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -154,6 +162,7 @@ impl NsKind {
             Self::User => 0xefff_fffd,
             Self::Pid => 0xefff_fffc,
             Self::Cgroup => 0xefff_fffb,
+            Self::Time => 0xefff_fffa,
             Self::Net => 0xefff_fff9,
             Self::Mnt => 0xefff_fff8,
         }

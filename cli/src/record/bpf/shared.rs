@@ -1,0 +1,100 @@
+//! What the eBPF programs are told when they are loaded. Compiled into them as well (`cli/bpf`), so: no std.
+
+/// Where the running kernel has its fields, in bytes: from its BTF. [`GONE`]: it has no such field.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, zerocopy::IntoBytes, zerocopy::Immutable)]
+pub(crate) struct Offsets {
+    /// `task_struct`
+    pub(crate) pid: u32,
+    pub(crate) tgid: u32,
+    pub(crate) real_parent: u32,
+    pub(crate) group_leader: u32,
+    pub(crate) thread_pid: u32,
+    pub(crate) real_cred: u32,
+    pub(crate) nsproxy: u32,
+    pub(crate) signal: u32,
+    pub(crate) cgroups: u32,
+    pub(crate) comm: u32,
+    /// The bit field `in_execve`: the bit's number in the structure.
+    pub(crate) in_execve_bit: u32,
+    /// `signal_struct.live`
+    pub(crate) live: u32,
+    /// `cred.user_ns`
+    pub(crate) cred_user_ns: u32,
+    /// `nsproxy`
+    pub(crate) uts_ns: u32,
+    pub(crate) ipc_ns: u32,
+    pub(crate) mnt_ns: u32,
+    pub(crate) pid_ns_for_children: u32,
+    pub(crate) net_ns: u32,
+    pub(crate) cgroup_ns: u32,
+    pub(crate) time_ns: u32,
+    pub(crate) time_ns_for_children: u32,
+    /// `ns.inum` in each type of namespace
+    pub(crate) net_inum: u32,
+    pub(crate) uts_inum: u32,
+    pub(crate) ipc_inum: u32,
+    pub(crate) pid_inum: u32,
+    pub(crate) user_inum: u32,
+    pub(crate) mnt_inum: u32,
+    pub(crate) cgroup_inum: u32,
+    pub(crate) time_inum: u32,
+    /// `pid`, `upid`
+    pub(crate) pid_level: u32,
+    pub(crate) pid_numbers: u32,
+    pub(crate) upid_size: u32,
+    pub(crate) upid_nr: u32,
+    pub(crate) upid_ns: u32,
+    /// `css_set.dfl_cgrp`
+    pub(crate) dfl_cgrp: u32,
+    /// `cgroup`
+    pub(crate) cgroup_kn: u32,
+    pub(crate) cgroup_level: u32,
+    pub(crate) cgroup_root: u32,
+    /// An array of pointers to cgroups (since Linux 6.1), or of ids
+    pub(crate) ancestors: u32,
+    pub(crate) ancestor_ids: u32,
+    /// `kernfs_node.id`, `cgroup_root.hierarchy_id`
+    pub(crate) kn_id: u32,
+    pub(crate) hierarchy_id: u32,
+}
+
+/// No such field in this kernel.
+pub(crate) const GONE: u32 = u32::MAX;
+
+/// What to record, and for whom.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, zerocopy::IntoBytes, zerocopy::Immutable)]
+pub(crate) struct Settings {
+    /// Id that the records' trailers carry.
+    pub(crate) id: u64,
+    /// Ids of the events `nsscope:task_namespaces` and `nsscope:task_cgroup`.
+    pub(crate) task_namespaces_id: u64,
+    pub(crate) task_cgroup_id: u64,
+    /// Id of the cgroup to watch, and how deep it is, for [`WATCH_CGROUP`].
+    pub(crate) cgroup: u64,
+    pub(crate) cgroup_level: u32,
+    /// Inode of the namespace to watch, and the index of its type, for [`WATCH_NAMESPACE`].
+    pub(crate) namespace: u32,
+    pub(crate) namespace_kind: u32,
+    /// Inode of the recorder's pid namespace: pids are told as seen from there.
+    pub(crate) pid_ns: u32,
+    /// Device of nsfs, in the kernel's `new_encode_dev()` form.
+    pub(crate) dev: u32,
+    /// One of `WATCH_*`.
+    pub(crate) watch: u32,
+    /// The reader is woken when so many bytes wait for it.
+    pub(crate) wake_at: u64,
+    /// `common_type` of the events of our own.
+    pub(crate) task_namespaces_type: u32,
+    pub(crate) task_cgroup_type: u32,
+}
+
+/// Everything.
+pub(crate) const WATCH_ALL: u32 = 0;
+/// The processes in the map, and their children.
+pub(crate) const WATCH_TASKS: u32 = 1;
+/// Also what is in the cgroup, or below it.
+pub(crate) const WATCH_CGROUP: u32 = 2;
+/// Also what is in the namespace.
+pub(crate) const WATCH_NAMESPACE: u32 = 3;

@@ -1,0 +1,302 @@
+//! The eBPF programs in the running kernel, beside perf's own records of the same moments.
+#![allow(missing_docs)]
+
+use nsscope_tests::{
+    Group, Running, actor, by_id, cannot_record, errors, events, json_of, missing, needs, no_bpf, no_cgroup2, no_perf,
+    not_root, nsscope, report, run, start, stop, text, wait_for,
+};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A process and all that descend from it, by the FORK records.
+fn descendants(events: &[Value], root: u64) -> BTreeSet<u64> {
+    let mut all = BTreeSet::from([root]);
+    for event in events.iter().filter(|event| event["kind"] == "fork" && event["synthesized"] == false) {
+        if all.contains(&event["ppid"].as_u64().unwrap()) {
+            all.insert(event["pid"].as_u64().unwrap());
+        }
+    }
+    all
+}
+
+/// What is told of some processes, by kind, without when and by whom; in no order.
+fn told(events: &[Value], of: &BTreeSet<u64>) -> BTreeMap<String, Vec<String>> {
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let ours = |event: &&Value| event["pid"].as_u64().is_some_and(|pid| of.contains(&pid));
+    for event in events.iter().filter(ours).filter(|event| event["kind"] != "sample") {
+        let mut event = event.clone();
+        event.as_object_mut().unwrap().retain(|name, _| !["time", "wall", "cpu"].contains(&name.as_str()));
+        told.entry(event["kind"].as_str().unwrap().into()).or_default().push(event.to_string());
+    }
+    for all in told.values_mut() {
+        all.sort();
+    }
+    told
+}
+
+/// The fields of the samples of `nsscope:task_namespaces` of one task, in time order.
+fn contexts(events: &[Value], pid: u64) -> Vec<&Value> {
+    let of = events.iter().filter(|event| event["event"] == "nsscope:task_namespaces");
+    of.map(|event| &event["fields"]).filter(|fields| fields["pid"] == pid).collect()
+}
+
+/// Has a shell run a script between two moments at which both recorders are there. Returns its pid and its output.
+fn shell(script: &str) -> (u64, String) {
+    let mut sh = Command::new("sh");
+    let child = sh.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = u64::from(child.id());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script}");
+    (pid, text(&output))
+}
+
+#[test]
+fn both_backends_record_the_same() {
+    needs!("both_backends_record_the_same", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let (perf, bpf) = (dir.path().join("perf.data"), dir.path().join("bpf.data"));
+    let recorders = [start(&perf, &["-a", "--backend", "perf"]), start(&bpf, &["-a", "--backend", "bpf"])];
+    let actor = actor();
+    let actor = actor.display();
+    let (root, _) = shell(&format!(
+        "{actor} storm 500 2; {actor} clone user; {actor} unshare cgroup; {actor} setns net; {actor} churn 50
+         unshare -T -m -p -f sh -c 'unshare -u true; perl -e \"\\$0 = q(a renamed one with a long name)\"; true'
+         unshare -n true; exec sh -c 'exit 0'"
+    ));
+    for recorder in recorders {
+        stop(recorder);
+    }
+    let (by_perf, by_bpf) = (events(&perf), events(&bpf));
+    let ours = descendants(&by_perf, root);
+    assert!(ours.len() > 500, "{ours:?}");
+    let (perf, bpf) = (told(&by_perf, &ours), told(&by_bpf, &ours));
+    assert_eq!(perf.keys().collect::<Vec<_>>(), ["comm", "exit", "fork", "namespaces"]);
+    for (kind, records) in &perf {
+        let missing: Vec<_> = records.iter().filter(|record| !bpf[kind].contains(record)).take(3).collect();
+        let more: Vec<_> = bpf[kind].iter().filter(|record| !records.contains(record)).take(3).collect();
+        assert!(*records == bpf[kind], "{kind}: only perf has {missing:#?}, only bpf {more:#?}");
+    }
+    // To what perf's file says bpf's adds, and nothing is said of how the recording was made but that.
+    assert_eq!(report(&dir.path().join("bpf.data"))["recorder"]["backend"], "bpf");
+}
+
+/// What no record of the kernel has, against what the process itself finds in /proc.
+#[test]
+fn time_namespaces_reasons_and_pids_inside_are_told() {
+    needs!("time_namespaces_reasons_and_pids", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let recorder = start(&file, &["-a", "--backend", "bpf"]);
+    let actor = actor();
+    let ns = "cd /proc/self/ns; stat -L -c %i time time_for_children pid_for_children";
+    let script = format!(
+        "{0} unshare time; {0} setns uts; {0} clone time
+         unshare -T -p -f sh -c 'grep NSpid /proc/self/status; {ns}; :'",
+        actor.display()
+    );
+    let (_, output) = shell(&script);
+    stop(recorder);
+    let events = events(&file);
+    let lines: Vec<&str> = output.lines().collect();
+    let [unshared, entered, cloned, nspid, time, time_for_children, pid_for_children] = lines[..] else {
+        panic!("{output}")
+    };
+    let json = |line: &str| -> Value { serde_json::from_str(line).unwrap() };
+
+    // unshare: its own stays, its children's is new.
+    let unshared = json(unshared);
+    let all = contexts(&events, unshared["pid"].as_u64().unwrap());
+    let last = all.last().unwrap();
+    assert_eq!((&last["reason"], &last["time"]), (&json!(2), &unshared["after"]["time"]["ino"]), "{all:?}");
+    assert_ne!(last["time"], last["time_for_children"]);
+    let entered = json(entered);
+    let reasons: Vec<_> =
+        contexts(&events, entered["pid"].as_u64().unwrap()).iter().map(|c| c["reason"].clone()).collect();
+    assert_eq!(reasons, [json!(1), json!(3)], "a fork, then setns");
+    // A child by clone is in the new one at once.
+    let cloned = json(cloned);
+    let all = contexts(&events, cloned["pid"].as_u64().unwrap());
+    assert_eq!((&all[0]["reason"], &all[0]["time"]), (&json!(1), &cloned["after"]["time"]["ino"]));
+    assert_ne!(cloned["before"]["time"], cloned["after"]["time"]);
+
+    // Inside: grep's own pids and namespaces.
+    let pid_for_children: u64 = pid_for_children.parse().unwrap();
+    let pids: Vec<u64> = nspid.split_whitespace().skip(1).map(|pid| pid.parse().unwrap()).collect();
+    let inner = *pids.last().unwrap();
+    let grep = events.iter().find(|event| {
+        event["event"] == "nsscope:task_namespaces" && {
+            let fields = &event["fields"];
+            fields["levels"] == 2 && fields["pids"][1] == inner && fields["pid_for_children"] == pid_for_children
+        }
+    });
+    let grep = &grep.unwrap_or_else(|| panic!("{output}"))["fields"];
+    assert_eq!(grep["pids"][0], grep["pid"]);
+    assert_eq!(
+        (grep["time"].to_string(), grep["time_for_children"].to_string()),
+        (time.into(), time_for_children.into())
+    );
+
+    // So says the report of a definition that no other recording has.
+    let by_time = json_of(nsscope().args(["report", "--json", "--definition", "by:time"]).arg(&file));
+    let container = by_id(&by_time, &format!("time:[{time}]"));
+    let commands = container["commands"].as_array().unwrap();
+    assert!(commands.contains(&json!("grep")), "{container}");
+}
+
+/// A cgroup that a process is born into (clone3 with CLONE_INTO_CGROUP) is known at its birth.
+#[test]
+fn the_cgroup_of_birth_is_exact() {
+    needs!("the_cgroup_of_birth", cannot_record(), no_bpf(), no_cgroup2(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let id = "b0".repeat(32);
+    let recorder = start(&file, &["-a", "--backend", "bpf"]);
+    let group = Group::new(&format!("docker/{id}"));
+    let output = run(Command::new(actor()).args(["born", &group.0.display().to_string(), "true"]));
+    let told: Value = serde_json::from_str(&text(&output)).unwrap();
+    // One that moves there by itself is told by the tracepoint.
+    run(Command::new("sh").args(["-c", &format!("echo $$ > {}; exec true", group.procs())]));
+    stop(recorder);
+    let report = report(&file);
+    let container = by_id(&report, &id);
+    assert_eq!((&container["cgroup_inferred"], &container["processes"]), (&json!(0), &json!(2)), "{container}");
+    let born = events(&file).into_iter().find(|event| event["kind"] == "fork" && event["pid"] == told["pid"]).unwrap();
+    assert_eq!(container["first"], born["time"], "from its fork on");
+}
+
+/// What is not watched does not even come out of the kernel.
+#[test]
+fn one_container_alone_is_recorded() {
+    needs!("one_container_alone_is_recorded", cannot_record(), no_bpf(), no_cgroup2(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let id = "c0".repeat(32);
+    let group = Group::new(&format!("docker/{id}"));
+    let own = dir.path().join("mine");
+    std::os::unix::fs::symlink("/bin/sleep", &own).unwrap();
+    let own = own.display();
+    let work = format!("while :; do {own} 0.02; done");
+    let entering = format!("echo $$ > {}; {work}", group.procs());
+    let _by_cgroup = Running(Command::new("sh").args(["-c", &entering]).spawn().unwrap());
+    let mut unshare = Command::new("unshare");
+    let by_namespace = Running(unshare.args(["-m", "-p", "-f", "--kill-child", "sh", "-c", &work]).spawn().unwrap());
+    let inode = || -> Option<String> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", by_namespace.0.id())).ok()?;
+        let link = fs::read_link(format!("/proc/{}/ns/pid", children.trim())).ok()?;
+        Some(link.display().to_string())
+    };
+    wait_for(|| inode().is_some_and(|of| of != fs::read_link("/proc/self/ns/pid").unwrap().display().to_string()));
+    let namespace = inode().unwrap();
+    for (number, name) in [id.as_str(), namespace.as_str()].into_iter().enumerate() {
+        let file = dir.path().join(format!("{number}.data"));
+        let recorder = start(&file, &["--backend", "bpf", "--container", name]);
+        run(Command::new(actor()).args(["storm", "300", "2"]));
+        // Who joins later is recorded, too.
+        if name == id {
+            run(Command::new("sh").args(["-c", &format!("echo $$ > {}; exec uname", group.procs())]));
+        } else {
+            let target = fs::read_to_string(format!("/proc/{0}/task/{0}/children", by_namespace.0.id())).unwrap();
+            run(Command::new("nsenter").args(["-t", target.trim(), "-m", "-p", "uname"]));
+        }
+        stop(recorder);
+        let recorded: Vec<Value> = events(&file)
+            .into_iter()
+            .filter(|event| event["kind"] != "sample" && event["synthesized"] != true)
+            .collect();
+        let comms: BTreeSet<String> =
+            recorded.iter().filter(|e| e["exec"] == true).map(|e| e["comm"].to_string()).collect();
+        assert_eq!(comms, BTreeSet::from(["\"mine\"".into(), "\"uname\"".into()]), "{name}");
+        let forks = recorded.iter().filter(|event| event["kind"] == "fork" && event["synthesized"] == false).count();
+        assert!((1..100).contains(&forks), "{forks} forks are not those of a storm");
+        let report = report(&file);
+        assert!(by_id(&report, name)["processes"].as_u64().unwrap() > 1, "{report}");
+    }
+}
+
+/// The file is perf's to read, with the samples of our own.
+#[test]
+fn perf_prints_what_we_print() {
+    needs!("perf_prints_what_we_print", cannot_record(), no_bpf(), no_perf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let script = format!("{} storm 200 2; unshare -T -n -m -p -f true", actor().display());
+    run(nsscope().args(["record", "--backend", "bpf", "-z", "-o"]).arg(&file).args(["--", "sh", "-c", &script]));
+    let mut perf = Command::new("perf");
+    perf.args([
+        "script",
+        "--show-namespace-events",
+        "--show-task-events",
+        "--show-cgroup-events",
+        "--show-lost-events",
+    ]);
+    let theirs = run(perf.arg("-i").arg(&file));
+    let ours = run(nsscope().args(["script", "--format", "perf"]).arg(&file));
+    assert!(text(&ours).contains("reason=unshare"), "{}", text(&ours));
+    assert!(ours.stdout == theirs.stdout, "{}", text(&theirs));
+    // A command's recording has what descends from it.
+    let all = events(&file);
+    let root = all.iter().find(|event| event["exec"] == true).unwrap()["pid"].as_u64().unwrap();
+    let ours = descendants(&all, root);
+    let exits = |event: &&Value| event["kind"] == "exit";
+    assert!(ours.len() > 200 && all.iter().filter(exits).all(|event| ours.contains(&event["pid"].as_u64().unwrap())));
+}
+
+fn programs() -> String {
+    text(&run(Command::new("bpftool").args(["-j", "prog", "show"])))
+}
+
+/// Ids of the programs that a process holds open.
+fn held(pid: u32) -> BTreeSet<u64> {
+    let all = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().flatten();
+    let id = |text: String| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+    all.filter_map(|entry| id(fs::read_to_string(entry.path()).ok()?)).collect()
+}
+
+#[test]
+fn a_killed_recorder_leaves_no_program_and_a_whole_file() {
+    needs!("a_killed_recorder_leaves_no_program", cannot_record(), no_bpf(), not_root(), missing("bpftool", "bpftool"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let mut recorder = start(&file, &["-a", "--backend", "bpf"]);
+    run(Command::new(actor()).args(["storm", "200", "2"]));
+    let ours = held(recorder.id());
+    let run_now = || -> BTreeSet<u64> {
+        let all: Value = serde_json::from_str(&programs()).unwrap();
+        all.as_array().unwrap().iter().filter_map(|program| program["id"].as_u64()).collect()
+    };
+    assert!(ours.len() >= 8 && ours.is_subset(&run_now()), "{ours:?}");
+    let size = fs::metadata(&file).unwrap().len();
+    wait_for(|| fs::metadata(&file).unwrap().len() > size);
+    recorder.kill().unwrap();
+    recorder.wait().unwrap();
+    // The kernel takes them away a moment later.
+    wait_for(|| ours.is_disjoint(&run_now()));
+    let forks = events(&file).iter().filter(|event| event["kind"] == "fork" && event["synthesized"] == false).count();
+    assert!(forks >= 200, "{forks}");
+}
+
+#[test]
+fn a_kernel_without_btf_and_a_user_without_rights_are_told_so() {
+    needs!("a_kernel_without_btf", cannot_record(), no_bpf(), not_root(), missing("setpriv", "util-linux"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let nsscope = nsscope();
+    let program = Path::new(nsscope.get_program()).display().to_string();
+    let hidden =
+        format!("mount -t tmpfs none /sys/kernel/btf && {program} record --backend bpf -o {} -- true", file.display());
+    let output = Command::new("unshare").args(["-m", "sh", "-c", &hidden]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    for told in ["CONFIG_DEBUG_INFO_BTF", "--backend perf"] {
+        assert!(errors(&output).contains(told), "{}", errors(&output));
+    }
+    let mut without = Command::new("setpriv");
+    without.args(["--bounding-set=-all", "--inh-caps=-all", &program, "record", "--backend", "bpf", "-o"]).arg(&file);
+    let output = without.args(["--", "true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    for told in ["CAP_BPF", "CAP_PERFMON", "--backend proc"] {
+        assert!(errors(&output).contains(told), "{}", errors(&output));
+    }
+    assert!(!file.exists());
+}

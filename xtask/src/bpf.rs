@@ -1,0 +1,83 @@
+//! Builds the eBPF programs of the CLI, and puts them where the build of `nsscope` takes them from.
+
+use crate::toolchain::{DEBIAN_CARGO, Toolchain};
+use crate::{root, run, setup, tools};
+use anyhow::Result;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "bpfel-unknown-none";
+
+/// What links eBPF programs, and is built against LLVM.
+const LINKER: &str = "bpf-linker";
+/// That of Debian's rustc-web.
+const LLVM: &str = "/usr/lib/llvm-22";
+const DEBIAN: &[(&str, &str)] = &[
+    ("llvm-22-dev", "what bpf-linker is built against"),
+    ("libpolly-22-dev", "a part of it"),
+    ("libzstd-dev", "a library it links"),
+    ("zlib1g-dev", "a library it links"),
+    ("libxml2-dev", "a library it links"),
+];
+
+/// Builds `cli/bpf/object`; or says why it cannot.
+pub(crate) fn build() -> Result<std::result::Result<(), String>> {
+    let Some((mut cargo, linker, target)) = command()? else {
+        return Ok(Err(format!(
+            "the eBPF programs: nothing here compiles them. One of these does it:\n  \
+             Debian:    sudo apt-get install --no-install-recommends {}\n  \
+             elsewhere: rustup toolchain install nightly --component rust-src && cargo install {LINKER}",
+            Toolchain::DEBIAN_PACKAGES.iter().chain(DEBIAN).map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+        )));
+    };
+    let flags = [
+        format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
+        // The programs' types are part of them: the kernel wants to know what its tracepoints are given.
+        "-Cdebuginfo=2".into(),
+        "-Clink-arg=--btf".into(),
+        format!("-Clinker={}", linker.display()),
+    ];
+    run(cargo
+        .args(["build", "--quiet", "--locked", "--release", "--target", TARGET, "-Zbuild-std=core", "--target-dir"])
+        .arg(&target)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .current_dir(root().join("cli/bpf")))?;
+    let object = root().join("cli/bpf/object/nsscope-bpf");
+    fs::copy(target.join(TARGET).join("release/nsscope-bpf"), &object)?;
+    // What the kernel wants to know of types is in the BTF; the DWARF that it was made of is four times the rest.
+    let strips = [format!("{LLVM}/bin/llvm-strip"), "llvm-strip".into()];
+    if let Some(strip) = strips.iter().find(|strip| tools::exists(strip)) {
+        run(Command::new(strip).arg("--strip-debug").arg(&object))?;
+    }
+    println!("eBPF programs: {} bytes", fs::metadata(&object)?.len());
+    Ok(Ok(()))
+}
+
+/// A cargo that knows how to build for eBPF, the linker, and a target directory.
+fn command() -> Result<Option<(Command, PathBuf, PathBuf)>> {
+    setup::debian_packages(Toolchain::DEBIAN_PACKAGES)?;
+    setup::debian_packages(DEBIAN)?;
+    if Path::new(DEBIAN_CARGO).exists() && Path::new(LLVM).exists() {
+        println!("{TARGET}: Debian's rustc-web and LLVM");
+        let mut install = Toolchain::debian();
+        install
+            .args(["install", "--quiet", "--locked", "--version=^0.13", "--no-default-features", "--features=llvm-22"])
+            .arg(LINKER)
+            .env("RUSTFLAGS", format!("-L native={LLVM}/lib"))
+            .env("LLVM_SYS_221_PREFIX", LLVM);
+        let linker = tools::install_by(LINKER, install)?;
+        return Ok(Some((Toolchain::debian(), linker, root().join("target/bpf-debian"))));
+    }
+    let nightly = Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"]).output();
+    let sysroot = nightly.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let sysroot = sysroot.map(|sysroot| PathBuf::from(String::from_utf8_lossy(&sysroot).trim()));
+    let source = sysroot.is_some_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library/core").exists());
+    if !source || !tools::exists(LINKER) {
+        return Ok(None);
+    }
+    println!("{TARGET}: rustup's nightly");
+    let mut cargo = Command::new("rustup");
+    cargo.args(["run", "nightly", "cargo"]).env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    Ok(Some((cargo, LINKER.into(), root().join("target/bpf"))))
+}

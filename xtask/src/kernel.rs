@@ -1,0 +1,282 @@
+//! The codec in a kernel: the example module is built against Debian's kernel, loaded in it in QEMU, and what it writes
+//! is compared with /proc and with perf's records of the same moments. The eBPF programs run there, too.
+
+use crate::toolchain::Toolchain;
+use crate::{root, run, setup, test};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const PACKAGES: &[(&str, &str)] = &[
+    ("linux-headers-amd64", "what kernel modules are built against"),
+    ("make", "builds kernel modules"),
+    ("qemu-system-x86", "runs a kernel"),
+    ("busybox-static", "what else is in its file system"),
+    ("cpio", "packs that"),
+];
+
+/// The module's functions in Rust; what they do not need is left out.
+const FUNCTIONS: [&str; 4] = ["nsscope_open", "nsscope_close", "nsscope_wanted", "nsscope_emit"];
+
+/// What a kernel asks of its compiler. It has no global offset table.
+const FLAGS: &str = "-Ccode-model=kernel -Crelocation-model=static -Cno-redzone=y -Cforce-frame-pointers=y \
+                     -Zplt=yes -Zdirect-access-external-data=yes";
+
+/// Namespace types that a task is told to change.
+const TYPES: &str = "net uts ipc pid user mnt cgroup time";
+
+/// What the kernel runs first. Recordings and logs leave by the second serial line.
+const INIT: &str = r"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs tmp /tmp
+cd /tmp
+insmod /nsscope.ko
+nsscope record --backend perf --no-synth -a -o perf.data 2> perf.log &
+nsscope record --backend bpf --no-synth -a -o bpf.data 2> bpf.log &
+ns-ring /dev/nsscope module.data 2> module.log &
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -e perf.data ] && [ -e bpf.data ] && [ -e module.data ] && break
+    sleep 1
+done
+sleep 1
+ns-actor show > first
+for kind in TYPES; do
+    ns-actor clone $kind
+    ns-actor unshare $kind
+    ns-actor setns $kind
+done > actor.log
+ns-actor fork >> actor.log
+ns-actor show > last
+sleep 1
+killall -TERM nsscope ns-ring
+wait
+rmmod nsscope
+cp /proc/modules modules.log
+nsscope doctor > doctor.log
+dmesg > dmesg.log
+stty raw -F /dev/ttyS1
+tar -c . > /dev/ttyS1
+poweroff -f
+";
+
+/// Builds, boots, compares; or says why it cannot. Returns how many checks passed.
+pub(crate) fn check() -> Result<std::result::Result<u64, String>> {
+    setup::debian_packages(PACKAGES)?;
+    let Some(headers) = headers() else {
+        return Ok(Err("a kernel module: Debian's linux-headers-amd64 is not installed".into()));
+    };
+    if Toolchain::find_debian()?.is_none() {
+        return Ok(Err("a kernel module: Debian's rustc-web is not installed".into()));
+    }
+    let version = headers.file_name().and_then(OsStr::to_str).context("a version")?.replace("linux-headers-", "");
+    let out = root().join("target/kernel");
+    let kernel = image(&version, &out)?;
+    let module = module(&headers, &out)?;
+    test::programs()?;
+    let told = boot(&kernel, &initramfs(&module, &out)?, &out)?;
+    compare(&told)?;
+    Ok(Ok(3))
+}
+
+/// The newest headers.
+fn headers() -> Option<PathBuf> {
+    let found = fs::read_dir("/usr/src").ok()?.flatten().map(|entry| entry.path());
+    found.filter(|path| path.to_string_lossy().ends_with("-amd64")).max()
+}
+
+/// The kernel that the headers are of: unpacked, not installed.
+fn image(version: &str, out: &Path) -> Result<PathBuf> {
+    let dir = out.join(version);
+    let kernel = dir.join(format!("boot/vmlinuz-{version}"));
+    if !kernel.exists() {
+        fs::create_dir_all(&dir)?;
+        let package = format!("linux-image-{version}");
+        println!("{package}: unpacked in target/kernel");
+        run(Command::new("apt-get").args(["-qq", "download", &package]).current_dir(&dir).stderr(Stdio::null()))?;
+        let deb = fs::read_dir(&dir)?.flatten().map(|entry| entry.path());
+        let deb = deb.filter(|path| path.extension() == Some(OsStr::new("deb"))).max().context("the package")?;
+        run(Command::new("dpkg").arg("-x").arg(&deb).arg(&dir))?;
+        fs::remove_file(deb)?;
+    }
+    Ok(kernel)
+}
+
+/// Compiles the module.
+fn module(headers: &Path, out: &Path) -> Result<PathBuf> {
+    const TARGET: &str = "x86_64-unknown-none";
+    let source = root().join("codec/examples/kernel-module");
+    let target = out.join("rust");
+    run(Toolchain::debian()
+        .args(["build", "--quiet", "--locked", "--release", "--target", TARGET, "-Zbuild-std=core", "--target-dir"])
+        .arg(&target)
+        .env("RUSTFLAGS", FLAGS)
+        .current_dir(&source))?;
+    let dir = out.join("module");
+    fs::create_dir_all(&dir)?;
+    for file in ["Kbuild", "shim.c"] {
+        fs::copy(source.join(file), dir.join(file))?;
+    }
+    let object = dir.join("rust.o");
+    let mut ld = Command::new("ld");
+    ld.args(["-r", "--gc-sections"]);
+    for function in FUNCTIONS {
+        ld.args(["-u", function]);
+    }
+    let library = target.join(TARGET).join("release/libnsscope_kernel_module.a");
+    run(ld.arg("--whole-archive").arg("-o").arg(&object).arg(library))?;
+    // The compiler's own notes, of which the kernel's build knows nothing.
+    run(Command::new("objcopy").args(["-R", ".llvmcmd", "-R", ".llvmbc", "-R", ".eh_frame"]).arg(&object))?;
+    fs::write(dir.join(".rust.o.cmd"), "")?;
+    let module = dir.join("nsscope.ko");
+    let _ = fs::remove_file(&module);
+    let mut make = Command::new("make");
+    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg("modules");
+    let output = make.output()?;
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    ensure!(output.status.success(), "{told}");
+    ensure!(!told.contains("arning:"), "the kernel's build warns:\n{told}");
+    Ok(module)
+}
+
+/// A file system of busybox, the module, and the programs with the libraries they want.
+fn initramfs(module: &Path, out: &Path) -> Result<PathBuf> {
+    let dir = out.join("initramfs");
+    let _ = fs::remove_dir_all(&dir);
+    for folder in ["bin", "dev", "proc", "sys", "tmp"] {
+        fs::create_dir_all(dir.join(folder))?;
+    }
+    let tested = test::programs_dir();
+    let programs = ["nsscope", "ns-actor", "ns-ring"].map(|name| tested.join(name));
+    fs::copy("/bin/busybox", dir.join("bin/busybox"))?;
+    fs::copy(module, dir.join("nsscope.ko"))?;
+    for program in &programs {
+        fs::copy(program, dir.join("bin").join(program.file_name().context("a name")?))?;
+        let ldd = Command::new("ldd").arg(program).output()?;
+        let ldd = String::from_utf8(ldd.stdout)?;
+        for library in ldd.split_whitespace().filter(|word| word.starts_with('/')) {
+            let to = dir.join(library.trim_start_matches('/'));
+            fs::create_dir_all(to.parent().context("a folder")?)?;
+            fs::copy(library, to)?;
+        }
+    }
+    let init = dir.join("init");
+    fs::write(&init, INIT.replace("TYPES", TYPES))?;
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
+    let archive = out.join("initramfs.cpio");
+    let pack = "find . | cpio --quiet -o -H newc";
+    run(Command::new("sh").args(["-c", pack]).current_dir(&dir).stdout(fs::File::create(&archive)?))?;
+    Ok(archive)
+}
+
+/// Runs the kernel to its end. Returns the folder with what it left.
+fn boot(kernel: &Path, initramfs: &Path, out: &Path) -> Result<PathBuf> {
+    let (left, console) = (out.join("left.tar"), out.join("console.log"));
+    // Where there is a /dev/kvm it may hang: emulation is slower, and the same everywhere.
+    run(Command::new("qemu-system-x86_64")
+        .args(["-accel", "tcg", "-m", "1024", "-smp", "2", "-display", "none", "-monitor", "none", "-no-reboot"])
+        .args(["-append", "console=ttyS0 panic=-1 quiet"])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initramfs)
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .arg("-serial")
+        .arg(format!("file:{}", left.display())))?;
+    let dir = out.join("left");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    let unpacked = Command::new("tar").arg("-xf").arg(&left).current_dir(&dir).status()?;
+    if !unpacked.success() {
+        bail!("the kernel left nothing behind:\n{}", String::from_utf8_lossy(&fs::read(console)?));
+    }
+    Ok(dir)
+}
+
+/// A record without what tells when and by which recorder.
+type Facts = String;
+
+/// What a recording tells between the two marks, by kind, in no order.
+fn records(file: &Path, marks: (u64, u64)) -> Result<BTreeMap<String, Vec<Facts>>> {
+    let mut script = Command::new(test::programs_dir().join("nsscope"));
+    let output = script.args(["script", "--format", "json"]).arg(file).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{script:?}: {}", output.status);
+    let mut found: BTreeMap<String, Vec<Facts>> = BTreeMap::new();
+    let mut within = false;
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let mut event: Value = serde_json::from_str(line)?;
+        let kind = event["kind"].as_str().context("a kind")?.to_owned();
+        if kind == "namespaces" && event["pid"].as_u64() == Some(marks.0) {
+            within = true;
+        } else if kind == "namespaces" && event["pid"].as_u64() == Some(marks.1) {
+            break;
+        } else if within {
+            let event = event.as_object_mut().context("an object")?;
+            event.retain(|name, _| !["time", "wall", "cpu"].contains(&name.as_str()));
+            found.entry(kind).or_default().push(serde_json::to_string(&event)?);
+        }
+    }
+    for all in found.values_mut() {
+        all.sort();
+    }
+    Ok(found)
+}
+
+fn compare(left: &Path) -> Result<()> {
+    let text = |name: &str| fs::read_to_string(left.join(name)).with_context(|| format!("{name} is missing"));
+    let logs: Vec<String> =
+        ["perf.log", "bpf.log", "module.log"].into_iter().filter_map(|name| text(name).ok()).collect();
+    println!("{}", logs.concat().trim_end());
+    let pid =
+        |name: &str| -> Result<u64> { serde_json::from_str::<Value>(&text(name)?)?["pid"].as_u64().context("a pid") };
+    let marks = (pid("first")?, pid("last")?);
+    let of = |name: &str| records(&left.join(name), marks);
+    let (perf, bpf, module) = (of("perf.data")?, of("bpf.data")?, of("module.data")?);
+
+    // The module's records are perf's, and what /proc tells is among them.
+    ensure!(module.get("namespaces") == perf.get("namespaces"), "perf: {perf:#?}\nmodule: {module:#?}");
+    let mut changes = 0;
+    for line in text("actor.log")?.lines() {
+        let told: Value = serde_json::from_str(line)?;
+        let mut after = told["after"].clone();
+        after.as_object_mut().context("namespaces")?.remove("time");
+        let is = |record: &String| {
+            serde_json::from_str::<Value>(record)
+                .is_ok_and(|record| record["pid"] == told["pid"] && record["namespaces"] == after)
+        };
+        ensure!(module["namespaces"].iter().any(is), "{line} is in no record of {module:#?}");
+        changes += 1;
+    }
+    ensure!(changes == 3 * TYPES.split(' ').count() + 1, "the scene broke off: {}", text("actor.log")?);
+    println!(
+        "kernel module: {} records, as perf has them, with all of /proc's {changes} changes",
+        module["namespaces"].len()
+    );
+
+    for kind in ["namespaces", "fork", "exit", "comm"] {
+        ensure!(bpf.get(kind) == perf.get(kind), "{kind}\nperf: {:#?}\nbpf: {:#?}", perf.get(kind), bpf.get(kind));
+    }
+    println!("eBPF programs: {} records, as perf has them", bpf.values().map(Vec::len).sum::<usize>());
+    let doctor = text("doctor.log")?;
+    doctor.lines().filter(|line| line.contains("eBPF")).for_each(|line| println!("{line}"));
+    ensure!(!text("bpf.log")?.contains("does not let"), "a program was not taken: {}", text("bpf.log")?);
+
+    ensure!(!text("modules.log")?.contains("nsscope"), "the module is still there");
+    let dmesg = text("dmesg.log")?;
+    for bad in ["WARNING", "BUG", "Oops", "Call Trace", "general protection", "nsscope: Unknown symbol"] {
+        ensure!(!dmesg.contains(bad), "the kernel says {bad}:\n{dmesg}");
+    }
+    Ok(())
+}
