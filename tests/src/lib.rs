@@ -144,6 +144,43 @@ pub fn not_root() -> Option<String> {
     (unsafe { libc::geteuid() } != 0).then(|| "makes namespaces and cgroups as root".into())
 }
 
+/// A library that, preloaded, stands between a program and the kernel: `perf_event_open(2)` fails with `errno` where
+/// this holds in C of the `attr`. Wants gcc.
+///
+/// # Panics
+/// Where it does not compile.
+pub fn kernel_that_refuses(dir: &Path, condition: &str, errno: &str) -> PathBuf {
+    let (source, library) = (dir.join("refuses.c"), dir.join("refuses.so"));
+    let text = format!(
+        r#"#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+
+long syscall(long number, ...) {{
+    long args[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        args[i] = va_arg(list, long);
+    va_end(list);
+    struct perf_event_attr *attr = (void *)args[0];
+    if (number == SYS_perf_event_open && {condition}) {{
+        errno = {errno};
+        return -1;
+    }}
+    long (*next)(long, ...) = dlsym(RTLD_NEXT, "syscall");
+    return next(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+}}
+"#
+    );
+    fs::write(&source, text).expect("a source");
+    run(Command::new("gcc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl"));
+    library
+}
+
 /// Waits until something is so. It does not give up: a test runner may.
 pub fn wait_for(mut so: impl FnMut() -> bool) {
     while !so() {

@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    Group, Running, actor, by_id, cannot_record, errors, events, json_of, missing, needs, no_bpf, no_cgroup2, no_perf,
-    not_root, nsscope, report, run, start, stop, text, wait_for,
+    Group, Running, actor, by_id, cannot_record, errors, events, json_of, kernel_that_refuses, missing, needs, no_bpf,
+    no_cgroup2, no_perf, not_root, nsscope, report, run, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +81,55 @@ fn both_backends_record_the_same() {
     }
     // To what perf's file says bpf's adds, and nothing is said of how the recording was made but that.
     assert_eq!(report(&dir.path().join("bpf.data"))["recorder"]["backend"], "bpf");
+}
+
+/// In a pid namespace of their own both tell the pids of there.
+#[test]
+fn both_backends_record_the_same_inside_a_container() {
+    needs!("both_backends_record_the_same_inside", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let (perf, bpf) = (dir.path().join("perf.data"), dir.path().join("bpf.data"));
+    let (nsscope, actor) = (nsscope(), actor());
+    let script = format!(
+        "{0} record -a --backend perf -o {1} 2>&- & perf=$!; {0} record -a --backend bpf -o {2} 2>&- & bpf=$!
+         for file in {1} {2}; do until [ -s $file ]; do sleep 0.1; done; done; sleep 0.5
+         sh -c '{3} storm 20 2 >&-; unshare -p -f unshare -n true' & echo $!; wait $!
+         kill -INT $perf $bpf; wait",
+        Path::new(nsscope.get_program()).display(),
+        perf.display(),
+        bpf.display(),
+        actor.display()
+    );
+    let output = run(Command::new("unshare").args(["-p", "-C", "-f", "--mount-proc", "sh", "-c", &script]));
+    let root = text(&output).trim().parse().unwrap();
+    let (by_perf, by_bpf) = (events(&perf), events(&bpf));
+    let ours = descendants(&by_perf, root);
+    assert!(root < 1000 && ours.len() > 20, "{ours:?}");
+    assert_eq!(told(&by_perf, &ours), told(&by_bpf, &ours));
+}
+
+/// By default perf, where that is refused bpf, where that is refused too /proc; it is said which, and why.
+#[test]
+fn the_backend_is_the_best_that_is_allowed() {
+    needs!("the_backend_is_the_best", cannot_record(), no_bpf(), not_root(), missing("gcc", "gcc"));
+    let dir = tempfile::tempdir().unwrap();
+    // As a sandbox may do it.
+    let library = kernel_that_refuses(dir.path(), "attr->type != PERF_TYPE_TRACEPOINT", "EACCES");
+    let file = dir.path().join("a.data");
+    let backend = |record: &mut Command| {
+        let said = errors(&run(record.arg("-o").arg(&file).args(["--", "true"])));
+        (report(&file)["recorder"]["backend"].as_str().unwrap().to_owned(), said)
+    };
+    assert_eq!(backend(nsscope().arg("record")).0, "perf");
+    let (by, said) = backend(nsscope().env("LD_PRELOAD", &library).arg("record"));
+    assert_eq!(by, "bpf");
+    assert!(said.contains("by eBPF programs instead: the kernel refuses perf_event_open"), "{said}");
+    let nsscope = nsscope();
+    let program = nsscope.get_program().to_str().unwrap();
+    let mut without = Command::new("setpriv");
+    let (by, said) = backend(without.args(["--bounding-set=-all", "--inh-caps=-all", program, "record"]));
+    assert_eq!(by, "proc");
+    assert!(said.contains("the kernel refuses perf_event_open") && said.contains("eBPF programs"), "{said}");
 }
 
 /// What no record of the kernel has, against what the process itself finds in /proc.

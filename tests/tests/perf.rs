@@ -1,7 +1,9 @@
 //! Debian's `perf` as a peer: it reads our files as we do, and we read its files as it does.
 #![allow(missing_docs)]
 
-use nsscope_tests::{actor, cannot_record, errors, events, missing, needs, no_perf, nsscope, record, run, text};
+use nsscope_tests::{
+    actor, cannot_record, errors, events, kernel_that_refuses, missing, needs, no_perf, nsscope, record, run, text,
+};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
@@ -232,39 +234,13 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
     }
 }
 
-/// Stands between perf and the kernel as one from before 2.6.38 would: it knows no `sample_id_all`, and perf does without.
-const OLD_KERNEL: &str = r#"
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <linux/perf_event.h>
-#include <stdarg.h>
-#include <sys/syscall.h>
-
-long syscall(long number, ...) {
-    long args[6];
-    va_list list;
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        args[i] = va_arg(list, long);
-    va_end(list);
-    if (number == SYS_perf_event_open && ((struct perf_event_attr *)args[0])->sample_id_all) {
-        errno = EINVAL;
-        return -1;
-    }
-    long (*next)(long, ...) = dlsym(RTLD_NEXT, "syscall");
-    return next(number, args[0], args[1], args[2], args[3], args[4], args[5]);
-}
-"#;
-
 /// Records without a trailer have no time, and are no worse for it.
 #[test]
 fn a_file_without_sample_id_all_gives_perfs_counts() {
     needs!("a_file_without_sample_id_all", cannot_record(), no_perf(), missing("gcc", "gcc"));
     let dir = tempfile::tempdir().unwrap();
-    let (source, library) = (dir.path().join("old.c"), dir.path().join("old.so"));
-    fs::write(&source, OLD_KERNEL).unwrap();
-    run(Command::new("gcc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl"));
+    // A kernel from before 2.6.38 knows no `sample_id_all`, and perf does without.
+    let library = kernel_that_refuses(dir.path(), "attr->sample_id_all", "EINVAL");
     let file = dir.path().join("a.data");
     let mut perf = Command::new("perf");
     perf.env("LD_PRELOAD", &library).args(["record", "-q", "-e", "cpu-clock", "-F", "999", "--namespaces", "-o"]);

@@ -320,14 +320,18 @@ fn refused(why: &str) -> Failure {
 
 /// An error and what is behind it, in one line. The verifier's log is long: its end says why.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        match lines.as_slice() {
-            [first, .., end, _] if lines.len() > 3 => parts.push(format!("{first} ... {end}")),
-            _ => parts.push(lines.join(" ")),
+        let part = match lines.as_slice() {
+            [first, .., end, _] if lines.len() > 3 => format!("{first} ... {end}"),
+            _ => lines.join(" "),
+        };
+        // Some errors tell what is behind them themselves.
+        if parts.last().is_none_or(|before| !before.contains(&part)) {
+            parts.push(part);
         }
         next = error.source();
     }
