@@ -8,7 +8,7 @@ use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
 use nsscope_codec::{BigEndian, LittleEndian, Record, Records};
-use nsscope_tests::{Sum, actor, cannot_record, no_perf, nsscope, pointer_loop, run};
+use nsscope_tests::{Sum, actor, cannot_record, no_perf, nsscope, perf_script, pointer_loop, run};
 use perf_event_data::endian::Little;
 use perf_event_data::parse::{ParseConfig, Parser};
 use std::hint::black_box;
@@ -242,17 +242,4 @@ fn processes(path: &Path) {
     row("nsscope script --format perf", &format!("{ours:.2} s"), perf / ours, "faster than perf script", ">= 10");
     let memory = our_memory as f64 / perf_memory as f64;
     row("its peak memory", &format!("{:.1} MB", our_memory as f64 / 1e3), memory, "that of perf script", "<= 1");
-}
-
-fn perf_script(file: &Path) -> Command {
-    let mut perf = Command::new("perf");
-    perf.args([
-        "script",
-        "--show-namespace-events",
-        "--show-task-events",
-        "--show-cgroup-events",
-        "--show-lost-events",
-    ]);
-    perf.arg("-i").arg(file);
-    perf
 }

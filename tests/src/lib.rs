@@ -115,6 +115,15 @@ pub fn no_perf() -> Option<String> {
     missing("perf", "linux-perf")
 }
 
+/// `perf script` of a file, with all the records that we print. perf asks debuginfod and the terminal for nothing here.
+pub fn perf_script(file: &Path) -> Command {
+    const SHOW: [&str; 4] =
+        ["--show-namespace-events", "--show-task-events", "--show-cgroup-events", "--show-lost-events"];
+    let mut perf = Command::new("perf");
+    perf.arg("script").args(SHOW).arg("-i").arg(file);
+    perf
+}
+
 /// Why a program cannot be used, if it is not there.
 pub fn missing(program: &str, debian_package: &str) -> Option<String> {
     let works = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());

@@ -3,7 +3,7 @@
 
 use nsscope_tests::{
     Group, Running, actor, by_id, cannot_record, errors, events, json_of, kernel_that_refuses, missing, needs, no_bpf,
-    no_cgroup2, no_perf, not_root, nsscope, report, run, start, stop, text, wait_for,
+    no_cgroup2, no_perf, not_root, nsscope, perf_script, report, run, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -272,15 +272,7 @@ fn perf_prints_what_we_print() {
     let file = dir.path().join("a.data");
     let script = format!("{} storm 200 2; unshare -T -n -m -p -f true", actor().display());
     run(nsscope().args(["record", "--backend", "bpf", "-z", "-o"]).arg(&file).args(["--", "sh", "-c", &script]));
-    let mut perf = Command::new("perf");
-    perf.args([
-        "script",
-        "--show-namespace-events",
-        "--show-task-events",
-        "--show-cgroup-events",
-        "--show-lost-events",
-    ]);
-    let theirs = run(perf.arg("-i").arg(&file));
+    let theirs = run(&mut perf_script(&file));
     let ours = run(nsscope().args(["script", "--format", "perf"]).arg(&file));
     assert!(text(&ours).contains("reason=unshare"), "{}", text(&ours));
     assert!(ours.stdout == theirs.stdout, "{}", text(&theirs));

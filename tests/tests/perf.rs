@@ -2,19 +2,13 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, errors, events, kernel_that_refuses, missing, needs, no_perf, nsscope, record, run, text,
+    actor, cannot_record, errors, events, kernel_that_refuses, missing, needs, no_perf, nsscope, perf_script, record,
+    run, text,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-const SHOW: [&str; 4] = ["--show-namespace-events", "--show-task-events", "--show-cgroup-events", "--show-lost-events"];
-
-/// `perf script` of a file. perf asks debuginfod and the terminal for nothing here.
-fn perf_script(file: &Path) -> Output {
-    run(Command::new("perf").args(["script", "-i"]).arg(file).args(SHOW))
-}
 
 fn our_script(file: &Path) -> Output {
     run(nsscope().args(["script", "--format", "perf"]).arg(file))
@@ -22,7 +16,7 @@ fn our_script(file: &Path) -> Output {
 
 /// Byte for byte the same, and neither has anything to complain of.
 fn same_script(file: &Path) -> String {
-    let (perf, ours) = (perf_script(file), our_script(file));
+    let (perf, ours) = (run(&mut perf_script(file)), our_script(file));
     assert_eq!(errors(&perf), "", "perf script complains");
     assert_eq!(errors(&ours), "", "nsscope script complains");
     if perf.stdout != ours.stdout {
@@ -275,8 +269,7 @@ fn a_pipe_carries_the_same() {
     let made = nsscope().args(["record", "-o", "-", "--", "unshare", "-m", "-p", "-f", "true"]).stdout(out).status();
     assert!(made.unwrap().success());
     let read = |mut command: Command| run(command.stdin(File::open(&file).unwrap())).stdout;
-    let mut perf = Command::new("perf");
-    perf.args(["script", "-i", "-"]).args(SHOW);
+    let perf = perf_script(Path::new("-"));
     let mut ours = nsscope();
     ours.args(["script", "--format", "perf", "-"]);
     let (perf, ours) = (read(perf), read(ours));
@@ -333,7 +326,7 @@ fn kinds_are_those_of_perf() {
     record(&file, &["unshare", "-m", "true"]);
     let ours = |kind: &str| text(&run(nsscope().args(["script", "--format", "perf", "--kind", kind]).arg(&file)));
     let lines = |text: &str, what: &str| text.lines().filter(|line| line.contains(what)).collect::<Vec<_>>().join("\n");
-    let all = text(&perf_script(&file));
+    let all = text(&run(&mut perf_script(&file)));
     for (kind, what) in [("comm", "PERF_RECORD_COMM"), ("fork", "PERF_RECORD_FORK"), ("exit", "PERF_RECORD_EXIT")] {
         assert_eq!(ours(kind).trim_end(), lines(&all, what), "{kind}");
     }
