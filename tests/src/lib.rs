@@ -242,9 +242,19 @@ fn remove_groups(dir: &Path) -> std::io::Result<()> {
 pub fn start(file: &Path, args: &[&str]) -> Child {
     let mut command = nsscope();
     command.arg("record").arg("-o").arg(file).args(args).stderr(Stdio::piped());
-    let child = command.spawn().expect("it starts");
-    wait_for(|| fs::metadata(file).is_ok_and(|metadata| metadata.len() > 8192));
-    child
+    let mut child = command.spawn().expect("it starts");
+    loop {
+        // Asked first: what has ended will not write any more.
+        let ended = child.try_wait().expect("its state");
+        if fs::metadata(file).is_ok_and(|metadata| metadata.len() > 8192) {
+            return child;
+        }
+        if ended.is_some() {
+            let output = child.wait_with_output().expect("its output");
+            panic!("{command:?}: {}\n{}", output.status, errors(&output));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 /// Ends a recording and returns what it says.

@@ -238,6 +238,7 @@ fn one_container_alone_is_recorded() {
     };
     wait_for(|| inode().is_some_and(|of| of != fs::read_link("/proc/self/ns/pid").unwrap().display().to_string()));
     let namespace = inode().unwrap();
+    wait_for(|| fs::read_to_string(group.procs()).is_ok_and(|pids| !pids.is_empty()));
     for (number, name) in [id.as_str(), namespace.as_str()].into_iter().enumerate() {
         let file = dir.path().join(format!("{number}.data"));
         let recorder = start(&file, &["--backend", "bpf", "--container", name]);
