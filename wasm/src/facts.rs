@@ -6,7 +6,7 @@ use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Error, Order, RawRecord, Record};
-use nsscope_timeline::Timeline;
+use nsscope_timeline::{Since, Timeline, told};
 use std::collections::BTreeMap;
 
 /// Faults that are told; the others are counted.
@@ -104,13 +104,32 @@ impl Facts {
             },
             (RecordType::EXIT, Some(_)) => Some(What::Exit),
             (RecordType::SAMPLE, Some((task, place))) => {
-                if session.event_of(record).is_some_and(|event| event.attr.kind.get() != TYPE_TRACEPOINT) {
+                let event = session.event_of(record).map(|event| event.attr);
+                if event.is_some_and(|attr| attr.kind.get() != TYPE_TRACEPOINT) {
                     if self.samples.len() < SAMPLES {
                         self.samples.push((time, place));
                     }
                     return;
                 }
-                task.cgroups.last().map(|since| What::Cgroup(since.value))
+                let news = |facts: &[Since<u32>]| facts.last().filter(|since| since.time == time).map(|s| s.value);
+                let cgroup = news(&task.cgroups).map(What::Cgroup);
+                match event.map(|attr| attr.config.get()) {
+                    Some(id) if id == told::TASK_NSPID.id => None,
+                    Some(id) if id == told::TASK_NAMESPACES.id => {
+                        let set = news(&task.namespaces);
+                        let before = self.events.last_mut().filter(|event| (event.tid, event.time) == (task.tid, time));
+                        match (set, before) {
+                            // It completes the record that it comes with.
+                            (Some(set), Some(Event { what: What::Namespaces(of), place: at, .. })) => {
+                                (*of, *at) = (set, Some(place));
+                                None
+                            }
+                            (Some(set), _) => Some(What::Namespaces(set)),
+                            (None, _) => cgroup,
+                        }
+                    }
+                    _ => cgroup,
+                }
             }
             (RecordType::LOST | RecordType::LOST_SAMPLES, _) => timeline.lost().last().map(|l| What::Lost(l.count)),
             _ => None,

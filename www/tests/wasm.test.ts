@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { type FileHandle, open, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import init, { Trace } from "@nsscope/wasm";
@@ -7,7 +8,7 @@ import { beforeAll, expect, test } from "vitest";
 import { Machines } from "../src/machines";
 import type { Open } from "../src/protocol";
 import { type Source, source } from "../src/source";
-import { ACTOR, capture, nsscope, records, skip } from "./capture";
+import { ACTOR, NSSCOPE, capture, nsscope, records, report, scratch, skip } from "./capture";
 
 let machines: Machines;
 let memory: WebAssembly.Memory;
@@ -126,6 +127,39 @@ test("wasm tells of a fresh capture what the command line tells", async () => {
   expect(cut.facts().faultCount).toBeGreaterThan(0);
   expect(cut.records()).toBeGreaterThan(0);
   expect(cut.records()).toBeLessThan(small.records());
+});
+
+test("a recording by eBPF programs shows what they add, once", async () => {
+  const file = join(scratch(), "bpf.data");
+  const does = "unshare -T -m -p -f sh -c 'sleep 0.1; true'; unshare -T true; unshare -n true";
+  const recorded = spawnSync(NSSCOPE, ["record", "--backend", "bpf", "-o", file, "--", "sh", "-c", does], { encoding: "utf8" });
+  if (recorded.status !== 0) {
+    skip("a recording by eBPF programs", recorded.stderr);
+    return;
+  }
+  const trace = await readAll(inMemory(await readFile(file)));
+  const facts = trace.facts();
+  const events = trace.events(0, facts.events);
+  const kinds = new Map(facts.kinds);
+  const of = (kind: string) => events.filter((event) => event.kind === kind);
+  expect([of("fork").length, of("exit").length]).toEqual([kinds.get("fork"), kinds.get("exit")]);
+  // Each record is listed once, and beside them the exec into the time namespace.
+  const lines = nsscope("script", "--format", "json", file).trim().split("\n");
+  const told = lines.map((line) => JSON.parse(line) as { event?: string; fields?: { reason: number } });
+  const execs = told.filter(({ event, fields }) => event === "nsscope:task_namespaces" && fields?.reason === 4);
+  expect(execs.length).toBeGreaterThan(0);
+  const listed = of("namespaces").length - (kinds.get("namespaces") ?? 0);
+  expect(listed).toBeGreaterThan(0);
+  expect(listed).toBeLessThanOrEqual(execs.length);
+  // Nobody was moved.
+  const born = new Set(of("fork").map(({ time, pid }) => (time > 0 ? pid : 0)));
+  const began = told.length > 0 ? report(file).containers.flatMap(({ pids }) => pids) : [];
+  expect(of("cgroup").filter(({ pid }) => began.includes(pid) && born.has(pid))).toEqual([]);
+  // The time namespace is a definition, and a column of the matrix.
+  expect(facts.host[facts.namespaceTypes.indexOf("time")]).not.toBe(0);
+  trace.layout("by:time", "");
+  expect(trace.containers().map((c) => c.ownNamespaces.some((name) => name.startsWith("time:")))).toEqual([true, true]);
+  trace.free();
 });
 
 test("rows are a tree that folds, spans lie where times are", async () => {
