@@ -140,8 +140,8 @@ test("chunks to a finished timeline, natively and in wasm", async () => {
   });
   await handle.close();
   const speed = (seconds: number) => `${(size / seconds / 1e6).toFixed(0)} MB/s`;
-  say("timeline from chunks, native", speed(native), "");
-  say("timeline from chunks and events to list, wasm in Node", `${speed(wasm)}  ${(native / wasm).toFixed(2)} x`, ">= 0.5");
+  say("timeline and events from chunks, native", speed(native), "");
+  say("timeline and events from chunks, wasm in Node", `${speed(wasm)}  ${(native / wasm).toFixed(2)} x`, ">= 0.5");
 });
 
 /** Opens a file, and gives how far it was read at the first pixels, the most memory, and the longest block, ms. */

@@ -7,10 +7,10 @@
 //!
 //! FILE is one of `nsscope record --no-synth` of this machine: the events' layout is known.
 
-use nsscope_codec::perf_data::{FileHeader, Ordered, Reader, Session, Visitor};
+use nsscope_codec::perf_data::FileHeader;
 use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
-use nsscope_codec::{Error, Native, Order, RawRecord, Records};
-use nsscope_timeline::Timeline;
+use nsscope_codec::{Native, Records};
+use nsscope_wasm::Trace;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::time::Instant;
@@ -21,8 +21,6 @@ const PIDS: u32 = 1 << 16;
 
 /// As the viewer does it.
 const CHUNK: usize = 1 << 20;
-const ENDED: usize = 150_000;
-const SORT_LIMIT: usize = 64 << 20;
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -111,30 +109,19 @@ fn shifted(records: &[u8], pids: u32, time: u64) -> Vec<u8> {
     out
 }
 
-struct Push(Timeline);
-
-impl Visitor for Push {
-    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
-        self.0.push(session, &record);
-    }
-
-    fn fault(&mut self, error: Error) {
-        panic!("{error}");
-    }
-}
-
-/// From chunks to a finished timeline, in seconds.
+/// From chunks to a finished timeline, in seconds: what the viewer does, compiled for this machine.
 fn timeline(file: &str) -> io::Result<f64> {
     let mut file = File::open(file)?;
     let begun = Instant::now();
-    let (mut reader, mut timeline) = (Reader::new(), Ordered::new(Push(Timeline::keeping(ENDED)), SORT_LIMIT));
+    let mut trace = Trace::new(None);
     let mut chunk = vec![0; CHUNK];
-    while let Some(offset) = reader.wanted() {
-        file.seek(SeekFrom::Start(offset))?;
+    while let Some(offset) = trace.wanted() {
+        file.seek(SeekFrom::Start(offset as u64))?;
         let len = file.read(&mut chunk)?;
-        reader.push(&chunk[..len], &mut timeline).map_err(io::Error::other)?;
+        // Its error is one of JavaScript, which there is none of here.
+        assert!(trace.push(&chunk[..len]).is_ok(), "no capture");
     }
-    let timeline = timeline.finish(reader.session());
-    assert!(timeline.0.span().is_some(), "a file without times");
+    trace.finish();
+    assert!(trace.duration() > 0.0, "a file without times");
     Ok(begun.elapsed().as_secs_f64())
 }
