@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use crate::runtime::{self, Runtime};
-use crate::{Named, NsSet, Place, Timeline, label};
+use crate::{Named, NsSet, Place, Timeline, gather, label};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -201,7 +201,7 @@ impl Timeline {
             .flat_map(|(key, stays)| lives(&key, stays).into_iter().map(move |stays| (key.clone(), stays)))
             .map(|(key, stays)| self.finished(key, &stays, &mut keys))
             .collect();
-        containers.sort_by(|a, b| a.first.cmp(&b.first).then_with(|| a.key.cmp(&b.key)));
+        containers.sort_unstable_by(|a, b| a.first.cmp(&b.first).then_with(|| a.key.cmp(&b.key)));
         containers
     }
 
@@ -239,7 +239,7 @@ impl Timeline {
             let pod = |containers| Pod { id: label(NsKind::Net, net), why: why.clone(), containers };
             pods.extend(together.into_values().filter(|members| members.len() > 1).map(pod));
         }
-        pods.sort_by_key(|pod| pod.containers[0]);
+        pods.sort_unstable_by_key(|pod| pod.containers[0]);
         pods
     }
 
@@ -305,7 +305,7 @@ impl Timeline {
             }
             let outside = task.states().filter(|&(place, ..)| keys.of(place).is_none());
             let sets = outside.filter_map(|(place, ..)| Some(*self.ns_sets.get(place.namespaces?)));
-            let differs: BTreeSet<NsKind> = sets.flat_map(|set| set.differences(&host)).collect();
+            let differs: BTreeSet<NsKind> = gather(sets.flat_map(|set| set.differences(&host)));
             if !differs.is_empty() {
                 found.push(Namespaced { task: index, differs: differs.into_iter().collect() });
             }
@@ -317,13 +317,13 @@ impl Timeline {
         let host = keys.host;
         let first_stay = stays.iter().min_by_key(|stay| stay.from);
         let still = stays.iter().any(|stay| stay.to.is_none());
-        let tasks: BTreeSet<usize> = stays.iter().filter_map(|stay| stay.who.task()).collect();
-        let groups: BTreeSet<usize> = stays.iter().filter_map(|stay| stay.who.gone()).collect();
+        let tasks: BTreeSet<usize> = gather(stays.iter().filter_map(|stay| stay.who.task()));
+        let groups: BTreeSet<usize> = gather(stays.iter().filter_map(|stay| stay.who.gone()));
         let gone: Vec<_> = self.gone.groups().map(|(_, group)| group).collect();
         let gone: Vec<_> = groups.into_iter().map(|number| gone[number]).collect();
         let processes: BTreeSet<(u32, u64)> =
-            tasks.iter().map(|&t| (self.tasks[t].pid, self.tasks[t].process_start)).collect();
-        let places: BTreeSet<Place> = stays.iter().map(|stay| stay.place).collect();
+            gather(tasks.iter().map(|&t| (self.tasks[t].pid, self.tasks[t].process_start)));
+        let places: BTreeSet<Place> = gather(stays.iter().map(|stay| stay.place));
         let usage = places.iter().filter_map(|place| self.usage.get(self.places.number(place)? as usize));
         let usage: Vec<_> = usage.collect();
         let seen_peak = usage.iter().map(|usage| usage.peak as usize).max().unwrap_or(0);

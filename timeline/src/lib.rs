@@ -22,7 +22,7 @@ mod tracepoint;
 
 pub use container::{Container, Key, Namespaced, Pod};
 pub use definition::Definition;
-pub use intern::Interner;
+pub use intern::{Interner, gather};
 pub use process::Process;
 
 use alloc::collections::{BTreeMap, VecDeque};

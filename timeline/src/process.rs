@@ -1,6 +1,6 @@
 //! Processes: threads by the id they share.
 
-use crate::{NsSet, Since, Task, Timeline};
+use crate::{NsSet, Since, Task, Timeline, gather};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -34,7 +34,7 @@ impl Timeline {
         }
         let mut processes: Vec<Process> =
             threads.into_iter().map(|((pid, _), threads)| self.process(pid, threads)).collect();
-        processes.sort_by_key(|process| (process.start, process.pid));
+        processes.sort_unstable_by_key(|process| (process.start, process.pid));
         processes
     }
 
@@ -79,7 +79,7 @@ impl Timeline {
 /// Children behind their parents: how deep each is, and its place among those given.
 pub fn in_tree_order(processes: &[Process]) -> Vec<(usize, usize)> {
     let starts: BTreeMap<(u32, u64), usize> =
-        processes.iter().enumerate().map(|(index, process)| ((process.pid, process.start), index)).collect();
+        gather(processes.iter().enumerate().map(|(index, process)| ((process.pid, process.start), index)));
     // Of several with the parent's pid the one that lived at the time. Of what already ran, a parent may have been seen
     // after its child.
     let parent_of = |process: &Process| {

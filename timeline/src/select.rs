@@ -1,7 +1,7 @@
 //! The containers and processes that somebody asked for.
 
 use crate::filter::{Field, Filter};
-use crate::{Container, Definition, Namespaced, NsSet, Pod, Process, Task, Timeline};
+use crate::{Container, Definition, Namespaced, NsSet, Pod, Process, Task, Timeline, gather};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -43,7 +43,7 @@ impl Selection {
         sort(&mut containers);
         let mut pods = timeline.pods(&containers);
         let pod_of: BTreeMap<usize, String> =
-            pods.iter().flat_map(|pod| pod.containers.iter().map(|&index| (index, pod.id.clone()))).collect();
+            gather(pods.iter().flat_map(|pod| pod.containers.iter().map(|&index| (index, pod.id.clone()))));
         let mut kept = Vec::new();
         let mut members = Vec::new();
         for (index, container) in containers.iter().enumerate() {

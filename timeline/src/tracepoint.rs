@@ -1,8 +1,7 @@
 //! The tracepoints that tell which cgroup a task is in.
 
-use crate::told;
+use crate::{gather, told};
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::wire::attr::Attr;
@@ -75,8 +74,7 @@ impl Tracepoints {
     ) -> Option<Tracepoint<'a>> {
         if self.0.is_none() {
             let formats = tracing::read(session.feature(Feature::TRACING_DATA)?);
-            let known: Vec<_> = formats.iter().filter_map(|f| Some((f.id, Fields::of(f)?))).collect();
-            self.0 = Some(known.into_iter().collect());
+            self.0 = Some(gather(formats.iter().filter_map(|f| Some((f.id, Fields::of(f)?)))));
         }
         let number = |field: &Field| Some(field.number(raw, big)? as u32);
         Some(match self.0.as_ref()?.get(&attr.config.get())? {

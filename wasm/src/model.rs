@@ -3,7 +3,7 @@
 use crate::facts::{Event, Facts, What};
 use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::select::{Selection, of_task, passes, title};
-use nsscope_timeline::{Container, Definition, Process, Task, Timeline};
+use nsscope_timeline::{Container, Definition, Process, Task, Timeline, gather};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a row stands for; the numbers are the page's, too.
@@ -142,7 +142,7 @@ impl Model {
         let selection = Selection::of(timeline, definition, filter, (0, u64::MAX), |_| {});
         let last = timeline.span().map_or(0, |(_, last)| last);
         let mut model = Self { selection, last, ..Self::default() };
-        let mut outside: BTreeSet<usize> = timeline.tasks().map(|(index, _)| index).collect();
+        let mut outside: BTreeSet<usize> = gather(timeline.tasks().map(|(index, _)| index));
         // Whoever was ever in a container is none of the host's, whether it passes or not.
         for container in timeline.containers(definition) {
             for task in &container.tasks {
@@ -155,13 +155,9 @@ impl Model {
         }
         let members = std::mem::take(&mut model.selection.members);
         let unfolded = members.iter().map(Vec::len).sum::<usize>() <= UNFOLDED;
-        let pod_of: BTreeMap<usize, usize> = model
-            .selection
-            .pods
-            .iter()
-            .enumerate()
-            .flat_map(|(pod, of)| of.containers.iter().map(move |&container| (container, pod)))
-            .collect();
+        let pods = model.selection.pods.iter().enumerate();
+        let pod_of: BTreeMap<usize, usize> =
+            gather(pods.flat_map(|(pod, of)| of.containers.iter().map(move |&container| (container, pod))));
         let mut drawn = BTreeSet::new();
         for container in 0..members.len() {
             match pod_of.get(&container) {
@@ -218,7 +214,7 @@ impl Model {
         self.container_of.push(container);
         if process.threads.len() > 1 {
             let mut threads = process.threads.clone();
-            threads.sort_by_key(|&thread| (timeline.at(thread).start, timeline.at(thread).tid));
+            threads.sort_unstable_by_key(|&thread| (timeline.at(thread).start, timeline.at(thread).tid));
             for thread in threads {
                 let row = self.row(Kind::Thread, thread, row, false);
                 self.close(row);
@@ -286,8 +282,8 @@ impl Model {
 
     /// The rows in which a text is found, no more than so many.
     pub(crate) fn search(&self, timeline: &Timeline, text: &str, most: usize) -> Vec<u32> {
-        let text = text.to_lowercase();
-        let has = |value: &str| value.to_lowercase().contains(&text);
+        let text = text.to_ascii_lowercase();
+        let has = |value: &str| value.to_ascii_lowercase().contains(&text);
         let found = self.rows.iter().enumerate().filter(|(_, row)| match row.kind {
             Kind::Host => has("host"),
             Kind::Pod => has(&self.selection.pods[row.of as usize].id),
@@ -361,7 +357,7 @@ impl Model {
             return;
         }
         let keys = facts.timeline.containers_of_places(definition);
-        let by_key: BTreeMap<_, &Container> = self.selection.containers.iter().map(|c| (&c.key, c)).collect();
+        let by_key: BTreeMap<_, &Container> = gather(self.selection.containers.iter().map(|c| (&c.key, c)));
         let timeline = &facts.timeline;
         let passes = |event: &&Event| {
             let key = event.place.and_then(|place| keys.get(place as usize)?.as_ref());

@@ -543,7 +543,7 @@ impl Decoder {
                 visitor.fault(Error::new(table_at, ErrorKind::Section { at, size }));
             }
         }
-        behind.sort_by_key(|&(_, at, _)| at);
+        behind.sort_unstable_by_key(|&(_, at, _)| at);
         self.next_feature(behind.into(), visitor)
     }
 
