@@ -80,7 +80,16 @@ export async function drop(page: Page, ...files: { name: string; bytes: Uint8Arr
   await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
 }
 
-export async function ready(page: Page, phase = "ready") {
-  await page.locator(`body[data-phase=${phase}]`).waitFor({ state: "attached" });
+/** Chooses a file and waits until it is open: what was open before is ready as well, so that is forgotten first. */
+export async function chosen(page: Page, file: string, timeout = 30_000) {
+  await page.evaluate(() => {
+    document.body.dataset.phase = "chosen";
+  });
+  await page.setInputFiles("#file", file);
+  await ready(page, "ready", timeout);
+}
+
+export async function ready(page: Page, phase = "ready", timeout = 30_000) {
+  await page.locator(`body[data-phase=${phase}]`).waitFor({ state: "attached", timeout });
   await page.waitForTimeout(100);
 }

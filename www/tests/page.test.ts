@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Machine, PICTURES, drop, ready } from "./browser";
+import { Machine, PICTURES, chosen, drop, ready } from "./browser";
 import { capture, nsscope, records, scratch, skip } from "./capture";
 
 const machine = new Machine();
@@ -394,18 +394,14 @@ test("files that perf made open the same way", async () => {
     const told = file === zstd ? plain : file;
     const { containers } = JSON.parse(nsscope("report", "--json", told)) as { containers: { id: string }[] };
     expect(containers.length).toBeGreaterThan(0);
-    await page.setInputFiles("#file", file);
-    await page.locator("body[data-phase=reading]").waitFor({ state: "attached" }).catch(() => undefined);
-    await ready(page);
+    await chosen(page, file);
     const rows = await page.locator("#panel tbody tr td:first-child").allInnerTexts();
     expect(rows).toEqual(containers.map(({ id }) => id));
   }
   // What tells nothing of containers says which command does.
   const none = join(dir, "none.data");
   execFileSync("perf", ["record", "-q", "-e", "dummy:u", "-o", none, "--", "true"], { stdio: "pipe" });
-  await page.setInputFiles("#file", none);
-  await page.waitForTimeout(200);
-  await ready(page);
+  await chosen(page, none);
   expect(await page.locator("#status").innerText()).toContain("perf record --namespaces --all-cgroups");
   // A truncated one shows what there is.
   await drop(page, { name: "half.data", bytes: readFileSync(plain).subarray(0, 3000) });
