@@ -60,13 +60,10 @@ fn command() -> Result<Option<(Command, PathBuf, PathBuf)>> {
     setup::debian_packages(DEBIAN)?;
     if Path::new(DEBIAN_CARGO).exists() && Path::new(LLVM).exists() {
         println!("{TARGET}: Debian's rustc-web and LLVM");
-        let mut install = Toolchain::debian();
-        install
-            .args(["install", "--quiet", "--locked", "--version=^0.13", "--no-default-features", "--features=llvm-22"])
-            .arg(LINKER)
-            .env("RUSTFLAGS", format!("-L native={LLVM}/lib"))
-            .env("LLVM_SYS_221_PREFIX", LLVM);
-        let linker = tools::install_by(LINKER, install)?;
+        let mut cargo = Toolchain::debian();
+        cargo.env("RUSTFLAGS", format!("-L native={LLVM}/lib")).env("LLVM_SYS_221_PREFIX", LLVM);
+        let options = ["--version=^0.13", "--no-default-features", "--features=llvm-22"];
+        let linker = tools::install_by(LINKER, cargo, &options)?;
         return Ok(Some((Toolchain::debian(), linker, root().join("target/bpf-debian"))));
     }
     let nightly = Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"]).output();

@@ -26,15 +26,25 @@ pub(crate) fn check(seconds: u32) -> Result<std::result::Result<u64, String>> {
         fuzz
     };
     run(&mut fuzz("build"))?;
-    for target in TARGETS {
-        let time = format!("-max_total_time={seconds}");
-        let mut target_run = fuzz("run");
-        target_run.args([target, "--", &time, "-max_len=40000", "-timeout=20"]).stdout(Stdio::null());
-        let output = target_run.stderr(Stdio::piped()).output()?;
-        let log = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{target}:\n{log}");
-        let done = log.lines().rfind(|line| line.starts_with("Done")).unwrap_or("no count");
-        println!("{target}: {done}");
+    // Each keeps one CPU busy.
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    for targets in TARGETS.chunks(at_once) {
+        let run = |target: &'static str| {
+            let time = format!("-max_total_time={seconds}");
+            let mut run = fuzz("run");
+            run.args([target, "--", &time, "-max_len=40000", "-timeout=20"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+            Ok((target, run.spawn()?))
+        };
+        let running: Vec<_> = targets.iter().map(|target| run(target)).collect::<Result<_>>()?;
+        for (target, child) in running {
+            let output = child.wait_with_output()?;
+            let log = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{target}:\n{log}");
+            let done = log.lines().rfind(|line| line.starts_with("Done")).unwrap_or("no count");
+            println!("{target}: {done}");
+        }
     }
     Ok(Ok(TARGETS.len() as u64))
 }

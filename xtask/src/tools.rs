@@ -12,13 +12,11 @@ pub(crate) fn exists(name: &str) -> bool {
 
 /// The program, from the user's own path or built once in `target/tools`.
 pub(crate) fn install(name: &str) -> Result<PathBuf> {
-    let mut install = cargo();
-    install.args(["install", "--quiet", "--locked", "--debug", name]);
-    install_by(name, install)
+    install_by(name, cargo(), &[])
 }
 
-/// The same by a command of its own, which is told where to.
-pub(crate) fn install_by(name: &str, mut install: Command) -> Result<PathBuf> {
+/// The same by a cargo of its own.
+pub(crate) fn install_by(name: &str, mut cargo: Command, options: &[&str]) -> Result<PathBuf> {
     if exists(name) {
         return Ok(name.into());
     }
@@ -26,7 +24,9 @@ pub(crate) fn install_by(name: &str, mut install: Command) -> Result<PathBuf> {
     let own = tools.join("bin").join(name);
     if !own.exists() {
         println!("{name} is not installed: building it, once, in target/tools");
-        run(install.arg("--root").arg(&tools))?;
+        // It runs for a moment, so what counts is how long it takes to build.
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
+        run(cargo.args(["install", "--quiet", "--locked", "--debug", name]).args(options).arg("--root").arg(&tools))?;
     }
     Ok(own)
 }
