@@ -467,12 +467,14 @@ fn lives(key: &Key, mut stays: Vec<Stay>) -> Vec<Vec<Stay>> {
     if !matches!(key, Key::Namespaces(namespaces) if namespaces.iter().any(|(kind, _)| *kind == NsKind::Pid)) {
         return vec![stays];
     }
-    stays.sort_by_key(|stay| stay.from);
+    // Who was there already when first seen may have been there all along: others came and went before it was looked at.
+    let since = |stay: &Stay| if stay.exact { stay.from } else { 0 };
+    stays.sort_by_key(since);
     let mut lives: Vec<Vec<Stay>> = Vec::new();
     let mut end = None;
     for stay in stays {
         let to = stay.to.unwrap_or(u64::MAX);
-        match lives.last_mut().filter(|_| end.is_some_and(|end| stay.from <= end)) {
+        match lives.last_mut().filter(|_| end.is_some_and(|end| since(&stay) <= end)) {
             Some(life) => life.push(stay),
             None => lives.push(vec![stay]),
         }

@@ -221,6 +221,22 @@ fn a_number_that_is_used_again_is_another_container() {
     assert_eq!(scene.timeline.pods(&containers), []);
 }
 
+/// What already ran is described after the recording has begun, and children of it may have come and gone by then.
+#[test]
+fn a_container_that_already_ran_is_one_whenever_its_init_is_seen() {
+    let mut scene = Scene::new(Timeline::new());
+    let set = own(&[(3, 932), (5, 933)]);
+    scene.fork((120, 120), (121, 121));
+    scene.namespaces(121, 121, set);
+    scene.exit(121, 121);
+    scene.put(&Fork(TaskIds { pid: 120, tid: 120, ppid: 1, ptid: 1, time: 0 }), MISC_FORK_EXEC);
+    // A recorder dates all that it finds of a task to one moment.
+    scene.time -= 1;
+    scene.namespaces(120, 120, set);
+    let containers = scene.containers();
+    assert_eq!((containers.len(), containers[0].processes, containers[0].last), (1, 2, None));
+}
+
 /// What is only counted adds up with what is kept, whatever the limit.
 #[test]
 fn counts_are_the_same_however_few_tasks_are_kept() {

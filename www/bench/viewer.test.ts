@@ -13,7 +13,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Machine, chosen } from "../tests/browser";
 import { ACTOR, TARGET, nsscope, scratch } from "../tests/capture";
 
-const LARGE = join(TARGET, "release/ns-large");
+const LARGE = join(TARGET, "release/examples/large");
 const WALK = process.env.WALK ?? "";
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const WASM = fileURLToPath(new URL("../../wasm/pkg/nsscope_wasm_bg.wasm", import.meta.url));

@@ -527,7 +527,7 @@ impl Recorder {
             }
             Source::Bpf(bpf) => {
                 let lost = bpf.lost()?;
-                let records = bpf.take();
+                let records = bpf.take()?;
                 any = !records.is_empty();
                 put(&mut self.sink, &mut self.packer, [records])?;
                 self.tally.add(records, &[]);

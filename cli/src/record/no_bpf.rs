@@ -21,7 +21,7 @@ impl Bpf {
         match self.never {}
     }
 
-    pub(crate) fn take(&mut self) -> &[u8] {
+    pub(crate) fn take(&mut self) -> Outcome<&[u8]> {
         match self.never {}
     }
 

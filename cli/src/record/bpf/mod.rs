@@ -14,9 +14,11 @@ use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use nsscope_codec::wire::namespaces::new_encode_dev;
 use nsscope_timeline::told;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
 use rustix::fs::{major, minor, stat};
 use shared::{Settings, WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE, WATCH_TASKS};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use zerocopy::IntoBytes;
 
@@ -31,6 +33,9 @@ const RING_SIZE: usize = 2 << 20;
 
 /// The reader is woken when a ring is full to this part.
 const WAKE_AT: u64 = 4;
+
+/// How much is taken out of the ring at once: whoever writes may be as fast as we are.
+const TAKEN: usize = 4 << 20;
 
 /// How many processes are watched at once, where not everything is.
 const MAX_WATCHED: u32 = 1 << 16;
@@ -91,6 +96,9 @@ pub(crate) struct Bpf {
     watched: HashMap<MapData, u32, u8>,
     /// Whether the map says who is recorded; otherwise all are.
     watches: bool,
+    /// Readable when the programs have woken us. The ring itself is whenever there is anything in it, which in a storm
+    /// is always.
+    woken: OwnedFd,
     /// Bytes that were taken out of the ring.
     taken: Vec<u8>,
     /// Where each program runs, or why it does not.
@@ -125,6 +133,13 @@ impl Bpf {
         let records = RingBuf::try_from(take("RECORDS")?).map_err(map)?;
         let lost = PerCpuArray::try_from(take("LOST")?).map_err(map)?;
         let watched = HashMap::try_from(take("WATCHED")?).map_err(map)?;
+        let woken = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(
+            &woken,
+            records.as_fd(),
+            epoll::EventData::new_u64(0),
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        )?;
         let described = std::iter::once(side_band(side_band_attr(), vec![ID])).chain(told_events()).collect();
         let mut bpf = Self {
             described,
@@ -133,6 +148,7 @@ impl Bpf {
             told_lost: 0,
             watched,
             watches: settings.watch != WATCH_ALL,
+            woken,
             taken: Vec::new(),
             attached: Vec::new(),
             programs: None,
@@ -187,13 +203,16 @@ impl Bpf {
         Ok(())
     }
 
-    /// Takes out what is in the ring: whole records.
-    pub(crate) fn take(&mut self) -> &[u8] {
+    /// Takes out what is in the ring: whole records, [`TAKEN`] bytes of them and the last.
+    pub(crate) fn take(&mut self) -> Outcome<&[u8]> {
+        epoll::wait(&self.woken, spare_capacity(&mut Vec::with_capacity(1)), Some(&Timespec::default()))?;
         self.taken.clear();
-        while let Some(item) = self.records.next() {
+        while self.taken.len() < TAKEN
+            && let Some(item) = self.records.next()
+        {
             self.taken.extend_from_slice(&item);
         }
-        &self.taken
+        Ok(&self.taken)
     }
 
     /// How many records had no room since this was asked last.
@@ -206,7 +225,7 @@ impl Bpf {
 
     /// Readable when there is much in the ring.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.records.as_fd()
+        self.woken.as_fd()
     }
 
     /// Whether none of those that are watched lives.

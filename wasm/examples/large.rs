@@ -1,8 +1,8 @@
 //! What the viewer's bench needs beside the viewer.
 //!
 //! ```text
-//! ns-large repeat FILE OUT MIB   a file of so many MiB: FILE's records over and over, each time later and with other pids
-//! ns-large timeline FILE...      reads each into a timeline a few times; prints the shortest, in seconds, a line each
+//! large repeat FILE OUT MIB   a file of so many MiB: FILE's records over and over, each time later and with other pids
+//! large timeline FILE...      reads each into a timeline a few times; prints the shortest, in seconds, a line each
 //! ```
 //!
 //! FILE is one of `nsscope record --no-synth` of this machine: the events' layout is known.
@@ -32,7 +32,7 @@ fn main() -> io::Result<()> {
             println!("{}", times.into_iter().fold(f64::MAX, f64::min));
             Ok(())
         }),
-        _ => Err(io::Error::other("see the top of ns-large.rs")),
+        _ => Err(io::Error::other("see the top of large.rs")),
     }
 }
 
