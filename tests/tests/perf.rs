@@ -185,7 +185,10 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
     needs!("files_of_every_mode_of_perf_record", cannot_record(), no_perf());
     let dir = tempfile::tempdir().unwrap();
     let actor = actor();
-    let storm = [actor.to_str().unwrap(), "storm", "300", "2"];
+    let actor = actor.to_str().unwrap();
+    // The children are too short to be sampled; the shell is not.
+    let work = format!("{actor} storm 300 2; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done");
+    let work = ["sh", "-c", &work];
     let clock = ["-e", "cpu-clock", "-F", "999", "--namespaces", "--all-cgroups"];
     let modes: [(&str, &[&str]); 10] = [
         ("samples", &[]),
@@ -201,7 +204,7 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
     ];
     for (name, options) in modes {
         let file = dir.path().join("mode.data");
-        perf_record(&file, &[&clock[..], options].concat(), &storm);
+        perf_record(&file, &[&clock[..], options].concat(), &work);
         println!("{name}");
         let counts = our_counts(&file);
         assert!(counts["sample"] > 0, "{name}: {counts:?}");
@@ -210,7 +213,7 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
 
     // One file for each signal, each of them whole.
     let file = dir.path().join("switch.data");
-    perf_record(&file, &[&clock[..], &["--switch-output=1M"]].concat(), &[storm[0], storm[1], "20000", "4"]);
+    perf_record(&file, &[&clock[..], &["--switch-output=1M"]].concat(), &[actor, "storm", "20000", "4"]);
     let parts = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
     let parts: Vec<_> = parts.filter(|path| path.to_string_lossy().contains("switch.data.")).collect();
     assert!(parts.len() > 1, "{parts:?}");
@@ -222,7 +225,7 @@ fn files_of_every_mode_of_perf_record_give_perfs_counts() {
     for options in [&[][..], &["-z"]] {
         let pipe = dir.path().join("pipe.data");
         let mut perf = Command::new("perf");
-        perf.args(["record", "-q", "-o", "-"]).args(clock).args(options).arg("--").args(storm);
+        perf.args(["record", "-q", "-o", "-"]).args(clock).args(options).arg("--").args(work);
         run(perf.stdout(File::create(&pipe).unwrap()));
         same_counts(&pipe);
     }
