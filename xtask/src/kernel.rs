@@ -70,8 +70,8 @@ tar -c . > /dev/ttyS1
 poweroff -f
 ";
 
-/// Builds, boots, compares; or says why it cannot. Returns how many checks passed.
-pub(crate) fn check() -> Result<std::result::Result<u64, String>> {
+/// Builds, boots, compares; or says why it cannot.
+pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     setup::debian_packages(PACKAGES)?;
     let Some(headers) = headers() else {
         return Ok(Err("a kernel module: Debian's linux-headers-amd64 is not installed".into()));
@@ -86,7 +86,7 @@ pub(crate) fn check() -> Result<std::result::Result<u64, String>> {
     test::programs()?;
     let told = boot(&kernel, &initramfs(&module, &out)?, &out)?;
     compare(&told)?;
-    Ok(Ok(3))
+    Ok(Ok(()))
 }
 
 /// The newest headers.

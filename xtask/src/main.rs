@@ -61,7 +61,7 @@ fn main() -> Result<ExitCode> {
         Chore::Targets => targets::build_all()?,
         Chore::Bare => drop(bare::check()?),
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
-        Chore::Kernel => drop(kernel::check()?.map_err(anyhow::Error::msg)?),
+        Chore::Kernel => kernel::check()?.map_err(anyhow::Error::msg)?,
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Wasm => wasm::build()?,

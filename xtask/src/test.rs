@@ -102,7 +102,7 @@ pub(crate) fn all() -> Result<ExitCode> {
     });
     totals.step("codec in a kernel", |totals| {
         match kernel::check()? {
-            Ok(count) => totals.passed += count,
+            Ok(()) => totals.passed += 1,
             Err(why) => totals.skip(&why),
         }
         Ok(())

@@ -71,7 +71,8 @@ fn wake() -> u64 {
 #[inline(always)]
 fn lost(records: u64) {
     if let Some(lost) = LOST.get_ptr_mut(0) {
-        // SAFETY: this CPU's own, and programs of one CPU do not interrupt each other.
+        // SAFETY: this CPU's own. The target has no atomic addition in Rust: of two programs that lose records at the
+        // same moment, one preempting the other on one CPU, one may not be counted.
         unsafe { *lost += records }
     }
 }
@@ -266,7 +267,8 @@ pub(crate) fn cgroup(cgroup: Cgroup, path: *const u8) {
 #[inline(always)]
 fn with_path(at: usize, path: *const u8, fill: impl FnOnce(&mut [u8; SCRATCH_SIZE], u32) -> u32) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's own, and programs of one CPU do not interrupt each other.
+    // SAFETY: this CPU's own, and nobody interrupts: the kernel holds a lock, interrupts off, around these tracepoints
+    // (`TRACE_CGROUP_PATH` in kernel/cgroup/cgroup-internal.h).
     let room = unsafe { &mut *scratch };
     // SAFETY: `MAX_PATH` bytes from `at` on are within; the helper checks what it reads.
     let len = unsafe { bpf_probe_read_kernel_str(room.as_mut_ptr().add(at).cast(), MAX_PATH, path.cast()) };

@@ -187,19 +187,14 @@ impl Events {
         cpus: &[u32],
     ) -> Outcome<(Vec<u64>, Attr<Native>)> {
         let on_exec = matches!(target, Target::Tasks { on_exec: true, .. });
-        // The kernel counts for a cgroup alone, where there is one in its hierarchy of perf events.
+        let pids: Vec<i32> = target.tids().map_or(vec![-1], |tids| tids.iter().map(|&tid| tid as i32).collect());
+        // The kernel counts for a cgroup alone.
         let cgroup = match target {
-            Target::Container { cgroup: Some(path), .. } => perf_cgroup(path),
+            Target::Container { cgroup: Some(path), .. } => {
+                let dir = perf_cgroup(path).ok_or_else(|| Failure::new(format!("the cgroup {path} is gone")))?;
+                Some(File::open(&dir).map_err(|error| Failure::file("open", &dir, &error))?)
+            }
             Target::Container { .. } | Target::System | Target::Tasks { .. } => None,
-        };
-        let pids: Vec<i32> = match target {
-            Target::Tasks { tids, .. } => tids.iter().map(|&tid| tid as i32).collect(),
-            Target::Container { tids, .. } if cgroup.is_none() => tids.iter().map(|&tid| tid as i32).collect(),
-            Target::Container { .. } | Target::System => vec![-1],
-        };
-        let cgroup = match &cgroup {
-            Some(path) => Some(File::open(path).map_err(|error| Failure::file("open", path, &error))?),
-            None => None,
         };
         let open = |attr: &Attr<Native>, pid: i32, cpu: u32| match &cgroup {
             Some(cgroup) => Event::open_for_cgroup(attr, cgroup.as_fd(), cpu as i32),

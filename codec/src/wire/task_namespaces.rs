@@ -3,8 +3,8 @@
 //! No record of the kernel has the time namespace, the namespaces that a task's children will get, the reason of a
 //! change, the cgroup, or the pids that a task has inside. Who can see them (the eBPF programs of nsscope do) tells
 //! them by a SAMPLE of a tracepoint of its own, whose format is in the file's `TRACING_DATA`: a reader that does not
-//! know it passes it by. A record type of our own would not do: perf before 6.16 ends at the first type it does not
-//! know (`perf_session__process_event()` in tools/perf/util/session.c).
+//! know it passes it by. A record type of our own would not do: perf 6.1 prints nothing of a file with a type that it
+//! does not know (`failed to process type`).
 
 use super::{impl_layout, Order};
 use zerocopy::byteorder::{U16, U32, U64};

@@ -179,8 +179,18 @@ impl Bpf {
         Ok(())
     }
 
-    /// Begins to record. What no program can see on this kernel is left out.
+    /// Begins to record. What no program can see on this kernel is left out, and said.
     pub(crate) fn enable(&mut self) -> Outcome<()> {
+        self.attach()?;
+        for (what, way) in &self.attached {
+            if let Err(why) = way {
+                note(format_args!("this kernel does not let eBPF programs see {what}: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self) -> Outcome<()> {
         let Some((programs, btf)) = &mut self.programs else { return Ok(()) };
         for (what, ways) in PROGRAMS {
             let mut why = Vec::new();
@@ -193,14 +203,10 @@ impl Bpf {
             });
             self.attached.push((what, taken.map(|way| way.place()).ok_or_else(|| why.join("; "))));
         }
-        let failed: Vec<_> = self.attached.iter().filter_map(|(what, way)| Some((what, way.as_ref().err()?))).collect();
-        if failed.len() == PROGRAMS.len() {
-            return Err(refused(failed[0].1));
+        match self.attached.iter().find_map(|(_, way)| way.as_ref().err()) {
+            Some(why) if self.attached.iter().all(|(_, way)| way.is_err()) => Err(refused(why)),
+            _ => Ok(()),
         }
-        for (what, why) in failed {
-            note(format_args!("this kernel does not let eBPF programs see {what}: {why}"));
-        }
-        Ok(())
     }
 
     /// Takes out what is in the ring: whole records, [`TAKEN`] bytes of them and the last.
@@ -271,7 +277,7 @@ impl Attach {
 /// What `nsscope doctor` says of the programs: what each sees, and where it runs or why it does not.
 pub(crate) fn ways() -> Outcome<Vec<(&'static str, Result<String, String>)>> {
     let mut bpf = Bpf::open(&Target::System, Some(sys::page_size()))?;
-    bpf.enable()?;
+    bpf.attach()?;
     Ok(bpf.attached)
 }
 
