@@ -285,6 +285,25 @@ fn perf_prints_what_we_print() {
     assert!(ours.len() > 200 && all.iter().filter(exits).all(|event| ours.contains(&event["pid"].as_u64().unwrap())));
 }
 
+/// A recorder that does not get to read loses records, and says how many: in the file and at its end.
+#[test]
+fn what_has_no_room_is_counted() {
+    needs!("what_has_no_room_is_counted", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let recorder = start(&file, &["-a", "--backend", "bpf", "-m", "4K"]);
+    let signal = |name: &str| run(Command::new("kill").args([name, &recorder.id().to_string()]));
+    signal("-STOP");
+    run(Command::new(actor()).args(["storm", "500", "2"]));
+    signal("-CONT");
+    let told = stop(recorder);
+    let lost: u64 = events(&file).iter().filter_map(|event| event["lost"].as_u64()).sum();
+    // Each child is at least a fork, its namespaces and what they leave out.
+    assert!(lost > 1000, "{lost}: {told}");
+    let told = told.replace(',', "");
+    assert!(told.contains(&format!(" {lost} lost ")), "{lost}: {told}");
+}
+
 fn programs() -> String {
     text(&run(Command::new("bpftool").args(["-j", "prog", "show"])))
 }
