@@ -291,8 +291,10 @@ fn events_are_followed_as_they_happen() {
     let mut kinds = std::collections::BTreeSet::new();
     for line in lines {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        assert!(event["container"].as_str().unwrap().starts_with("pid:["), "{event}");
+        // Other tests have containers, too.
+        assert_ne!(event["container"], "host", "{event}");
         if event["comm"] == "uname" {
+            assert!(event["container"].as_str().unwrap().starts_with("pid:["), "{event}");
             kinds.insert(event["kind"].as_str().unwrap().to_string());
         }
         if ["comm", "exit"].iter().all(|kind| kinds.contains(*kind)) {

@@ -1,9 +1,10 @@
 //! Containers: a definition applied to the facts.
 
 use crate::definition::Definition;
+use crate::order::{distinct, sorted};
 use crate::runtime::{self, Runtime};
-use crate::{Named, NsSet, Place, Timeline, gather, label};
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::{Interner, Named, NsSet, Place, Timeline, label};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -29,6 +30,21 @@ impl Key {
             }
         }
     }
+
+    /// What differs from key to key, as bytes in the keys' order.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Cgroup(Runtime { name, id, pod }) => {
+                let parts = [name, id.as_str(), pod.as_deref().unwrap_or_default()];
+                parts.iter().flat_map(|part| part.bytes().chain([0])).collect()
+            }
+            Self::Namespaces(namespaces) => {
+                let ids = namespaces.iter().flat_map(|&(kind, NsId { dev, ino })| [kind.index() as u64, dev, ino]);
+                // Behind all names.
+                [u8::MAX].into_iter().chain(ids.flat_map(u64::to_be_bytes)).collect()
+            }
+        }
+    }
 }
 
 /// A container and what was seen of it.
@@ -47,8 +63,8 @@ pub struct Container {
     pub namespaces: NsSet,
     /// The types in which those differ from the host's.
     pub differs: Vec<NsKind>,
-    /// Tasks that were in it: indices for [`Timeline::at`]. Those that are only counted are not among them.
-    pub tasks: BTreeSet<usize>,
+    /// Tasks that were in it, in order: indices for [`Timeline::at`]. Those that are only counted are not among them.
+    pub tasks: Vec<usize>,
     /// Threads that were in it.
     pub threads: usize,
     /// Of those, in how many cases the cgroup that says so was inherited, not seen.
@@ -170,189 +186,209 @@ impl Timeline {
 
     /// The containers there were by a definition, in order of appearance.
     pub fn containers(&self, definition: &Definition) -> Vec<Container> {
-        let host = self.host();
-        let mut keys = Keys::new(self, definition, &host);
-        let mut found: BTreeMap<Key, Vec<Stay>> = BTreeMap::new();
+        let mut keys = self.keys(definition);
+        // By the key's number.
+        let mut found: Vec<Vec<Stay>> = Vec::new();
+        let mut put = |key: u32, stay: Stay| {
+            if found.len() <= key as usize {
+                found.resize_with(key as usize + 1, Vec::new);
+            }
+            found[key as usize].push(stay);
+        };
         for (index, task) in self.tasks() {
             // The tracepoint tells of moves on the whole machine: of this one a recording of others tells nothing else.
             if task.names.is_empty() && task.namespaces.is_empty() {
                 continue;
             }
             for (place, from, to) in task.states() {
-                let Some(key) = keys.of(place) else { continue };
+                let Some(key) = keys.look(place) else { continue };
                 let exact = task.start_exact || from > task.start;
-                let who = Who::Task(index);
-                found.entry(key).or_default().push(Stay { who, place, from, to, exact });
+                put(key, Stay { who: Who::Task(index), place, from, to, exact });
             }
         }
         for (number, (places, group)) in self.gone.groups().enumerate() {
-            if group.names.is_empty() && places.iter().all(|&place| self.places.get(place).namespaces.is_none()) {
+            if group.names.is_empty() && places.iter().all(|&place| self.at_place(place).0.is_none()) {
                 continue;
             }
             for (&place, &(from, to, exact)) in places.iter().zip(&group.stays) {
-                let place = *self.places.get(place);
-                let Some(key) = keys.of(place) else { continue };
-                let who = Who::Gone(number);
-                found.entry(key).or_default().push(Stay { who, place, from, to: Some(to), exact });
+                let Some(key) = keys.of_place(place) else { continue };
+                let place = self.usage[place as usize].place;
+                put(key, Stay { who: Who::Gone(number as u32), place, from, to: Some(to), exact });
             }
         }
-        let mut containers: Vec<_> = found
-            .into_iter()
-            .flat_map(|(key, stays)| lives(&key, stays).into_iter().map(move |stays| (key.clone(), stays)))
-            .map(|(key, stays)| self.finished(key, &stays, &mut keys))
-            .collect();
-        containers.sort_unstable_by(|a, b| a.first.cmp(&b.first).then_with(|| a.key.cmp(&b.key)));
-        containers
+        let mut containers = Vec::new();
+        for number in keys.numbers.in_order() {
+            let stays = found.get_mut(number as usize).map(core::mem::take).unwrap_or_default();
+            let key = keys.key(number);
+            containers.extend(lives(key, stays).iter().map(|stays| self.finished(key, stays, &keys.host)));
+        }
+        sorted(containers, |container| (container.first, 0))
     }
 
     /// The pods among some containers, in order of appearance.
     pub fn pods(&self, containers: &[Container]) -> Vec<Pod> {
-        let mut by_uid: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        let mut by_net: BTreeMap<(NsId, NsId), Vec<usize>> = BTreeMap::new();
+        let mut uids: Interner<Vec<u8>> = Interner::default();
+        let mut of_uid: Vec<Vec<usize>> = Vec::new();
+        // Net and ipc namespaces.
+        let mut shared: Interner<[NsId; 2]> = Interner::default();
+        let mut of_shared: Vec<Vec<usize>> = Vec::new();
         for (index, container) in containers.iter().enumerate() {
             let own = |kind| container.differs.contains(&kind).then(|| container.namespaces.get(kind));
-            if let Some(uid) = container.pod_uid() {
-                by_uid.entry(uid).or_default().push(index);
-            } else if let Some(shared) = own(NsKind::Net).zip(own(NsKind::Ipc)) {
-                by_net.entry(shared).or_default().push(index);
+            let (of, number) = if let Some(uid) = container.pod_uid() {
+                (&mut of_uid, uids.intern(uid.as_bytes()))
+            } else if let Some((net, ipc)) = own(NsKind::Net).zip(own(NsKind::Ipc)) {
+                (&mut of_shared, shared.intern(&[net, ipc]))
+            } else {
+                continue;
+            };
+            if of.len() == number as usize {
+                of.push(Vec::new());
             }
+            of[number as usize].push(index);
         }
-        by_net.retain(|_, members| members.len() > 1);
-        let mut pods: Vec<Pod> = by_uid
-            .into_iter()
-            .map(|(uid, containers)| Pod {
-                id: uid.into(),
-                why: format!("its containers' cgroup paths name pod {uid}"),
-                containers,
-            })
-            .collect();
-        let mut lives = self.lives_of(&by_net);
-        for ((net, ipc), members) in by_net {
-            // The kernel gives a number again: those who share it at different times share nothing.
-            let lives = lives.remove(&(net, ipc)).unwrap_or_default();
-            let mut together: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-            for member in members {
-                let life = lives.partition_point(|&(_, end)| end < containers[member].first);
-                together.entry(life).or_default().push(member);
-            }
+        let by_uid = of_uid.into_iter().map(|members| {
+            let uid = containers[members[0]].pod_uid().unwrap_or_default();
+            Pod { id: uid.into(), why: format!("its containers' cgroup paths name pod {uid}"), containers: members }
+        });
+        let mut pods: Vec<Pod> = by_uid.collect();
+        let wanted: Vec<bool> = of_shared.iter().map(|members| members.len() > 1).collect();
+        let lives = self.lives_of(&shared, &wanted);
+        for (number, members) in of_shared.into_iter().enumerate().filter(|&(number, _)| wanted[number]) {
+            let [net, ipc] = *shared.get(number as u32);
             let why = format!("its containers share {} and {}", label(NsKind::Net, net), label(NsKind::Ipc, ipc));
-            let pod = |containers| Pod { id: label(NsKind::Net, net), why: why.clone(), containers };
-            pods.extend(together.into_values().filter(|members| members.len() > 1).map(pod));
+            // The kernel gives a number again: those who share it at different times share nothing.
+            let together = distinct(members.into_iter().map(|member| {
+                let life = lives[number].partition_point(|&(_, end)| end < containers[member].first);
+                (life as u64, member as u64)
+            }));
+            for members in together.chunk_by(|a, b| a.0 == b.0).filter(|members| members.len() > 1) {
+                let containers = members.iter().map(|&(_, member)| member as usize).collect();
+                pods.push(Pod { id: label(NsKind::Net, net), why: why.clone(), containers });
+            }
         }
-        pods.sort_unstable_by_key(|pod| pod.containers[0]);
-        pods
+        sorted(pods, |pod| (pod.containers[0] as u64, 0))
     }
 
-    /// When there was anybody in each of some pairs of net and ipc namespaces, in order of time.
-    fn lives_of<T>(&self, pairs: &BTreeMap<(NsId, NsId), T>) -> BTreeMap<(NsId, NsId), Vec<(u64, u64)>> {
-        let mut stays: BTreeMap<(NsId, NsId), Vec<(u64, u64)>> = BTreeMap::new();
-        if pairs.is_empty() {
+    /// When there was anybody in each of some pairs of net and ipc namespaces, of those that are wanted, in order of
+    /// time.
+    fn lives_of(&self, pairs: &Interner<[NsId; 2]>, wanted: &[bool]) -> Vec<Vec<(u64, u64)>> {
+        let mut stays = vec![Vec::new(); wanted.len()];
+        if !wanted.contains(&true) {
             return stays;
         }
         let tasks = self.tasks().flat_map(|(_, task)| task.states());
         let tasks = tasks.map(|(place, from, to)| (place, from, to.unwrap_or(u64::MAX)));
         let gone = self.gone.groups().flat_map(|(places, group)| places.iter().zip(&group.stays));
-        let gone = gone.map(|(&place, &(from, to, _))| (*self.places.get(place), from, to));
+        let gone = gone.map(|(&place, &(from, to, _))| (self.usage[place as usize].place, from, to));
         for (place, from, to) in tasks.chain(gone) {
             let Some(set) = place.namespaces.map(|number| self.ns_sets.get(number)) else { continue };
-            let pair = (set.get(NsKind::Net), set.get(NsKind::Ipc));
-            if pairs.contains_key(&pair) {
-                stays.entry(pair).or_default().push((from, to));
+            let pair = pairs.number(&[set.get(NsKind::Net), set.get(NsKind::Ipc)]).map(|pair| pair as usize);
+            if let Some(pair) = pair.filter(|&pair| wanted[pair]) {
+                stays[pair].push((from, to));
             }
         }
-        for stays in stays.values_mut() {
-            stays.sort_unstable();
+        let joined = stays.into_iter().map(|stays| {
+            let mut stays = distinct(stays);
             stays.dedup_by(|next, life| {
                 let joins = next.0 <= life.1;
                 life.1 = if joins { life.1.max(next.1) } else { life.1 };
                 joins
             });
-        }
-        stays
+            stays
+        });
+        joined.collect()
     }
 
     /// What tells the container that a task is in now, if it is in one.
     pub fn container_of(&self, task: usize, definition: &Definition) -> Option<Key> {
-        let host = self.host();
-        let place = *self.places.get(self.tasks[task].place);
-        Keys::new(self, definition, &host).of(place)
+        let mut keys = self.keys(definition);
+        keys.of_place(self.place_of(task)).map(|number| keys.key(number).clone())
     }
 
-    /// What tells the container of each place, by its number.
-    pub fn containers_of_places(&self, definition: &Definition) -> Vec<Option<Key>> {
-        let host = self.host();
-        let mut keys = Keys::new(self, definition, &host);
-        self.places.values().iter().map(|&place| keys.of(place)).collect()
+    /// What tells the containers of this timeline by a definition.
+    pub fn keys(&self, definition: &Definition) -> Keys<'_> {
+        Keys {
+            timeline: self,
+            definition: definition.clone(),
+            host: self.host(),
+            found: Vec::new(),
+            numbers: Interner::default(),
+            known: BTreeMap::new(),
+        }
     }
 
     /// What a container's runtime calls it, where the recorder asked.
     pub fn named(&self, key: &Key) -> Option<&Named> {
         match key {
-            Key::Cgroup(runtime) => self.container_names.get(&runtime.id),
+            Key::Cgroup(runtime) => {
+                self.container_names.get(self.container_ids.number(runtime.id.as_bytes())? as usize)
+            }
             Key::Namespaces(_) => None,
         }
     }
 
     /// Tasks that at some time had namespaces of their own while in no container.
     pub fn namespaced(&self, definition: &Definition) -> Vec<Namespaced> {
-        let host = self.host();
-        let mut keys = Keys::new(self, definition, &host);
+        let mut keys = self.keys(definition);
+        let host = keys.host;
         let mut found = Vec::new();
         for (index, task) in self.tasks() {
             // The kernel's own threads (parent kthreadd) are not anybody's container.
             if task.ppid == Some(2) {
                 continue;
             }
-            let outside = task.states().filter(|&(place, ..)| keys.of(place).is_none());
+            let outside = task.states().filter(|&(place, ..)| keys.look(place).is_none());
             let sets = outside.filter_map(|(place, ..)| Some(*self.ns_sets.get(place.namespaces?)));
-            let differs: BTreeSet<NsKind> = gather(sets.flat_map(|set| set.differences(&host)));
-            if !differs.is_empty() {
-                found.push(Namespaced { task: index, differs: differs.into_iter().collect() });
+            let mut differs = [false; NsKind::ALL.len()];
+            sets.flat_map(|set| set.differences(&host)).for_each(|kind| differs[kind.index()] = true);
+            if differs.contains(&true) {
+                let differs = NsKind::ALL.into_iter().filter(|kind| differs[kind.index()]).collect();
+                found.push(Namespaced { task: index, differs });
             }
         }
         found
     }
 
-    fn finished(&self, key: Key, stays: &[Stay], keys: &mut Keys<'_>) -> Container {
-        let host = keys.host;
+    fn finished(&self, key: &Key, stays: &[Stay], host: &NsSet) -> Container {
         let first_stay = stays.iter().min_by_key(|stay| stay.from);
         let still = stays.iter().any(|stay| stay.to.is_none());
-        let tasks: BTreeSet<usize> = gather(stays.iter().filter_map(|stay| stay.who.task()));
-        let groups: BTreeSet<usize> = gather(stays.iter().filter_map(|stay| stay.who.gone()));
-        let gone: Vec<_> = self.gone.groups().map(|(_, group)| group).collect();
-        let gone: Vec<_> = groups.into_iter().map(|number| gone[number]).collect();
-        let processes: BTreeSet<(u32, u64)> =
-            gather(tasks.iter().map(|&t| (self.tasks[t].pid, self.tasks[t].process_start)));
-        let places: BTreeSet<Place> = gather(stays.iter().map(|stay| stay.place));
-        let usage = places.iter().filter_map(|place| self.usage.get(self.places.number(place)? as usize));
+        let tasks = distinct(stays.iter().filter_map(|stay| Some((stay.who.task()? as u64, 0))));
+        let tasks: Vec<usize> = tasks.into_iter().map(|(task, _)| task as usize).collect();
+        let groups = distinct(stays.iter().filter_map(|stay| Some((u64::from(stay.who.gone()?), 0))));
+        let gone: Vec<_> = groups.into_iter().map(|(number, _)| self.gone.group(number as u32)).collect();
+        let processes = distinct(tasks.iter().map(|&t| (u64::from(self.tasks[t].pid), self.tasks[t].process_start)));
+        let places = distinct(stays.iter().map(|stay| (stay.place.packed(), 0)));
+        let usage = places.iter().filter_map(|(place, _)| self.usage.get(*self.places.get(place)? as usize));
         let usage: Vec<_> = usage.collect();
         let seen_peak = usage.iter().map(|usage| usage.peak as usize).max().unwrap_or(0);
 
-        let mut commands: Vec<(u64, u32)> = gone.iter().flat_map(|group| group.names.iter().copied()).collect();
+        // Name and when anybody had it.
+        let names = gone.iter().flat_map(|group| &group.names);
+        let mut commands: Vec<(u64, u64)> = names.map(|&(time, name)| (u64::from(name), time)).collect();
         for stay in stays {
             let Some(task) = stay.who.task().map(|index| &self.tasks[index]) else { continue };
             for (position, name) in task.names.iter().enumerate() {
                 let until = task.names.get(position + 1).map(|next| next.time);
                 let during = stay.to.is_none_or(|to| name.time < to) && until.is_none_or(|until| until > stay.from);
                 if during {
-                    commands.push((name.time.max(stay.from), name.value));
+                    commands.push((u64::from(name.value), name.time.max(stay.from)));
                 }
             }
         }
-        commands.sort_unstable();
-        let mut seen = BTreeSet::new();
-        let commands = commands.into_iter().filter(|&(_, name)| seen.insert(name));
+        let mut commands = distinct(commands);
+        commands.dedup_by_key(|&mut (name, _)| name);
+        let commands = distinct(commands.into_iter().map(|(name, time)| (time, name)));
 
         let namespaces = self.namespaces_of_init(stays, host);
         let differs: Vec<NsKind> = namespaces.differences(host).collect();
-        let cgroup = places.iter().find_map(|place| self.cgroup_path(*place, &key));
+        let cgroup = places.iter().find_map(|&(place, _)| self.cgroup_path(Place::unpacked(place), key));
         let inferred = tasks.iter().filter(|&&task| {
             let cgroups = &self.tasks[task].cgroups;
             matches!(key, Key::Cgroup(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
         });
         Container {
-            named: self.named(&key).cloned(),
-            why: why(&key, cgroup.as_deref(), &namespaces, &differs),
+            named: self.named(key).cloned(),
+            why: why(key, cgroup.as_deref(), &namespaces, &differs),
             cgroup,
             differs,
             namespaces,
@@ -366,8 +402,11 @@ impl Timeline {
             first: first_stay.map_or(0, |stay| stay.from),
             first_exact: first_stay.is_some_and(|stay| stay.exact),
             last: if still { None } else { stays.iter().filter_map(|stay| stay.to).max() },
-            commands: commands.map(|(_, name)| String::from_utf8_lossy(self.names.get(name)).into_owned()).collect(),
-            key,
+            commands: commands
+                .into_iter()
+                .map(|(_, name)| String::from_utf8_lossy(self.names.get(name as u32)).into_owned())
+                .collect(),
+            key: key.clone(),
         }
     }
 
@@ -385,7 +424,7 @@ impl Timeline {
     /// or else the longest.
     fn cgroup_path(&self, place: Place, key: &Key) -> Option<String> {
         let set = self.cgroup_sets.get(place.cgroups?);
-        let paths = set.0.iter().map(|&(root, path)| (root, self.paths.get(path)));
+        let paths = set.iter().map(|&[root, path]| (root, self.paths.get(path)));
         let path = match key {
             Key::Cgroup(ours) => {
                 paths.map(|(_, path)| path).find(|path| runtime::recognise(path).as_ref() == Some(ours))
@@ -396,33 +435,57 @@ impl Timeline {
     }
 }
 
-/// The container of each place by a definition, looked at once.
-struct Keys<'t> {
+/// What tells the containers of a timeline by a definition, numbered as they are found; each place is looked at once.
+pub struct Keys<'t> {
     timeline: &'t Timeline,
-    definition: &'t Definition,
-    host: &'t NsSet,
-    known: BTreeMap<Place, Option<Key>>,
+    definition: Definition,
+    host: NsSet,
+    /// The keys by number.
+    found: Vec<Key>,
+    /// Of the keys' bytes.
+    numbers: Interner<Vec<u8>>,
+    /// A place, packed, to its key's number; [`OUTSIDE`]: it has none.
+    known: BTreeMap<u64, u32>,
 }
 
-impl<'t> Keys<'t> {
-    fn new(timeline: &'t Timeline, definition: &'t Definition, host: &'t NsSet) -> Self {
-        Self { timeline, definition, host, known: BTreeMap::new() }
+/// The number of no key.
+const OUTSIDE: u32 = u32::MAX;
+
+impl Keys<'_> {
+    /// The number of the key of a place (what [`Timeline::place_of`] gives); `None`: it is in no container.
+    pub fn of_place(&mut self, place: u32) -> Option<u32> {
+        self.look(self.timeline.usage.get(place as usize)?.place)
     }
 
-    fn of(&mut self, place: Place) -> Option<Key> {
-        if let Some(key) = self.known.get(&place) {
-            return key.clone();
+    /// A key by its number.
+    pub fn key(&self, number: u32) -> &Key {
+        &self.found[number as usize]
+    }
+
+    /// The number of a key, which it gets if it has none.
+    pub fn number(&mut self, key: &Key) -> u32 {
+        let number = self.numbers.intern(key.bytes().as_slice());
+        if number as usize == self.found.len() {
+            self.found.push(key.clone());
         }
-        let key = self.look(place);
-        self.known.insert(place, key.clone());
-        key
+        number
     }
 
-    fn look(&self, place: Place) -> Option<Key> {
+    fn look(&mut self, place: Place) -> Option<u32> {
+        let packed = place.packed();
+        let number = self.known.get(&packed).copied().unwrap_or_else(|| {
+            let number = self.find(place).map_or(OUTSIDE, |key| self.number(&key));
+            self.known.insert(packed, number);
+            number
+        });
+        (number != OUTSIDE).then_some(number)
+    }
+
+    fn find(&self, place: Place) -> Option<Key> {
         let Self { timeline, definition, host, .. } = self;
         if definition.cgroup {
             let set = place.cgroups.map(|number| timeline.cgroup_sets.get(number));
-            let mut paths = set.iter().flat_map(|set| &set.0).map(|&(_, path)| timeline.paths.get(path));
+            let mut paths = set.into_iter().flatten().map(|&[_, path]| timeline.paths.get(path));
             if let Some(runtime) = paths.find_map(|path| runtime::recognise(path)) {
                 return Some(Key::Cgroup(runtime));
             }
@@ -441,8 +504,8 @@ impl<'t> Keys<'t> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Task(usize),
-    /// A group of tasks that are only counted.
-    Gone(usize),
+    /// A group of tasks that are only counted, by number.
+    Gone(u32),
 }
 
 impl Who {
@@ -453,7 +516,7 @@ impl Who {
         }
     }
 
-    fn gone(self) -> Option<usize> {
+    fn gone(self) -> Option<u32> {
         match self {
             Self::Gone(number) => Some(number),
             Self::Task(_) => None,
@@ -469,7 +532,7 @@ fn lives(key: &Key, mut stays: Vec<Stay>) -> Vec<Vec<Stay>> {
     }
     // Who was there already when first seen may have been there all along: others came and went before it was looked at.
     let since = |stay: &Stay| if stay.exact { stay.from } else { 0 };
-    stays.sort_by_key(since);
+    stays = sorted(stays, |stay| (since(stay), 0));
     let mut lives: Vec<Vec<Stay>> = Vec::new();
     let mut end = None;
     for stay in stays {
@@ -530,12 +593,12 @@ fn peak(timeline: &Timeline, stays: &[Stay]) -> usize {
     let leads = stays.iter().filter(|stay| stay.who.task().is_some_and(|index| timeline.tasks[index].leads()));
     // A change of state that keeps a task in the container ends one stay and begins the next at the same time:
     // ends count first.
-    let mut steps: Vec<(u64, i32)> =
-        leads.flat_map(|stay| [(stay.from, 1), (stay.to.unwrap_or(u64::MAX), -1)]).collect();
+    let mut steps: Vec<(u64, u64)> =
+        leads.flat_map(|stay| [(stay.from, 1), (stay.to.unwrap_or(u64::MAX), 0)]).collect();
     steps.sort_unstable();
-    let mut now = 0;
-    let counts = steps.into_iter().map(|(_, step)| {
-        now += step;
+    let mut now = 0i64;
+    let counts = steps.into_iter().map(|(_, comes)| {
+        now += if comes == 1 { 1 } else { -1 };
         now
     });
     counts.max().unwrap_or(0) as usize

@@ -1,7 +1,6 @@
 //! Tasks that ended and are only counted, by the sequence of places they were in: storms repeat the same few.
 
-use crate::{Place, Since, Task};
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::{Interner, Since, Task};
 use alloc::vec::Vec;
 
 /// How many names are kept of tasks of one kind.
@@ -17,13 +16,14 @@ pub(crate) struct Group {
     pub(crate) stays: Vec<(u64, u64, bool)>,
     /// Names, and when the first of them had it.
     pub(crate) names: Vec<(u64, u32)>,
-    known: BTreeSet<u32>,
 }
 
 /// Counts of tasks by the sequence of their places (numbers of the timeline's).
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
-    groups: BTreeMap<Vec<u32>, Group>,
+    ways: Interner<Vec<u32>>,
+    /// Of each way, by number.
+    groups: Vec<Group>,
     tasks: u64,
 }
 
@@ -32,27 +32,34 @@ impl Gone {
         self.tasks
     }
 
+    /// The groups by number, each with its places.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (&Vec<u32>, &Group)> {
-        self.groups.iter()
+        self.ways.values().iter().zip(&self.groups)
     }
 
-    /// A task that stayed in `places`, from and to the times of `stays`.
-    pub(crate) fn add(&mut self, places: Vec<u32>, stays: &[(Place, u64, u64)], task: &Task) {
+    pub(crate) fn group(&self, number: u32) -> &Group {
+        &self.groups[number as usize]
+    }
+
+    /// A task that was in these places, each with when it came and when it left, ns.
+    pub(crate) fn add(&mut self, places: &[u32], stays: impl Iterator<Item = (u64, u64)>, task: &Task) {
         self.tasks += 1;
-        let group = self.groups.entry(places).or_default();
+        let number = self.ways.intern(places) as usize;
+        if number == self.groups.len() {
+            let stays = places.iter().map(|_| (u64::MAX, 0, false)).collect();
+            self.groups.push(Group { stays, ..Group::default() });
+        }
+        let group = &mut self.groups[number];
         group.tasks += 1;
         group.processes += u64::from(task.leads());
-        if group.stays.is_empty() {
-            group.stays.extend(stays.iter().map(|_| (u64::MAX, 0, false)));
-        }
-        for (position, (known, &(_, from, to))) in group.stays.iter_mut().zip(stays).enumerate() {
+        for (position, (known, (from, to))) in group.stays.iter_mut().zip(stays).enumerate() {
             if from < known.0 {
                 *known = (from, known.1, task.start_exact || position > 0);
             }
             known.1 = known.1.max(to);
         }
         for &Since { time, value, .. } in &task.names {
-            if group.names.len() < NAMES && group.known.insert(value) {
+            if group.names.len() < NAMES && group.names.iter().all(|&(_, known)| known != value) {
                 group.names.push((time, value));
             }
         }

@@ -1,21 +1,72 @@
 //! Equal values are stored once and known by number.
 
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
-
-/// Items into a map or a set, one by one. `collect` sorts them before, which takes eight kilobytes of wasm for each type.
-pub fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> C {
-    let mut all = C::default();
-    all.extend(items);
-    all
-}
+use core::cmp::Ordering;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Numbers distinct values from 0 on.
+///
+/// Values are found by their bytes, so that one map serves all types: each type of map is several kilobytes of wasm.
 #[derive(Clone, Debug)]
 pub struct Interner<T> {
     values: Vec<T>,
-    numbers: BTreeMap<T, u32>,
+    numbers: BTreeMap<Owned, u32>,
+}
+
+/// The bytes of a value, which are compared eight at a time: the `memcmp` of wasm is a loop over single ones.
+#[derive(PartialEq, Eq, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct Bytes([u8]);
+
+impl Bytes {
+    fn of<Q: IntoBytes + Immutable + ?Sized>(value: &Q) -> &Self {
+        Self::ref_from_bytes(value.as_bytes()).expect("any bytes are some")
+    }
+}
+
+impl Ord for Bytes {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mut ours, mut theirs) = (&self.0, &other.0);
+        while let (Some((a, our_rest)), Some((b, their_rest))) = (ours.split_first_chunk(), theirs.split_first_chunk())
+        {
+            if a != b {
+                return u64::from_be_bytes(*a).cmp(&u64::from_be_bytes(*b));
+            }
+            (ours, theirs) = (our_rest, their_rest);
+        }
+        ours.cmp(theirs)
+    }
+}
+
+impl PartialOrd for Bytes {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owned(Box<[u8]>);
+
+impl Borrow<Bytes> for Owned {
+    fn borrow(&self) -> &Bytes {
+        Bytes::of(&*self.0)
+    }
+}
+
+impl Ord for Owned {
+    fn cmp(&self, other: &Self) -> Ordering {
+        Borrow::<Bytes>::borrow(self).cmp(other.borrow())
+    }
+}
+
+impl PartialOrd for Owned {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl<T> Default for Interner<T> {
@@ -24,30 +75,21 @@ impl<T> Default for Interner<T> {
     }
 }
 
-impl<T: Ord + Clone> Interner<T> {
+impl<T> Interner<T> {
     /// The number of a value, which it gets if it has none.
-    pub fn intern(&mut self, value: &T) -> u32 {
-        self.intern_with(value, T::clone)
-    }
-
-    /// The same for a value that is only made where it is new.
-    pub fn intern_with<Q: Ord + ?Sized>(&mut self, value: &Q, make: impl FnOnce(&Q) -> T) -> u32
-    where
-        T: Borrow<Q>,
-    {
-        if let Some(&number) = self.numbers.get(value) {
+    pub fn intern<Q: IntoBytes + Immutable + ToOwned<Owned = T> + ?Sized>(&mut self, value: &Q) -> u32 {
+        if let Some(number) = self.number(value) {
             return number;
         }
         let number = self.values.len() as u32;
-        let value = make(value);
-        self.values.push(value.clone());
-        self.numbers.insert(value, number);
+        self.values.push(value.to_owned());
+        self.numbers.insert(Owned(value.as_bytes().into()), number);
         number
     }
 
     /// The number of a value, if it has one.
-    pub fn number(&self, value: &T) -> Option<u32> {
-        self.numbers.get(value).copied()
+    pub fn number<Q: IntoBytes + Immutable + ToOwned<Owned = T> + ?Sized>(&self, value: &Q) -> Option<u32> {
+        self.numbers.get(Bytes::of(value)).copied()
     }
 
     /// The value of a number that [`intern`](Self::intern) gave.
@@ -58,5 +100,40 @@ impl<T: Ord + Clone> Interner<T> {
     /// All values, by number.
     pub fn values(&self) -> &[T] {
         &self.values
+    }
+
+    /// The numbers, in the order of the values' bytes.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = u32> {
+        self.numbers.values().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_bytes() {
+        let words: [&[u8]; 9] = [
+            b"",
+            b"a",
+            b"abcdefgh",
+            b"abcdefgha",
+            b"abcdefghb",
+            b"abcdefghbcdefghi",
+            b"abcdefghc",
+            b"abcdefgi",
+            b"\xff\0\0\0\0\0\0\0",
+        ];
+        for (place, a) in words.iter().enumerate() {
+            for (other, b) in words.iter().enumerate() {
+                assert_eq!(Bytes::of(*a).cmp(Bytes::of(*b)), place.cmp(&other), "{a:?} {b:?}");
+            }
+        }
+        let mut interner: Interner<Vec<u8>> = Interner::default();
+        let numbers: Vec<u32> = words.iter().rev().chain(&words).map(|word| interner.intern(*word)).collect();
+        assert!(numbers.iter().copied().eq((0..9).chain((0..9).rev())));
+        assert!(interner.in_order().eq((0..9).rev()));
+        assert_eq!((interner.number(&b"abc"[..]), interner.get(0).as_slice()), (None, words[8]));
     }
 }

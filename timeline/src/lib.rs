@@ -14,15 +14,16 @@ mod definition;
 pub mod filter;
 mod gone;
 mod intern;
+pub mod order;
 pub mod process;
 pub mod runtime;
 pub mod select;
 pub mod told;
 mod tracepoint;
 
-pub use container::{Container, Key, Namespaced, Pod};
+pub use container::{Container, Key, Keys, Namespaced, Pod};
 pub use definition::Definition;
-pub use intern::{Interner, gather};
+pub use intern::Interner;
 pub use process::Process;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -36,10 +37,12 @@ use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::wire::task_namespaces::{Reason, TaskNamespaces};
 use nsscope_codec::{Endian, LittleEndian, Order, RawRecord, Record};
 use tracepoint::{Tracepoint, Tracepoints};
+use zerocopy::{Immutable, IntoBytes};
 
 /// Identity of each of a task's namespaces, indexed by [`NsKind`]. `ino` 0: not known, or not in this kernel. The time
 /// namespace is known only where [`told::TASK_NAMESPACES`] is in the recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, IntoBytes, Immutable)]
+#[repr(transparent)]
 pub struct NsSet(pub [NsId; NsKind::ALL.len()]);
 
 impl NsSet {
@@ -101,10 +104,6 @@ pub struct Since<T> {
     pub source: Source,
 }
 
-/// A cgroup membership: hierarchy and path.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CgroupSet(pub Vec<(u32, u32)>);
-
 /// A thread over time.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -124,7 +123,7 @@ pub struct Task {
     pub names: Vec<Since<u32>>,
     /// Namespaces over time: indices into [`Timeline::ns_sets`].
     pub namespaces: Vec<Since<u32>>,
-    /// Cgroups over time: indices into [`Timeline::cgroup_sets`].
+    /// Cgroups over time: numbers for [`Timeline::cgroup_paths`].
     pub cgroups: Vec<Since<u32>>,
     /// Its pid in each pid namespace from the host's inwards, where /proc told.
     pub nspids: Vec<u32>,
@@ -132,6 +131,9 @@ pub struct Task {
     place: u32,
     /// When the thread that leads its process began: with the pid, what tells one process from another.
     process_start: u64,
+    /// The threads before and behind it in the list of its process; [`NONE`]: there is none.
+    before: u32,
+    behind: u32,
 }
 
 impl Task {
@@ -146,31 +148,69 @@ impl Task {
     }
 
     /// The task's life, cut where its namespaces or cgroups change: place, from, to (`None`: it lives).
-    fn states(&self) -> impl Iterator<Item = (Place, u64, Option<u64>)> + use<> {
-        let changes = self.namespaces.iter().chain(&self.cgroups).map(|since| since.time);
-        let mut cuts: Vec<u64> = changes.chain([self.start]).collect();
-        cuts.sort_unstable();
-        cuts.dedup();
-        let at = |facts: &[Since<u32>], time| facts.iter().rev().find(|s| s.time <= time).map(|s| s.value);
-        let places: Vec<Place> = cuts
-            .iter()
-            .map(|&from| Place { namespaces: at(&self.namespaces, from), cgroups: at(&self.cgroups, from) })
-            .collect();
-        let ends: Vec<Option<u64>> = cuts.iter().skip(1).map(|&cut| Some(cut)).chain([self.end]).collect();
-        places.into_iter().zip(cuts).zip(ends).map(|((place, from), to)| (place, from, to))
+    fn states(&self) -> States<'_> {
+        let time = |facts: &[Since<u32>]| facts.first().map_or(u64::MAX, |since| since.time);
+        let first = self.start.min(time(&self.namespaces)).min(time(&self.cgroups));
+        States { task: self, namespaces: 0, cgroups: 0, next: Some(first) }
+    }
+}
+
+/// What [`Task::states`] gives.
+struct States<'t> {
+    task: &'t Task,
+    /// How many of the task's changes are behind.
+    namespaces: usize,
+    cgroups: usize,
+    /// When the next state begins.
+    next: Option<u64>,
+}
+
+impl Iterator for States<'_> {
+    type Item = (Place, u64, Option<u64>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { task, namespaces, cgroups, next } = self;
+        let from = (*next)?;
+        // Of some facts the one that holds then, and when the next one does.
+        let at = |facts: &[Since<u32>], behind: &mut usize| {
+            while facts.get(*behind).is_some_and(|since| since.time <= from) {
+                *behind += 1;
+            }
+            let holds = behind.checked_sub(1).map(|last| facts[last].value);
+            (holds, facts.get(*behind).map_or(u64::MAX, |since| since.time))
+        };
+        let (namespaces, cgroups) = (at(&task.namespaces, namespaces), at(&task.cgroups, cgroups));
+        let start = if task.start > from { task.start } else { u64::MAX };
+        let cut = namespaces.1.min(cgroups.1).min(start);
+        *next = (cut != u64::MAX).then_some(cut);
+        Some((Place { namespaces: namespaces.0, cgroups: cgroups.0 }, from, next.or(task.end)))
     }
 }
 
 /// Namespace set and cgroup set that tasks have at the same time, each `None` where it is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     namespaces: Option<u32>,
     cgroups: Option<u32>,
 }
 
+impl Place {
+    /// Both as one number.
+    fn packed(self) -> u64 {
+        let half = |number: Option<u32>| number.map_or(0, |number| u64::from(number) + 1);
+        half(self.namespaces) << 32 | half(self.cgroups)
+    }
+
+    fn unpacked(packed: u64) -> Self {
+        let half = |half: u64| (half as u32).checked_sub(1);
+        Self { namespaces: half(packed >> 32), cgroups: half(packed) }
+    }
+}
+
 /// What happens in a place.
 #[derive(Clone, Copy, Debug, Default)]
 struct Usage {
+    place: Place,
     /// Processes there now.
     live: u32,
     /// Most at one time.
@@ -219,18 +259,28 @@ pub struct Timeline {
     /// Entries of `tasks` that hold nothing.
     free: Vec<usize>,
     gone: gone::Gone,
+    /// Room to count a task in.
+    states: Vec<(Place, u64, Option<u64>)>,
+    way: Vec<u32>,
     /// Thread id to the task that has it now, or had it last.
-    current: BTreeMap<u32, usize>,
-    /// Process id to its tasks that live.
-    threads: BTreeMap<u32, Vec<usize>>,
-    places: Interner<Place>,
+    current: BTreeMap<u64, u32>,
+    /// Entries of it that were of use last, a task's and a parent's: records of a task stand together, and those of its
+    /// children.
+    recent: [Option<(u32, u32)>; 2],
+    /// Process id to the first of its threads that live, the leader left out.
+    threads: BTreeMap<u64, u32>,
+    /// What happens in each place, by number.
     usage: Vec<Usage>,
+    /// A place, [packed](Place::packed), to its number.
+    places: BTreeMap<u64, u32>,
     /// Cgroup id to path, from CGROUP records.
     cgroup_ids: BTreeMap<u64, u32>,
-    /// Container id to what its runtime calls it.
-    container_names: BTreeMap<String, Named>,
+    /// Ids of containers that have a name, and what their runtimes call them.
+    container_ids: Interner<Vec<u8>>,
+    container_names: Vec<Named>,
     ns_sets: Interner<NsSet>,
-    cgroup_sets: Interner<CgroupSet>,
+    /// Hierarchy and path of each cgroup that a task is in at a time.
+    cgroup_sets: Interner<Vec<[u32; 2]>>,
     names: Interner<Vec<u8>>,
     paths: Interner<Vec<u8>>,
     lost: Vec<LostInterval>,
@@ -294,15 +344,20 @@ impl Timeline {
                 let source = if is_synthesized(session, raw) { Source::Proc } else { Source::Kernel };
                 let index = self.task(ns.pid(), ns.tid(), time);
                 // The record does not tell of the time namespace; who can tell says so of each change.
-                let before = self.last_namespaces(&self.tasks[index]).unwrap_or_default();
-                set.0[NsKind::Time.index()] = before.get(NsKind::Time);
-                let value = self.ns_sets.intern(&set);
+                let before =
+                    self.tasks[index].namespaces.last().map(|since| (since.value, *self.ns_sets.get(since.value)));
+                set.0[NsKind::Time.index()] = before.map_or(NsId::default(), |(_, before)| before.get(NsKind::Time));
+                // Most say again what was inherited.
+                let value = match before {
+                    Some((value, before)) if before == set => value,
+                    _ => self.ns_sets.intern(&set),
+                };
                 set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
                 self.settle(index);
                 return Some(index);
             }
             Record::Comm(comm) => {
-                let value = self.names.intern_with(comm.comm, <[u8]>::to_vec);
+                let value = self.names.intern(comm.comm);
                 let ids = (comm.fixed.pid.get(), comm.fixed.tid.get());
                 if raw.misc() & MISC_COMM_EXEC != 0 {
                     self.exec(ids, time);
@@ -321,7 +376,7 @@ impl Timeline {
                 return Some(index);
             }
             Record::Cgroup(cgroup) => {
-                let path = self.paths.intern_with(cgroup.path, <[u8]>::to_vec);
+                let path = self.paths.intern(cgroup.path);
                 self.cgroup_ids.insert(cgroup.fixed.id.get(), path);
             }
             Record::Lost(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
@@ -363,7 +418,8 @@ impl Timeline {
 
     /// The thread that has this id now, or had it last.
     pub fn current(&self, tid: u32) -> Option<(usize, &Task)> {
-        self.current.get(&tid).map(|&index| (index, &self.tasks[index]))
+        let index = self.has(tid)?;
+        Some((index, &self.tasks[index]))
     }
 
     /// The place that a thread is in now or was in last: the number that namespaces and cgroups have together.
@@ -373,7 +429,7 @@ impl Timeline {
 
     /// Namespace set and cgroup set of a place, by number, each where it is known.
     pub fn at_place(&self, place: u32) -> (Option<u32>, Option<u32>) {
-        let &Place { namespaces, cgroups } = self.places.get(place);
+        let Place { namespaces, cgroups } = self.usage[place as usize].place;
         (namespaces, cgroups)
     }
 
@@ -392,19 +448,9 @@ impl Timeline {
         &self.ns_sets
     }
 
-    /// Cgroup memberships by index.
-    pub fn cgroup_sets(&self) -> &Interner<CgroupSet> {
-        &self.cgroup_sets
-    }
-
     /// Names by index.
     pub fn names(&self) -> &Interner<Vec<u8>> {
         &self.names
-    }
-
-    /// Cgroup paths by index.
-    pub fn paths(&self) -> &Interner<Vec<u8>> {
-        &self.paths
     }
 
     /// Gaps in the recording.
@@ -433,13 +479,23 @@ impl Timeline {
         self.span
     }
 
+    /// The task that has this thread id now, or had it last.
+    fn has(&self, tid: u32) -> Option<usize> {
+        match self.recent.iter().flatten().find(|&&(recent, _)| recent == tid) {
+            Some(&(_, index)) => Some(index as usize),
+            None => self.current.get(&u64::from(tid)).map(|&index| index as usize),
+        }
+    }
+
     /// The task that has this thread id, made if it is not known yet.
     fn task(&mut self, pid: u32, tid: u32, time: u64) -> usize {
-        match self.current.get(&tid) {
+        let index = match self.has(tid) {
             // A record for a task that ended is a new task whose FORK was lost; its EXIT may carry an equal time.
-            Some(&index) if self.tasks[index].end.is_none_or(|end| time <= end) => index,
+            Some(index) if self.tasks[index].end.is_none_or(|end| time <= end) => index,
             _ => self.add(pid, tid, time),
-        }
+        };
+        self.recent[0] = Some((tid, index as u32));
+        index
     }
 
     fn add(&mut self, pid: u32, tid: u32, time: u64) -> usize {
@@ -455,8 +511,10 @@ impl Timeline {
             cgroups: Vec::new(),
             nspids: Vec::new(),
             place: self.place(Place::default()),
-            process_start: match self.current.get(&pid).map(|&leader| &self.tasks[leader]) {
-                Some(leader) if tid != pid && leader.end.is_none() => leader.start,
+            before: NONE,
+            behind: NONE,
+            process_start: match self.leader(pid) {
+                Some(leader) if tid != pid => self.tasks[leader].start,
                 _ => time,
             },
         };
@@ -466,16 +524,64 @@ impl Timeline {
             None => self.tasks.push(task),
         }
         self.count(index, 1);
-        self.current.insert(tid, index);
-        self.threads.entry(pid).or_default().push(index);
+        self.current.insert(u64::from(tid), index as u32);
+        self.recent[0] = Some((tid, index as u32));
+        self.link(index);
         index
     }
 
-    fn place(&mut self, place: Place) -> u32 {
-        let number = self.places.intern(&place);
-        if number as usize == self.usage.len() {
-            self.usage.push(Usage::default());
+    /// The thread that leads a process, if it lives.
+    fn leader(&self, pid: u32) -> Option<usize> {
+        self.has(pid).filter(|&index| self.tasks[index].leads() && self.tasks[index].end.is_none())
+    }
+
+    /// Adds a task to the threads of its process.
+    fn link(&mut self, index: usize) {
+        if self.tasks[index].leads() {
+            return;
         }
+        let first = self.threads.insert(u64::from(self.tasks[index].pid), index as u32).unwrap_or(NONE);
+        (self.tasks[index].before, self.tasks[index].behind) = (NONE, first);
+        if let Some(first) = self.tasks.get_mut(first as usize) {
+            first.before = index as u32;
+        }
+    }
+
+    /// Takes a task from the threads of its process.
+    fn unlink(&mut self, index: usize) {
+        let Task { pid, before, behind, .. } = self.tasks[index];
+        if self.tasks[index].leads() {
+            return;
+        }
+        match (self.tasks.get_mut(before as usize), behind) {
+            (Some(before), _) => before.behind = behind,
+            (None, NONE) => drop(self.threads.remove(&u64::from(pid))),
+            (None, _) => drop(self.threads.insert(u64::from(pid), behind)),
+        }
+        if let Some(behind) = self.tasks.get_mut(behind as usize) {
+            behind.before = before;
+        }
+    }
+
+    /// The threads of a process that live.
+    fn threads_of(&self, pid: u32) -> Vec<usize> {
+        let mut all: Vec<usize> = self.leader(pid).into_iter().collect();
+        let mut next = self.threads.get(&u64::from(pid)).copied().unwrap_or(NONE);
+        while let Some(task) = self.tasks.get(next as usize) {
+            all.push(next as usize);
+            next = task.behind;
+        }
+        all
+    }
+
+    fn place(&mut self, place: Place) -> u32 {
+        let packed = place.packed();
+        if let Some(&number) = self.places.get(&packed) {
+            return number;
+        }
+        let number = self.usage.len() as u32;
+        self.usage.push(Usage { place, ..Usage::default() });
+        self.places.insert(packed, number);
         number
     }
 
@@ -494,8 +600,9 @@ impl Timeline {
         let task = &self.tasks[index];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
         let place = Place { namespaces: last(&task.namespaces), cgroups: last(&task.cgroups) };
-        let (before, place) = (task.place, self.place(place));
-        if place != before {
+        let before = task.place;
+        if place != self.usage[before as usize].place {
+            let place = self.place(place);
             self.count(index, -1);
             self.tasks[index].place = place;
             self.count(index, 1);
@@ -509,13 +616,7 @@ impl Timeline {
         self.count(index, -1);
         let task = &mut self.tasks[index];
         task.end = Some(time);
-        let pid = task.pid;
-        if let Some(threads) = self.threads.get_mut(&pid) {
-            threads.retain(|&thread| thread != index);
-            if threads.is_empty() {
-                self.threads.remove(&pid);
-            }
-        }
+        self.unlink(index);
         self.ended.push_back(index);
         let Some(keep) = self.keep else { return };
         // A few more: records of the moment of its end may still come.
@@ -531,13 +632,18 @@ impl Timeline {
         if self.tasks[index].end.is_none() || self.tasks[index].tid == NOBODY {
             return;
         }
-        let stays: Vec<(Place, u64, u64)> =
-            self.tasks[index].states().map(|(place, from, to)| (place, from, to.unwrap_or(from))).collect();
-        let places = stays.iter().map(|&(place, ..)| self.place(place)).collect();
+        let mut states = core::mem::take(&mut self.states);
+        states.extend(self.tasks[index].states());
+        let mut places = core::mem::take(&mut self.way);
+        places.extend(states.iter().map(|&(place, ..)| self.place(place)));
         let task = &mut self.tasks[index];
-        self.gone.add(places, &stays, task);
-        if self.current.get(&task.tid) == Some(&index) {
-            self.current.remove(&task.tid);
+        self.gone.add(&places, states.iter().map(|&(_, from, to)| (from, to.unwrap_or(from))), task);
+        states.clear();
+        places.clear();
+        (self.states, self.way) = (states, places);
+        if self.current.get(&u64::from(task.tid)) == Some(&(index as u32)) {
+            self.current.remove(&u64::from(task.tid));
+            self.recent = [None; 2];
         }
         (task.pid, task.tid) = (NOBODY, NOBODY);
         (task.names, task.namespaces, task.cgroups) = (Vec::new(), Vec::new(), Vec::new());
@@ -547,14 +653,13 @@ impl Timeline {
     /// After exec a process has one thread, and that is its leader, whichever called. The leader's EXIT was recorded
     /// when the other took its place; of the other there is none (`de_thread` in fs/exec.c).
     fn exec(&mut self, (pid, tid): (u32, u32), time: u64) {
-        let others = self.threads.get(&pid).cloned().unwrap_or_default();
-        let others: Vec<usize> = others.into_iter().filter(|&at| self.tasks[at].tid != tid).collect();
+        let mut others = self.threads_of(pid);
+        others.retain(|&at| self.tasks[at].tid != tid);
         if others.is_empty() {
             return;
         }
-        if let Some(&leader) = self.current.get(&pid).filter(|&&at| self.tasks[at].end.is_some()) {
+        if let Some(leader) = self.has(pid).filter(|&at| self.tasks[at].end.is_some()) {
             self.tasks[leader].end = None;
-            self.threads.entry(pid).or_default().push(leader);
             self.count(leader, 1);
         }
         for other in others {
@@ -563,7 +668,7 @@ impl Timeline {
     }
 
     fn fork(&mut self, (pid, tid): (u32, u32), ppid: u32, ptid: u32, time: u64, exact: bool) -> usize {
-        let known = self.current.get(&tid).copied();
+        let known = self.has(tid);
         // A synthesized FORK tells the parent of a task that may be known already.
         if let Some(index) = known.filter(|&index| !exact && self.tasks[index].end.is_none()) {
             self.tasks[index].ppid = Some(ppid);
@@ -574,7 +679,9 @@ impl Timeline {
             self.end(index, time);
         }
         let index = self.add(pid, tid, time);
-        let parent = self.current.get(&ptid).map(|&parent| &self.tasks[parent]);
+        let parent = self.has(ptid);
+        self.recent[1] = parent.map(|parent| (ptid, parent as u32));
+        let parent = parent.map(|parent| &self.tasks[parent]);
         let inherit = |facts: fn(&Task) -> &Vec<Since<u32>>| {
             let last = parent.filter(|_| exact).and_then(|parent| facts(parent).last());
             last.map(|since| Since { time, source: Source::Inherited, ..*since })
@@ -618,19 +725,24 @@ impl Timeline {
             Some(Tracepoint::Attach { root, path, tid }) => self.attach(tid, root, path, time, Source::Tracepoint),
             Some(Tracepoint::TaskCgroup { root, path, tid }) => self.attach(tid, root, path, time, Source::Proc),
             Some(Tracepoint::TaskNspid { tid, pids }) => {
-                let &index = self.current.get(&tid)?;
+                let index = self.has(tid)?;
                 let pids = core::str::from_utf8(pids).unwrap_or_default().split_ascii_whitespace();
                 self.tasks[index].nspids = pids.map_while(|pid| pid.parse().ok()).take(MAX_PID_LEVELS).collect();
                 Some(index)
             }
             Some(Tracepoint::TaskNamespaces(told)) => {
-                let &index = self.current.get(&told.tid.get())?;
+                let index = self.has(told.tid.get())?;
                 self.tell(index, &told, time);
                 Some(index)
             }
             Some(Tracepoint::ContainerName { id, name, image }) => {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-                self.container_names.insert(text(id), Named { name: text(name), image: text(image) });
+                let number = self.container_ids.intern(id) as usize;
+                let named = Named { name: text(name), image: text(image) };
+                match self.container_names.get_mut(number) {
+                    Some(known) => *known = named,
+                    None => self.container_names.push(named),
+                }
                 None
             }
             Some(Tracepoint::Recorder { interval, backend, own }) => {
@@ -669,18 +781,18 @@ impl Timeline {
     /// A task is in a cgroup of a hierarchy from now on; with the first thread of a process, so are the others
     /// (`cgroup_attach_task` is traced once for a whole process).
     fn attach(&mut self, tid: u32, root: u32, path: &[u8], time: u64, source: Source) -> Option<usize> {
-        let path = self.paths.intern_with(path, <[u8]>::to_vec);
-        let index = match self.current.get(&tid) {
+        let path = self.paths.intern(path);
+        let index = match self.has(tid) {
             // /proc still tells of a task that has ended and that nobody has waited for.
-            Some(&index) if source == Source::Proc && self.tasks[index].end.is_some_and(|end| end < time) => {
+            Some(index) if source == Source::Proc && self.tasks[index].end.is_some_and(|end| end < time) => {
                 return None;
             }
-            Some(&index) => index,
+            Some(index) => index,
             None => self.add(tid, tid, time),
         };
         let pid = self.tasks[index].pid;
         let whole = pid == tid && source == Source::Tracepoint;
-        let siblings = self.threads.get(&pid).filter(|_| whole).cloned().unwrap_or_default();
+        let siblings = if whole { self.threads_of(pid) } else { Vec::new() };
         for at in siblings.into_iter().filter(|&at| at != index).chain([index]) {
             self.move_to(at, root, path, time, source);
         }
@@ -690,11 +802,11 @@ impl Timeline {
     fn move_to(&mut self, index: usize, root: u32, path: u32, time: u64, source: Source) {
         let before = self.tasks[index].cgroups.last().map(|since| self.cgroup_sets.get(since.value).clone());
         let mut set = before.unwrap_or_default();
-        match set.0.binary_search_by_key(&root, |&(root, _)| root) {
-            Ok(found) => set.0[found].1 = path,
-            Err(place) => set.0.insert(place, (root, path)),
+        match set.binary_search_by_key(&root, |&[root, _]| root) {
+            Ok(found) => set[found][1] = path,
+            Err(place) => set.insert(place, [root, path]),
         }
-        let value = self.cgroup_sets.intern(&set);
+        let value = self.cgroup_sets.intern(set.as_slice());
         set_value(&mut self.tasks[index].cgroups, Since { time, value, source });
         self.settle(index);
     }
@@ -706,8 +818,13 @@ const MAX_PID_LEVELS: usize = 33;
 /// Thread id of an entry that holds no task: no kernel gives it.
 const NOBODY: u32 = u32::MAX;
 
+/// The number of no task.
+const NONE: u32 = u32::MAX;
+
 /// Adds a value if it is news.
-fn set_value(values: &mut Vec<Since<u32>>, since: Since<u32>) {
+fn set_value(values: &mut Vec<Since<u32>>, mut since: Since<u32>) {
+    // One that came late holds from now on: the values stand in the order of their times.
+    since.time = since.time.max(values.last().map_or(0, |last| last.time));
     match values.last_mut() {
         Some(last) if last.value == since.value => last.source = last.source.min(since.source),
         // Several facts of one moment are one state.

@@ -1,8 +1,9 @@
 //! Processes: threads by the id they share.
 
-use crate::{NsSet, Since, Task, Timeline, gather};
-use alloc::collections::BTreeMap;
+use crate::order::{distinct, sorted};
+use crate::{NsSet, Since, Task, Timeline};
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// A process, told by its threads.
@@ -27,15 +28,20 @@ pub struct Process {
 impl Timeline {
     /// The processes of some threads, in order of their beginning.
     pub fn processes(&self, of: impl IntoIterator<Item = usize>) -> Vec<Process> {
-        let mut threads: BTreeMap<(u32, u64), Vec<usize>> = BTreeMap::new();
-        for index in of {
+        let task = |index: u64| &self.tasks[index as u32 as usize];
+        // Grouped by what tells processes from one another.
+        let threads = distinct(of.into_iter().map(|index| {
             let task = &self.tasks[index];
-            threads.entry((task.pid, task.process_start)).or_default().push(index);
-        }
-        let mut processes: Vec<Process> =
-            threads.into_iter().map(|((pid, _), threads)| self.process(pid, threads)).collect();
-        processes.sort_unstable_by_key(|process| (process.start, process.pid));
-        processes
+            (task.process_start, u64::from(task.pid) << 32 | index as u64)
+        }));
+        let processes = threads
+            .chunk_by(|a, b| a.0 == b.0 && task(a.1).pid == task(b.1).pid)
+            .map(|threads| {
+                let indices = threads.iter().map(|&(_, index)| index as u32 as usize);
+                self.process(task(threads[0].1).pid, indices.collect())
+            })
+            .collect();
+        sorted(processes, |process: &Process| (process.start, process.pid))
     }
 
     fn process(&self, pid: u32, threads: Vec<usize>) -> Process {
@@ -71,35 +77,49 @@ impl Timeline {
 
     /// The paths of a cgroup set, by hierarchy id.
     pub fn cgroup_paths(&self, set: u32) -> Vec<(u32, String)> {
-        let set = &self.cgroup_sets.get(set).0;
-        set.iter().map(|&(root, path)| (root, String::from_utf8_lossy(self.paths.get(path)).into_owned())).collect()
+        let set = self.cgroup_sets.get(set);
+        set.iter().map(|&[root, path]| (root, String::from_utf8_lossy(self.paths.get(path)).into_owned())).collect()
     }
 }
 
 /// Children behind their parents: how deep each is, and its place among those given.
 pub fn in_tree_order(processes: &[Process]) -> Vec<(usize, usize)> {
-    let starts: BTreeMap<(u32, u64), usize> =
-        gather(processes.iter().enumerate().map(|(index, process)| ((process.pid, process.start), index)));
+    // By pid; of one pid in the order of their beginning.
+    let by_start = distinct(processes.iter().enumerate().map(|(index, process)| (process.start, index as u64)));
+    let at = |rank: u64| by_start[rank as usize].1 as usize;
+    let ranks = by_start.iter().enumerate();
+    let by_pid = distinct(ranks.map(|(rank, &(_, index))| (u64::from(processes[index as usize].pid), rank as u64)));
     // Of several with the parent's pid the one that lived at the time. Of what already ran, a parent may have been seen
     // after its child.
     let parent_of = |process: &Process| {
-        let ppid = process.ppid?;
-        let before = starts.range((ppid, 0)..=(ppid, process.start)).next_back();
-        let after = || starts.range((ppid, 0)..=(ppid, u64::MAX)).next().filter(|_| !process.start_exact);
-        before.or_else(after).map(|(_, &index)| index)
+        let ppid = u64::from(process.ppid?);
+        let from = by_pid.partition_point(|&(pid, _)| pid < ppid);
+        let until = by_pid.partition_point(|&(pid, rank)| {
+            (pid, if pid == ppid { by_start[rank as usize].0 } else { 0 }) <= (ppid, process.start)
+        });
+        let before = by_pid[from..until].last();
+        let after = || by_pid.get(from).filter(|&&(pid, _)| pid == ppid && !process.start_exact);
+        before.or_else(after).map(|&(_, rank)| at(rank))
     };
-    let mut children: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-    for (index, process) in processes.iter().enumerate() {
-        children.entry(parent_of(process).filter(|&parent| parent != index)).or_default().push(index);
-    }
-    let mut out = Vec::new();
+    // Children by their parent's number, counted from 1 on; 0: those of nobody.
+    let children = distinct(processes.iter().enumerate().map(|(index, process)| {
+        let parent = parent_of(process).filter(|&parent| parent != index);
+        (parent.map_or(0, |parent| parent as u64 + 1), index as u64)
+    }));
+    let mut taken = vec![false; processes.len() + 1];
+    let mut take = |parent: u64| {
+        let from = children.partition_point(|&(of, _)| of < parent);
+        let len = children[from..].iter().take_while(|&&(of, _)| of == parent).count();
+        let first = !core::mem::replace(&mut taken[parent as usize], true);
+        children[from..from + if first { len } else { 0 }].iter().rev().map(|&(_, child)| child as usize)
+    };
+    let mut out = Vec::with_capacity(processes.len());
     // The roots are behind no parent; what is left then goes round in circles, which only a damaged file says.
-    while let Some((_, roots)) = children.pop_first() {
-        let mut waiting: Vec<(usize, usize)> = roots.into_iter().rev().map(|at| (0, at)).collect();
+    for family in children.chunk_by(|a, b| a.0 == b.0) {
+        let mut waiting: Vec<(usize, usize)> = take(family[0].0).map(|at| (0, at)).collect();
         while let Some((depth, at)) = waiting.pop() {
             out.push((depth, at));
-            let below = children.remove(&Some(at)).unwrap_or_default();
-            waiting.extend(below.into_iter().rev().map(|child| (depth + 1, child)));
+            waiting.extend(take(at as u64 + 1).map(|child| (depth + 1, child)));
         }
     }
     out

@@ -1,8 +1,7 @@
 //! The containers and processes that somebody asked for.
 
 use crate::filter::{Field, Filter};
-use crate::{Container, Definition, Namespaced, NsSet, Pod, Process, Task, Timeline, gather};
-use alloc::collections::BTreeMap;
+use crate::{Container, Definition, Namespaced, NsSet, Pod, Process, Task, Timeline};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -42,14 +41,16 @@ impl Selection {
         containers.retain(|container| overlaps(window, container.first, container.last));
         sort(&mut containers);
         let mut pods = timeline.pods(&containers);
-        let pod_of: BTreeMap<usize, String> =
-            gather(pods.iter().flat_map(|pod| pod.containers.iter().map(|&index| (index, pod.id.clone()))));
+        let mut pod_of = vec![None; containers.len()];
+        for (number, pod) in pods.iter().enumerate() {
+            pod.containers.iter().for_each(|&index| pod_of[index] = Some(number));
+        }
         let mut kept = Vec::new();
         let mut members = Vec::new();
         for (index, container) in containers.iter().enumerate() {
             let mut processes = timeline.processes(container.tasks.iter().copied());
             processes.retain(|process| overlaps(window, process.start, process.end));
-            let pod = pod_of.get(&index).map(String::as_str);
+            let pod = pod_of[index].map(|number: usize| pods[number].id.as_str());
             if !filter.is_empty() {
                 processes.retain(|process| passes(filter, timeline, Some(container), pod, Some(process)));
                 let whole = processes.is_empty() && passes(filter, timeline, Some(container), pod, None);

@@ -1,7 +1,8 @@
 //! The tracepoints that tell which cgroup a task is in.
 
-use crate::{gather, told};
+use crate::told;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::wire::attr::Attr;
@@ -24,9 +25,16 @@ pub(crate) enum Tracepoint<'a> {
     Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
 
-/// Formats by tracepoint id, read once from the session.
+/// The formats of those that matter, read once from the session.
 #[derive(Debug, Default)]
-pub(crate) struct Tracepoints(Option<BTreeMap<u64, Fields>>);
+pub(crate) struct Tracepoints(Option<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    fields: Vec<Fields>,
+    /// Tracepoint id to place in `fields`.
+    ids: BTreeMap<u64, u32>,
+}
 
 /// Where the fields lie that matter.
 #[derive(Debug)]
@@ -74,10 +82,16 @@ impl Tracepoints {
     ) -> Option<Tracepoint<'a>> {
         if self.0.is_none() {
             let formats = tracing::read(session.feature(Feature::TRACING_DATA)?);
-            self.0 = Some(gather(formats.iter().filter_map(|f| Some((f.id, Fields::of(f)?)))));
+            let mut known = Known::default();
+            for (id, fields) in formats.iter().filter_map(|format| Some((format.id, Fields::of(format)?))) {
+                known.ids.insert(id, known.fields.len() as u32);
+                known.fields.push(fields);
+            }
+            self.0 = Some(known);
         }
         let number = |field: &Field| Some(field.number(raw, big)? as u32);
-        Some(match self.0.as_ref()?.get(&attr.config.get())? {
+        let known = self.0.as_ref()?;
+        Some(match &known.fields[*known.ids.get(&attr.config.get())? as usize] {
             Fields::Cgroup { attach, tid, root, path } => {
                 let (tid, root, path) = (number(tid)?, number(root)?, path.text(raw, big)?);
                 if *attach {

@@ -278,3 +278,33 @@ fn counts_are_the_same_however_few_tasks_are_kept() {
     assert_eq!(few.timeline.threads_seen(), all.timeline.threads_seen());
     assert!(few.timeline.tasks().count() < 1100 && few.timeline.threads_gone() > 15_000);
 }
+
+#[test]
+fn threads_of_one_process_end_in_any_order() {
+    const THREADS: u32 = 50_000;
+    let mut scene = Scene::new(Timeline::new());
+    scene.fork((1, 1), (10, 10));
+    for tid in 11..11 + THREADS {
+        scene.fork((10, 10), (10, tid));
+    }
+    // The last, the first, and from the middle outwards: each of them is found at once.
+    let middle = 11 + THREADS / 2;
+    let order = [11 + THREADS - 1, 11].into_iter().chain((12..middle).rev()).chain(middle..11 + THREADS - 3);
+    for tid in order {
+        scene.exit(10, tid);
+    }
+    let living = |scene: &Scene| -> Vec<u32> {
+        let tasks = scene.timeline.tasks().filter(|(_, task)| task.pid == 10 && task.end.is_none());
+        tasks.map(|(_, task)| task.tid).collect()
+    };
+    assert_eq!(living(&scene), [10, 11 + THREADS - 3, 11 + THREADS - 2]);
+    // One of the two that are left runs a program: it is the leader then, and alone.
+    scene.exit(10, 10);
+    scene.comm(10, 10, "sh", true);
+    assert_eq!(living(&scene), [10]);
+    let processes = scene.timeline.processes(scene.timeline.tasks().map(|(index, _)| index));
+    assert_eq!(
+        processes.iter().map(|process| (process.pid, process.threads.len())).collect::<Vec<_>>(),
+        [(1, 1), (10, THREADS as usize + 1)]
+    );
+}

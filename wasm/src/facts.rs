@@ -7,7 +7,6 @@ use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_timeline::{Since, Timeline, told};
-use std::collections::BTreeMap;
 
 /// Faults that are told; the others are counted.
 const FAULTS: usize = 20;
@@ -67,12 +66,33 @@ pub(crate) struct Event {
     pub(crate) what: What,
 }
 
+/// How many records of each type.
+#[derive(Debug)]
+pub(crate) struct Kinds([u64; Self::OTHERS + 1]);
+
+impl Kinds {
+    /// Where those are counted whose type is no smaller.
+    const OTHERS: usize = 256;
+
+    /// Types and counts of those that there are, the types that nobody knows last and as one.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (Option<RecordType>, u64)> {
+        let all = self.0.iter().enumerate().filter(|&(_, &count)| count > 0);
+        all.map(|(kind, &count)| ((kind < Self::OTHERS).then_some(RecordType(kind as u32)), count))
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self([0; Self::OTHERS + 1])
+    }
+}
+
 /// What is known of the records so far.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) timeline: Timeline,
     pub(crate) records: u64,
-    pub(crate) kinds: BTreeMap<u32, u64>,
+    pub(crate) kinds: Kinds,
     pub(crate) events: Vec<Event>,
     /// Events that are not listed.
     pub(crate) unlisted: u64,
@@ -147,7 +167,7 @@ impl Facts {
 
 impl Visitor for Facts {
     fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
-        *self.kinds.entry(record.kind().0).or_default() += 1;
+        self.kinds.0[(record.kind().0 as usize).min(Kinds::OTHERS)] += 1;
         if record.kind().is_user() {
             return;
         }

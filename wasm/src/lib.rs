@@ -12,12 +12,12 @@ use facts::{Event, Facts, What};
 use js_sys::{Array, Object, Reflect};
 use model::{Kind, Model, View, names, text};
 use nsscope_codec::perf_data::{Feature, Ordered, Reader};
-use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::{Error, ErrorKind};
+use nsscope_timeline::order::distinct;
 use nsscope_timeline::process::in_tree_order;
 use nsscope_timeline::select::{short, title};
-use nsscope_timeline::{Container, Definition, Key, NsSet, Since};
+use nsscope_timeline::{Container, Definition, Keys, NsSet, Since};
 use wasm_bindgen::prelude::*;
 
 /// How much is held for sorting, in bytes.
@@ -234,8 +234,8 @@ impl Trace {
             .lost()
             .iter()
             .map(|lost| object([("time", self.since(lost.time).into()), ("count", (lost.count as f64).into())]));
-        let kinds = facts.kinds.iter().map(|(&kind, &count)| {
-            let name = RecordType(kind).to_string().to_ascii_lowercase();
+        let kinds = facts.kinds.counts().map(|(kind, count)| {
+            let name = kind.map_or("others".into(), |kind| kind.to_string().to_ascii_lowercase());
             Array::of2(&name.into(), &(count as f64).into())
         });
         let features = (0..=u16::from(u8::MAX)).map(Feature).filter(|&feature| session.feature(feature).is_some());
@@ -350,9 +350,7 @@ impl Trace {
         let row = |index: usize| rows.iter().find(|&&(of, _)| of == index).map(|&(_, row)| row);
         let all = self.model.selection.containers.iter().zip(&self.model.selection.members).enumerate();
         all.map(|(index, (container, members))| {
-            let mut pids: Vec<u32> = members.iter().map(|process| process.pid).collect();
-            pids.sort_unstable();
-            pids.dedup();
+            let pids = distinct(members.iter().map(|process| (u64::from(process.pid), 0)));
             let named = container.named.as_ref();
             object([
                 ("id", container.id().into()),
@@ -374,7 +372,7 @@ impl Trace {
                 ("firstExact", container.first_exact.into()),
                 ("last", container.last.map(|last| self.since(last)).into()),
                 ("commands", container.commands.clone().into()),
-                ("pids", pids.into_iter().map(JsValue::from).collect::<Array>().into()),
+                ("pids", pids.into_iter().map(|(pid, _)| JsValue::from(pid as u32)).collect::<Array>().into()),
                 ("row", row(index).into()),
             ])
         })
@@ -441,8 +439,8 @@ impl Trace {
     #[wasm_bindgen(unchecked_return_type = "TraceEvent[]")]
     pub fn events(&self, from: usize, count: usize) -> Array {
         let facts = self.known();
-        let keys = facts.timeline.containers_of_places(&self.definition);
-        self.model.events(facts, from, count).map(|event| self.event(facts, event, &keys)).collect()
+        let mut keys = facts.timeline.keys(&self.definition);
+        self.model.events(facts, from, count).map(|event| self.event(facts, event, &mut keys)).collect()
     }
 
     /// The place in the list of the first event at this time or later.
@@ -560,13 +558,13 @@ impl Trace {
         ])
     }
 
-    fn event(&self, facts: &Facts, event: &Event, keys: &[Option<Key>]) -> JsValue {
+    fn event(&self, facts: &Facts, event: &Event, keys: &mut Keys<'_>) -> JsValue {
         let timeline = &facts.timeline;
-        let key = event.place.and_then(|place| keys.get(place as usize)?.as_ref());
+        let key = event.place.map(|place| keys.of_place(place).map(|number| keys.key(number)));
         let container = match key {
-            None if event.place.is_none() => String::new(),
-            None => "host".into(),
-            Some(key) => match timeline.named(key).filter(|named| !named.name.is_empty()) {
+            None => String::new(),
+            Some(None) => "host".into(),
+            Some(Some(key)) => match timeline.named(key).filter(|named| !named.name.is_empty()) {
                 Some(named) => named.name.clone(),
                 None => short(&key.id()).into(),
             },

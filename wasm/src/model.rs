@@ -2,9 +2,9 @@
 
 use crate::facts::{Event, Facts, What};
 use nsscope_timeline::filter::{Field, Filter};
+use nsscope_timeline::order::{distinct, sorted};
 use nsscope_timeline::select::{Selection, of_task, passes, title};
-use nsscope_timeline::{Container, Definition, Process, Task, Timeline, gather};
-use std::collections::{BTreeMap, BTreeSet};
+use nsscope_timeline::{Container, Definition, Process, Task, Timeline};
 
 /// What a row stands for; the numbers are the page's, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(crate) struct Row {
     /// The row behind all that belong to it.
     pub(crate) end: u32,
     pub(crate) open: bool,
+    /// How many lived in it at a time, and its samples: its place among [`Model::curves`]; `u32::MAX`: it has none.
+    curve: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -50,14 +52,16 @@ struct Curve {
 
 impl Curve {
     fn of<'p>(processes: impl Iterator<Item = &'p Process>) -> Self {
-        let (mut begins, mut ends) = (Vec::new(), Vec::new());
-        for process in processes {
-            begins.push(process.start);
-            ends.extend(process.end);
+        // A process that began or ended, by its number: equal times are to stay.
+        let mut steps = Vec::new();
+        for (number, process) in processes.enumerate() {
+            steps.push((process.start, (number as u64) << 1));
+            steps.extend(process.end.map(|end| (end, (number as u64) << 1 | 1)));
         }
-        begins.sort_unstable();
-        ends.sort_unstable();
-        let mut curve = Self { begins, ends, peak: 0, samples: Vec::new() };
+        let mut curve = Self::default();
+        for (time, step) in distinct(steps) {
+            if step & 1 == 0 { curve.begins.push(time) } else { curve.ends.push(time) }
+        }
         let mut ended = 0;
         for (begun, &time) in curve.begins.iter().enumerate() {
             while curve.ends.get(ended).is_some_and(|&end| end < time) {
@@ -109,7 +113,8 @@ pub(crate) struct View {
 impl View {
     fn x(self, time: u64) -> i32 {
         let x = (time as f64 - self.from) / (self.to - self.from) * self.pixels * 16.0;
-        x.clamp(-64.0, self.pixels * 16.0 + 64.0) as i32
+        // `clamp` can fail, and to tell so prints floats: 17 kilobytes of wasm.
+        x.min(self.pixels * 16.0 + 64.0).max(-64.0) as i32
     }
 
     fn time(self, pixel: f64) -> u64 {
@@ -125,7 +130,7 @@ pub(crate) struct Model {
     pub(crate) rows: Vec<Row>,
     /// Rows that are not folded away.
     pub(crate) visible: Vec<u32>,
-    curves: BTreeMap<u32, Curve>,
+    curves: Vec<Curve>,
     /// The container of each process, an index into the selection's.
     pub(crate) container_of: Vec<Option<u32>>,
     /// Events that pass, by their number; `None`: all.
@@ -142,42 +147,48 @@ impl Model {
         let selection = Selection::of(timeline, definition, filter, (0, u64::MAX), |_| {});
         let last = timeline.span().map_or(0, |(_, last)| last);
         let mut model = Self { selection, last, ..Self::default() };
-        let mut outside: BTreeSet<usize> = gather(timeline.tasks().map(|(index, _)| index));
         // Whoever was ever in a container is none of the host's, whether it passes or not.
+        let mut inside = Vec::new();
         for container in timeline.containers(definition) {
-            for task in &container.tasks {
-                outside.remove(task);
+            for &task in &container.tasks {
+                if inside.len() <= task {
+                    inside.resize(task + 1, false);
+                }
+                inside[task] = true;
             }
         }
-        let mut host = timeline.processes(outside);
+        let outside = timeline.tasks().filter(|&(index, _)| inside.get(index) != Some(&true));
+        let mut host = timeline.processes(outside.map(|(index, _)| index));
         if !filter.is_empty() {
             host.retain(|process| passes(filter, timeline, None, None, Some(process)));
         }
         let members = std::mem::take(&mut model.selection.members);
         let unfolded = members.iter().map(Vec::len).sum::<usize>() <= UNFOLDED;
-        let pods = model.selection.pods.iter().enumerate();
-        let pod_of: BTreeMap<usize, usize> =
-            gather(pods.flat_map(|(pod, of)| of.containers.iter().map(move |&container| (container, pod))));
-        let mut drawn = BTreeSet::new();
-        for container in 0..members.len() {
-            match pod_of.get(&container) {
-                None => model.container(timeline, container, NONE, &members, unfolded),
-                Some(&pod) if drawn.insert(pod) => {
-                    let row = model.row(Kind::Pod, pod, NONE, true);
-                    let mut all: Vec<&Process> = Vec::new();
-                    for member in model.selection.pods[pod].containers.clone() {
-                        all.extend(&members[member]);
-                        model.container(timeline, member, row, &members, unfolded);
-                    }
-                    model.curves.insert(row, Curve::of(all.into_iter()));
-                    model.close(row);
+        let mut pod_of = vec![None; members.len()];
+        for (pod, of) in model.selection.pods.iter().enumerate() {
+            of.containers.iter().for_each(|&container| pod_of[container] = Some(pod));
+        }
+        for (container, pod) in pod_of.into_iter().enumerate() {
+            let Some(pod) = pod else {
+                model.container(timeline, container, NONE, &members, unfolded);
+                continue;
+            };
+            // It stands where the first of its containers does.
+            let together = model.selection.pods[pod].containers.clone();
+            if together.first() == Some(&container) {
+                let row = model.row(Kind::Pod, pod, NONE, true);
+                let mut all: Vec<&Process> = Vec::new();
+                for member in together {
+                    all.extend(&members[member]);
+                    model.container(timeline, member, row, &members, unfolded);
                 }
-                Some(_) => {}
+                model.curve(row, Curve::of(all.into_iter()));
+                model.close(row);
             }
         }
         if !host.is_empty() {
             let row = model.row(Kind::Host, 0, NONE, false);
-            model.curves.insert(row, Curve::of(host.iter()));
+            model.curve(row, Curve::of(host.iter()));
             for process in &host {
                 model.process(timeline, process, row, None);
             }
@@ -191,8 +202,13 @@ impl Model {
 
     fn row(&mut self, kind: Kind, of: usize, parent: u32, open: bool) -> u32 {
         let depth = self.rows.get(parent as usize).map_or(0, |parent| parent.depth + 1);
-        self.rows.push(Row { kind, depth, of: of as u32, parent, end: 0, open });
+        self.rows.push(Row { kind, depth, of: of as u32, parent, end: 0, open, curve: NONE });
         self.rows.len() as u32 - 1
+    }
+
+    fn curve(&mut self, row: u32, curve: Curve) {
+        self.rows[row as usize].curve = self.curves.len() as u32;
+        self.curves.push(curve);
     }
 
     fn close(&mut self, row: u32) {
@@ -201,7 +217,7 @@ impl Model {
 
     fn container(&mut self, timeline: &Timeline, at: usize, parent: u32, members: &[Vec<Process>], open: bool) {
         let row = self.row(Kind::Container, at, parent, open);
-        self.curves.insert(row, Curve::of(members[at].iter()));
+        self.curve(row, Curve::of(members[at].iter()));
         for process in &members[at] {
             self.process(timeline, process, row, Some(at as u32));
         }
@@ -213,9 +229,8 @@ impl Model {
         self.processes.push(process.clone());
         self.container_of.push(container);
         if process.threads.len() > 1 {
-            let mut threads = process.threads.clone();
-            threads.sort_unstable_by_key(|&thread| (timeline.at(thread).start, timeline.at(thread).tid));
-            for thread in threads {
+            let key = |&thread: &usize| (timeline.at(thread).start, timeline.at(thread).tid);
+            for thread in sorted(process.threads.clone(), key) {
                 let row = self.row(Kind::Thread, thread, row, false);
                 self.close(row);
             }
@@ -227,19 +242,27 @@ impl Model {
         if facts.samples.is_empty() {
             return;
         }
-        let keys = facts.timeline.containers_of_places(definition);
-        let mut rows = BTreeMap::new();
-        for (number, row) in self.rows.iter().enumerate() {
+        let mut keys = facts.timeline.keys(definition);
+        // Curves by the number of what tells their containers.
+        let mut host = None;
+        let mut curves: Vec<Option<u32>> = Vec::new();
+        for row in &self.rows {
             match row.kind {
-                Kind::Container => drop(rows.insert(Some(&self.selection.containers[row.of as usize].key), number)),
-                Kind::Host => drop(rows.insert(None, number)),
+                Kind::Container => {
+                    let key = keys.number(&self.selection.containers[row.of as usize].key) as usize;
+                    if curves.len() <= key {
+                        curves.resize(key + 1, None);
+                    }
+                    curves[key] = Some(row.curve);
+                }
+                Kind::Host => host = Some(row.curve),
                 _ => {}
             }
         }
         for &(time, place) in &facts.samples {
-            let key = keys.get(place as usize).and_then(Option::as_ref);
-            if let Some(curve) = rows.get(&key).and_then(|&row| self.curves.get_mut(&(row as u32))) {
-                curve.samples.push(time);
+            let curve = keys.of_place(place).map_or(host, |key| *curves.get(key as usize)?);
+            if let Some(curve) = curve {
+                self.curves[curve as usize].samples.push(time);
             }
         }
     }
@@ -343,7 +366,7 @@ impl Model {
                     draw.task(thread, thread.end);
                 }
             }
-            if let Some(curve) = self.curves.get(&number) {
+            if let Some(curve) = self.curves.get(row.curve as usize) {
                 draw.curve(curve, self.last);
             }
         }
@@ -356,12 +379,20 @@ impl Model {
             self.events = None;
             return;
         }
-        let keys = facts.timeline.containers_of_places(definition);
-        let by_key: BTreeMap<_, &Container> = gather(self.selection.containers.iter().map(|c| (&c.key, c)));
         let timeline = &facts.timeline;
-        let passes = |event: &&Event| {
-            let key = event.place.and_then(|place| keys.get(place as usize)?.as_ref());
-            let container = key.and_then(|key| by_key.get(key));
+        let mut keys = timeline.keys(definition);
+        let mut by_key: Vec<Option<&Container>> = Vec::new();
+        for container in &self.selection.containers {
+            let key = keys.number(&container.key) as usize;
+            if by_key.len() <= key {
+                by_key.resize(key + 1, None);
+            }
+            by_key[key] = Some(container);
+        }
+        let mut passes = |event: &&Event| {
+            let number = event.place.and_then(|place| keys.of_place(place));
+            let container = number.and_then(|number| *by_key.get(number as usize)?);
+            let key = number.map(|number| keys.key(number));
             kinds >> event.what.kind() & 1 == 1
                 && filter.passes(|field| match field {
                     Field::Container => match (key, container) {
@@ -371,7 +402,7 @@ impl Model {
                             named.map(|named| named.name.clone()).into_iter().chain([key.id()]).collect()
                         }
                     },
-                    Field::Kind => container.map(|container| container.kind()).into_iter().collect(),
+                    Field::Kind => container.map(Container::kind).into_iter().collect(),
                     Field::Pod => container.and_then(|c| c.pod_uid()).map(String::from).into_iter().collect(),
                     Field::Comm => {
                         let name = match event.what {

@@ -1,21 +1,20 @@
 /** What the viewer does how fast, beside native code and in Chromium: `cargo xtask bench-viewer`. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { readFileSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { initSync, Trace } from "@nsscope/wasm";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Machine, chosen } from "../tests/browser";
 import { ACTOR, TARGET, nsscope, scratch } from "../tests/capture";
+import { type Sizes, sent } from "../tests/sent";
 
 const LARGE = join(TARGET, "release/examples/large");
 const WALK = process.env.WALK ?? "";
-const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const WASM = fileURLToPath(new URL("../../wasm/pkg/nsscope_wasm_bg.wasm", import.meta.url));
 const RUNS = 7;
 
@@ -26,9 +25,9 @@ const say = (what: string, figure: string, target: string) => rows.push([what, f
 
 /** A real capture of a storm and of shells that unshare, and larger ones made of it. */
 const real = join(dir, "real.data");
-function made(mib: number): string {
+function made(mib: number, of = real): string {
   const file = join(dir, `${mib.toString()}.data`);
-  execFileSync(LARGE, ["repeat", real, file, mib.toString()]);
+  execFileSync(LARGE, ["repeat", of, file, mib.toString()]);
   return file;
 }
 
@@ -214,7 +213,11 @@ function frames(trace: Buffer): number[] {
 }
 
 test("pan and zoom over a million spans", async () => {
-  const file = made(200);
+  // Processes that change their namespaces and programs over and over.
+  const busy = join(dir, "busy.data");
+  const process = "unshare -u unshare -i unshare -u unshare -i true";
+  nsscope("record", "--no-synth", "-o", busy, "--", "sh", "-c", `i=0; while [ $i -lt 600 ]; do ${process}; i=$((i+1)); done`);
+  const file = made(400, busy);
   const trace = new Trace();
   const bytes = readFileSync(file);
   for (let offset = trace.wanted(); offset !== undefined; offset = trace.wanted()) {
@@ -223,6 +226,7 @@ test("pan and zoom over a million spans", async () => {
   trace.finish();
   trace.layout("auto", "");
   trace.toggleAll(true);
+  // All there are, at a resolution at which none hides another.
   const spans = trace.spans(0, trace.visibleRows(), 0, trace.duration(), 1e6) / 5;
   const visit = await machine.visit("frames", { width: 1600, height: 1000 });
   if (visit === undefined) {
@@ -253,13 +257,8 @@ test("pan and zoom over a million spans", async () => {
 });
 
 test("what is sent", () => {
-  const parts = readdirSync(join(DIST, "assets")).map((name) => join(DIST, "assets", name));
-  const all = [...parts, join(DIST, "index.html"), join(DIST, "sw.js"), join(DIST, "icon.svg")];
-  const brotli = (bytes: Buffer) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length;
-  const size = (files: string[]) => {
-    const packed = (by: (bytes: Buffer) => number) => files.reduce((sum, file) => sum + by(readFileSync(file)), 0) / 1000;
-    return `gzip ${packed((b) => gzipSync(b, { level: 9 }).length).toFixed(0)}, brotli ${packed(brotli).toFixed(0)} kB`;
-  };
-  say("sent, all of the page", size(all), "< 300 kB");
-  say("sent, wasm alone", size(parts.filter((name) => name.endsWith(".wasm"))), "< 120 kB");
+  const { page, wasm } = sent();
+  const told = (sizes: Sizes) => `gzip ${sizes.gzip.toFixed(0)}, brotli ${sizes.brotli.toFixed(0)} kB`;
+  say("sent, all of the page", told(page), "< 300 kB");
+  say("sent, wasm alone", told(wasm), "< 120 kB");
 });

@@ -9,6 +9,7 @@ import { Machines } from "../src/machines";
 import type { Open } from "../src/protocol";
 import { type Source, source } from "../src/source";
 import { ACTOR, NSSCOPE, capture, nsscope, records, report, scratch, skip } from "./capture";
+import { sent } from "./sent";
 
 let machines: Machines;
 let memory: WebAssembly.Memory;
@@ -54,6 +55,12 @@ async function opened(...files: { name: string; from: Blob }[]): Promise<Open> {
   }
   return last;
 }
+
+test("what is sent is no larger than promised", () => {
+  const { page, wasm } = sent();
+  expect(wasm.brotli).toBeLessThan(120);
+  expect(page.brotli).toBeLessThan(300);
+});
 
 test("wasm tells of a fresh capture what the command line tells", async () => {
   const { file, report } = capture();

@@ -91,7 +91,8 @@ impl Decoder {
     }
 
     /// A decoder that leaves a file's records out: for a first look at its metadata, some of which perf writes
-    /// behind the records. [`skippable`](Self::skippable) says how far a caller may seek.
+    /// behind the records. [`skippable`](Self::skippable) says how far a caller may seek. What is damaged is left for
+    /// the second look to tell. Of a stream in pipe mode, which is all records, it reads the header alone.
     pub fn metadata_only() -> Self {
         Self { metadata_only: true, ..Self::default() }
     }
@@ -259,6 +260,7 @@ impl Decoder {
         };
         let pipe = size == PIPE_HEADER_SIZE;
         self.state = match size {
+            PIPE_HEADER_SIZE if self.metadata_only => State::Done,
             PIPE_HEADER_SIZE => State::Data(Layout::default()),
             FILE_HEADER_SIZE => State::Header,
             _ => return Err(Error::new(8, ErrorKind::HeaderSize { size })),
@@ -339,7 +341,7 @@ impl Decoder {
                 Some(bytes) => bytes,
                 None if ids.1 == 0 => &[],
                 None => {
-                    visitor.fault(Error::new(offset, ErrorKind::Section { at: ids.0, size: ids.1 }));
+                    self.damage(Error::new(offset, ErrorKind::Section { at: ids.0, size: ids.1 }), visitor);
                     &[]
                 }
             };
@@ -531,20 +533,27 @@ impl Decoder {
 
     fn table<O: Order, V: Visitor>(&mut self, layout: &Layout, piece: &[u8], visitor: &mut V) -> State {
         let table_at = self.position.saturating_sub(piece.len() as u64);
-        let mut behind: Vec<(Feature, u64, u64)> = Vec::new();
+        let mut behind: VecDeque<(Feature, u64, u64)> = VecDeque::new();
         for (&feature, bytes) in layout.features.iter().zip(piece.chunks_exact(16)) {
             let Ok(section) = Section::<O>::ref_from_bytes(bytes) else { continue };
             let (at, size) = (section.offset.get(), section.size.get());
             if at >= self.position && at.checked_add(size).is_some() {
-                behind.push((feature, at, size));
+                let place = behind.iter().take_while(|&&(_, before, _)| before <= at).count();
+                behind.insert(place, (feature, at, size));
             } else if let Some(bytes) = layout.slice(at, size) {
                 self.session.add_feature(feature, bytes.to_vec());
             } else {
-                visitor.fault(Error::new(table_at, ErrorKind::Section { at, size }));
+                self.damage(Error::new(table_at, ErrorKind::Section { at, size }), visitor);
             }
         }
-        behind.sort_unstable_by_key(|&(_, at, _)| at);
-        self.next_feature(behind.into(), visitor)
+        self.next_feature(behind, visitor)
+    }
+
+    /// Tells of damage in the metadata.
+    fn damage<V: Visitor>(&self, error: Error, visitor: &mut V) {
+        if !self.metadata_only {
+            visitor.fault(error);
+        }
     }
 
     /// Moves to the next section that lies ahead and is not too large.
@@ -558,7 +567,7 @@ impl Decoder {
                 self.skip = at.saturating_sub(self.position);
                 return State::Features(sections);
             };
-            visitor.fault(Error::new(at, problem));
+            self.damage(Error::new(at, problem), visitor);
             sections.pop_front();
         }
         State::Done

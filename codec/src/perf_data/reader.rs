@@ -2,8 +2,6 @@
 
 use super::decoder::{Decoder, Visitor};
 use super::session::Session;
-use crate::record::RawRecord;
-use crate::wire::Order;
 use crate::Error;
 
 /// Reads a file in two passes, because perf writes part of the metadata behind the records that need it.
@@ -36,7 +34,7 @@ impl Reader {
 
     /// Offset in the file of the chunk to [`push`](Self::push) next; `None` once all is read.
     pub fn wanted(&mut self) -> Option<u64> {
-        if self.pass == Pass::Metadata && (self.decoder.is_done() || self.decoder.session().is_pipe()) {
+        if self.pass == Pass::Metadata && self.decoder.is_done() {
             self.restart();
         }
         if self.pass == Pass::Over || self.decoder.is_done() {
@@ -56,12 +54,11 @@ impl Reader {
                 self.restart();
                 Ok(())
             }
-            Pass::Metadata => self.decoder.push(chunk, &mut Ignore),
             Pass::Records if chunk.is_empty() => {
                 self.pass = Pass::Over;
                 self.decoder.finish(visitor)
             }
-            Pass::Records => self.decoder.push(chunk, visitor),
+            Pass::Metadata | Pass::Records => self.decoder.push(chunk, visitor),
             Pass::Over => Ok(()),
         }
     }
@@ -75,12 +72,4 @@ impl Reader {
         self.decoder = core::mem::take(&mut self.decoder).restart();
         self.pass = Pass::Records;
     }
-}
-
-struct Ignore;
-
-impl Visitor for Ignore {
-    fn record<O: Order>(&mut self, _: &Session, _: RawRecord<'_, O>) {}
-
-    fn fault(&mut self, _: Error) {}
 }

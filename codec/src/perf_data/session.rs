@@ -33,10 +33,11 @@ pub struct Session {
     pipe: bool,
     events: Vec<Event>,
     /// Event id to index in `events`.
-    ids: BTreeMap<u64, usize>,
+    ids: BTreeMap<u64, u32>,
     /// The trailer that all events share.
     uniform: Option<SampleIdLayout>,
-    features: BTreeMap<Feature, Vec<u8>>,
+    /// In order.
+    features: Vec<(Feature, Vec<u8>)>,
 }
 
 impl Session {
@@ -67,7 +68,7 @@ impl Session {
             first.trailer.id::<O>(record.bytes())
         };
         // Records that perf synthesizes carry id 0.
-        id.and_then(|id| self.ids.get(&id)).and_then(|&index| self.events.get(index)).or(Some(first))
+        id.and_then(|id| self.ids.get(&id)).and_then(|&index| self.events.get(index as usize)).or(Some(first))
     }
 
     /// A record's time in ns, from its trailer or sample. perf's own records have none.
@@ -85,6 +86,9 @@ impl Session {
 
     /// A record's trailer; of a SAMPLE, the same fields out of the sample. Empty where there is none.
     pub fn sample_id<O: Order>(&self, record: &RawRecord<'_, O>) -> SampleId {
+        if let Some(layout) = self.uniform.filter(|_| record.kind() != RecordType::SAMPLE) {
+            return record.sample_id(layout).unwrap_or_default();
+        }
         let Some(event) = self.event_of(record) else { return SampleId::default() };
         if record.kind() == RecordType::SAMPLE {
             return event.sample.parse(record).map_or_else(
@@ -97,12 +101,13 @@ impl Session {
 
     /// A feature section's bytes.
     pub fn feature(&self, feature: Feature) -> Option<&[u8]> {
-        self.features.get(&feature).map(Vec::as_slice)
+        let at = self.features.binary_search_by_key(&feature, |&(feature, _)| feature).ok()?;
+        self.features.get(at).map(|(_, bytes)| bytes.as_slice())
     }
 
     /// The features there are.
     pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
-        self.features.keys().copied()
+        self.features.iter().map(|&(feature, _)| feature)
     }
 
     /// A feature that is one string, such as [`Feature::HOSTNAME`].
@@ -150,8 +155,10 @@ impl Session {
         } else {
             SampleIdLayout::NONE
         };
-        let index = self.events.len();
-        self.ids.extend(ids.map(|id| (id, index)));
+        let index = self.events.len() as u32;
+        for id in ids {
+            self.ids.insert(id, index);
+        }
         self.events.push(Event { attr: attr.to_order(), name: None, trailer, sample: attr.into() });
         let mut trailers = self.events.iter().map(|e| e.trailer);
         self.uniform = trailers.next().filter(|&first| trailers.all(|other| other == first));
@@ -159,14 +166,23 @@ impl Session {
     }
 
     pub(super) fn add_feature(&mut self, feature: Feature, bytes: Vec<u8>) {
-        self.features.insert(feature, bytes);
+        match self.features.binary_search_by_key(&feature, |&(feature, _)| feature) {
+            Ok(at) => {
+                if let Some((_, known)) = self.features.get_mut(at) {
+                    *known = bytes;
+                }
+            }
+            // No header has a bit for others (`HEADER_FEAT_BITS`).
+            Err(_) if feature.0 >= 256 => {}
+            Err(at) => self.features.insert(at, (feature, bytes)),
+        }
         if feature == Feature::EVENT_DESC {
             self.name_events();
         }
     }
 
     pub(super) fn name_event(&mut self, id: u64, name: &[u8]) {
-        if let Some(event) = self.ids.get(&id).and_then(|&index| self.events.get_mut(index)) {
+        if let Some(event) = self.ids.get(&id).and_then(|&index| self.events.get_mut(index as usize)) {
             event.name = Some(String::from_utf8_lossy(name).into_owned());
         }
     }
