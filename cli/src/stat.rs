@@ -10,6 +10,7 @@ use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Order, RawRecord, Record};
+use nsscope_timeline::Kinds;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 #[derive(Default)]
 struct Counts {
-    kinds: BTreeMap<u32, u64>,
+    kinds: Kinds,
     span: Option<(u64, u64)>,
     lost: u64,
     unreadable: u64,
@@ -31,7 +32,7 @@ struct Counts {
 
 impl Consumer for Counts {
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
-        *self.kinds.entry(record.kind().0).or_default() += 1;
+        self.kinds.add(record.kind());
         if let Some(time) = known_time(session.time(record)) {
             let (first, last) = self.span.unwrap_or((time, time));
             self.span = Some((first.min(time), last.max(time)));
@@ -67,9 +68,8 @@ pub(crate) fn run(args: &args::Stat) -> Outcome {
     let (first, last) = counts.span.unwrap_or_default();
     let length = last - first;
     let rate = |count: u64| if length == 0 { 0.0 } else { count as f64 * 1e9 / length as f64 };
-    let forks = counts.kinds.get(&RecordType::FORK.0).map_or(0, |count| count - counts.synthesized);
-    let kinds: BTreeMap<String, u64> =
-        counts.kinds.iter().map(|(&kind, &count)| (RecordType(kind).to_string().to_lowercase(), count)).collect();
+    let forks = counts.kinds.of(RecordType::FORK) - counts.synthesized;
+    let kinds: BTreeMap<String, u64> = counts.kinds.counts().collect();
     let mut out = io::stdout().lock();
     if args.json {
         let kinds: BTreeMap<_, _> =
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &args::Stat) -> Outcome {
     for (kind, &count) in &kinds {
         table.add_row([kind.clone(), count.to_string(), format!("{:.1}", rate(count))]);
     }
-    let total = counts.kinds.values().sum::<u64>();
+    let total = counts.kinds.total();
     table.add_row(["all".into(), total.to_string(), format!("{:.1}", rate(total))]);
     writeln!(out, "{}\n", table.trim_fmt())?;
     writeln!(

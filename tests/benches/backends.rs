@@ -62,13 +62,15 @@ fn recorder(command: &mut Command) -> Running {
     Running(child)
 }
 
-/// Ends a recorder and returns what it said.
-fn stop(mut recorder: Running) -> String {
+/// Ends a recorder. Returns what it said, and the CPU time that it had from its start to its end, in seconds.
+fn stop(mut recorder: Running) -> (String, f64) {
     // SAFETY: takes no pointer.
     unsafe { libc::kill(recorder.0.id() as i32, libc::SIGINT) };
     let mut told = String::new();
     std::io::Read::read_to_string(&mut recorder.0.stderr.take().unwrap(), &mut told).unwrap();
-    told
+    let before = children_cpu();
+    recorder.0.wait().unwrap();
+    (told, children_cpu() - before)
 }
 
 fn nsscope_record(backend: &str, file: &Path, more: &[&str]) -> Command {
@@ -150,36 +152,40 @@ fn main() {
     );
 
     // What the recorder costs, and whether it keeps up with every CPU.
-    let mut theirs = Command::new("perf");
-    theirs.args(["record", "-q", "-e", "dummy:u", "--namespaces", "--all-cgroups", "-a", "-o"]).arg(&file);
+    let perf_record = |more: &[&str]| {
+        let mut command = Command::new("perf");
+        command.args(["record", "-q", "-e", "dummy:u", "--namespaces", "--all-cgroups", "-a"]).args(more);
+        command.arg("-o").arg(&file);
+        command
+    };
     let cost = |command: &mut Command| {
         let recorder = recorder(command);
         let before = cpu_of(recorder.0.id());
         storm(2 * cpus);
         std::thread::sleep(Duration::from_millis(500));
-        let cpu = cpu_of(recorder.0.id()) - before;
-        (cpu, stop(recorder))
+        let during = cpu_of(recorder.0.id()) - before;
+        let (told, whole) = stop(recorder);
+        (whole, during, told)
     };
-    let least = |make: &mut dyn FnMut() -> Command| {
-        let all: Vec<(f64, String)> = (0..3).map(|_| cost(&mut make())).collect();
-        let told = all.iter().map(|(_, told)| told.clone()).collect::<Vec<_>>().concat();
-        (all.iter().map(|(cpu, _)| *cpu).fold(f64::MAX, f64::min), told)
+    let least = |make: &dyn Fn() -> Command| {
+        let all: Vec<(f64, f64, String)> = (0..3).map(|_| cost(&mut make())).collect();
+        let lost: u64 = all.iter().flat_map(|(.., told)| told.lines()).filter_map(lost).sum();
+        let least = |of: fn(&(f64, f64, String)) -> f64| all.iter().map(of).fold(f64::MAX, f64::min);
+        (least(|&(whole, ..)| whole), least(|&(_, during, _)| during), lost)
     };
-    let (perf_cpu, _) = {
-        let mut make = || {
-            let mut command = Command::new("perf");
-            command.args(theirs.get_args());
-            command
-        };
-        least(&mut make)
-    };
-    row("CPU time of perf record, storm on every CPU", &format!("{:.1} ms", perf_cpu * 1e3), "", "");
+    let ms = |seconds: f64| format!("{:.1} ms", seconds * 1e3);
+    let (whole, during, _) = least(&|| perf_record(&[]));
+    let (lean, ..) = least(&|| perf_record(&["-B", "-N"]));
+    row("storm on every CPU, CPU time of perf record from start to end", &ms(whole), "", "");
+    row("    without build ids (-B -N)", &ms(lean), &format!("{:.2} x perf record's", lean / whole), "");
+    row("    during the storm", &ms(during), "", "");
     for backend in ["perf", "bpf"] {
-        let (cpu, told) = least(&mut || nsscope_record(backend, &file, &["-a"]));
-        let what = format!("CPU time of nsscope record --backend {backend}");
-        row(&what, &format!("{:.1} ms", cpu * 1e3), &format!("{:.2} x perf record's", cpu / perf_cpu), "<= 0.5");
-        let lost: u64 = told.lines().filter_map(lost).sum();
-        row(&format!("lost by --backend {backend}, default buffers, 3 storms"), &lost.to_string(), "", "0");
+        let (our_whole, our_during, lost) = least(&|| nsscope_record(backend, &file, &["-a"]));
+        let ratio = |ours: f64, theirs: f64| format!("{:.2} x perf record's", ours / theirs);
+        let what = format!("the same of nsscope record --backend {backend}");
+        row(&what, &ms(our_whole), &ratio(our_whole, whole), "<= 0.5");
+        row("    during the storm", &ms(our_during), &ratio(our_during, during), "");
+        row("    lost, default buffers, 3 storms", &lost.to_string(), "", "0");
     }
 
     // A container in which nothing happens.

@@ -326,10 +326,11 @@ pub struct Bytes(pub Vec<u8>);
 impl nsscope_codec::perf_data::Output for &mut Bytes {
     type Error = ();
 
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ()> {
+    fn write_at(&mut self, offset: u64, pieces: &[&[u8]]) -> Result<(), ()> {
+        let bytes = pieces.concat();
         let end = offset as usize + bytes.len();
         self.0.resize(self.0.len().max(end), 0);
-        self.0[offset as usize..end].copy_from_slice(bytes);
+        self.0[offset as usize..end].copy_from_slice(&bytes);
         Ok(())
     }
 }

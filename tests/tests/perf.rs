@@ -7,6 +7,7 @@ use nsscope_tests::{
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -107,6 +108,9 @@ fn perf_reads_a_storm_of_ours_as_we_do() {
     let records = script.matches("PERF_RECORD_").count();
     assert!(records > 100_000, "{records} records");
     same_counts(&file);
+    // It got its blocks in large steps, and gave back those that it did not need.
+    let (size, taken) = (fs::metadata(&file).unwrap().len(), fs::metadata(&file).unwrap().blocks() * 512);
+    assert!(size > 4 << 20 && taken < size + (1 << 20), "{taken} bytes taken for {size}");
 }
 
 #[test]
@@ -308,6 +312,12 @@ fn a_killed_recorder_leaves_a_file_that_both_read() {
     let script = same_script(&file);
     assert!(script.matches("PERF_RECORD_EXIT").count() >= 3000);
     same_counts(&file);
+    // Large enough to have got blocks in advance, which do not make it longer: behind the records is their table alone.
+    let bytes = fs::read(&file).unwrap();
+    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+    let features = bytes[72..104].iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>();
+    assert!(bytes.len() > 1 << 20, "{}", bytes.len());
+    assert_eq!(bytes.len() as u64, word(40) + word(48) + 16 * features);
     let header = text(&run(Command::new("perf").args(["report", "--header-only", "-i"]).arg(&file)));
     assert!(header.contains("# clockid: monotonic"), "{header}");
 

@@ -14,6 +14,7 @@ mod definition;
 pub mod filter;
 mod gone;
 mod intern;
+mod kinds;
 pub mod order;
 pub mod process;
 pub mod runtime;
@@ -24,6 +25,7 @@ mod tracepoint;
 pub use container::{Container, Key, Keys, Namespaced, Pod};
 pub use definition::Definition;
 pub use intern::Interner;
+pub use kinds::Kinds;
 pub use process::Process;
 
 use alloc::collections::{BTreeMap, VecDeque};

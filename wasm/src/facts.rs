@@ -6,7 +6,7 @@ use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Error, Order, RawRecord, Record};
-use nsscope_timeline::{Since, Timeline, told};
+use nsscope_timeline::{Kinds, Since, Timeline, told};
 
 /// Faults that are told; the others are counted.
 const FAULTS: usize = 20;
@@ -64,27 +64,6 @@ pub(crate) struct Event {
     /// Where it was then, for [`Timeline::at_place`]; `None` where the event is no task's.
     pub(crate) place: Option<u32>,
     pub(crate) what: What,
-}
-
-/// How many records of each type.
-#[derive(Debug)]
-pub(crate) struct Kinds([u64; Self::OTHERS + 1]);
-
-impl Kinds {
-    /// Where those are counted whose type is no smaller.
-    const OTHERS: usize = 256;
-
-    /// Types and counts of those that there are, the types that nobody knows last and as one.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (Option<RecordType>, u64)> {
-        let all = self.0.iter().enumerate().filter(|&(_, &count)| count > 0);
-        all.map(|(kind, &count)| ((kind < Self::OTHERS).then_some(RecordType(kind as u32)), count))
-    }
-}
-
-impl Default for Kinds {
-    fn default() -> Self {
-        Self([0; Self::OTHERS + 1])
-    }
 }
 
 /// What is known of the records so far.
@@ -167,7 +146,7 @@ impl Facts {
 
 impl Visitor for Facts {
     fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
-        self.kinds.0[(record.kind().0 as usize).min(Kinds::OTHERS)] += 1;
+        self.kinds.add(record.kind());
         if record.kind().is_user() {
             return;
         }

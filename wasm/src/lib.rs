@@ -234,10 +234,7 @@ impl Trace {
             .lost()
             .iter()
             .map(|lost| object([("time", self.since(lost.time).into()), ("count", (lost.count as f64).into())]));
-        let kinds = facts.kinds.counts().map(|(kind, count)| {
-            let name = kind.map_or("others".into(), |kind| kind.to_string().to_ascii_lowercase());
-            Array::of2(&name.into(), &(count as f64).into())
-        });
+        let kinds = facts.kinds.counts().map(|(name, count)| Array::of2(&name.into(), &(count as f64).into()));
         let features = (0..=u16::from(u8::MAX)).map(Feature).filter(|&feature| session.feature(feature).is_some());
         let recorder = timeline.recorder();
         object([

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &args::Import) -> Outcome {
         }
         // After each read, so that what came over a link that breaks is in the file.
         if let Some(sink) = &mut sink {
-            sink.append([written.as_slice()])?;
+            sink.append(&[&written])?;
         }
     }
     if frames.damaged() > 0 {

@@ -34,9 +34,9 @@ use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use names::Named;
 use nsscope_codec::perf_data::Feature;
-use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::wire::sample_id::{SampleIdLayout, SampleType};
+use nsscope_codec::{Native, Records};
 use nsscope_timeline::Key;
 use output::{Older, Sink};
 use pack::Packer;
@@ -44,7 +44,7 @@ use poll::Poller;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,6 +56,12 @@ use workload::Workload;
 
 /// How long the kernel may keep records to itself when there are few.
 const TICK: Duration = Duration::from_millis(100);
+
+/// The same where they go into a file: the larger a write, the less it costs.
+const FILE_TICK: Duration = Duration::from_millis(250);
+
+/// So many bytes are worth a write of their own.
+const BATCH: usize = 4 << 20;
 
 /// When names are asked for after a sample told of cgroups.
 const NAMES_AFTER: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
@@ -161,7 +167,7 @@ pub(crate) fn snapshot(args: &args::Snapshot) -> Outcome {
     let synth = all_that_runs(&described, args.names);
     let mut tally = Tally::new(layout(&described), BTreeSet::new());
     tally.add(&synth.records, &[]);
-    sink.append([synth.records.as_slice()])?;
+    sink.append(&[&synth.records])?;
     sink.finished_round()?;
     sink.span(tally.span)?;
     hidden(&synth);
@@ -492,7 +498,7 @@ impl Recorder {
 
     fn take(&mut self, synth: &mut Synthesizer) -> Outcome<()> {
         self.tally.add(&synth.records, &[]);
-        put(&mut self.sink, &mut self.packer, [synth.records.as_slice()])?;
+        put(&mut self.sink, &mut self.packer, &[&synth.records])?;
         synth.records.clear();
         Ok(())
     }
@@ -513,23 +519,31 @@ impl Recorder {
         let mut any = false;
         match &mut self.source {
             Source::Perf(events) => {
-                for (_, ring) in &mut events.rings {
-                    let available = ring.available();
-                    let len = available.len();
-                    if len == 0 {
-                        continue;
+                let mut rings = &mut events.rings[..];
+                while !rings.is_empty() {
+                    // As many as are worth a large write, no more: what is taken has to be given back.
+                    let (mut pieces, mut lens) = (Vec::new(), Vec::new());
+                    for (_, ring) in &mut *rings {
+                        let available = ring.available();
+                        lens.push(available.len());
+                        pieces.extend([available.first, available.second]);
+                        if lens.iter().sum::<usize>() >= BATCH {
+                            break;
+                        }
                     }
-                    put(&mut self.sink, &mut self.packer, [available.first, available.second])?;
-                    self.tally.add(available.first, available.second);
-                    ring.release(len);
-                    any = true;
+                    any |= lens.iter().any(|&len| len > 0);
+                    put(&mut self.sink, &mut self.packer, &pieces)?;
+                    pieces.chunks_exact(2).for_each(|ring| self.tally.add(ring[0], ring[1]));
+                    let (taken, others) = rings.split_at_mut(lens.len());
+                    taken.iter_mut().zip(lens).for_each(|((_, ring), len)| ring.release(len));
+                    rings = others;
                 }
             }
             Source::Bpf(bpf) => {
                 let lost = bpf.lost()?;
                 let records = bpf.take()?;
                 any = !records.is_empty();
-                put(&mut self.sink, &mut self.packer, [records])?;
+                put(&mut self.sink, &mut self.packer, &[records])?;
                 self.tally.add(records, &[]);
                 if lost > 0 {
                     let mut synth = Synthesizer::new(self.layout, id(&bpf.described));
@@ -649,7 +663,13 @@ impl Recorder {
     /// Waits for records, for the command's end or a tick. Returns whether all targets have ended.
     fn wait(&self, deadline: Option<Instant>, workload: Option<&Workload>) -> Outcome<bool> {
         let tick = match &self.source {
-            Source::Perf(_) | Source::Bpf(_) => TICK,
+            Source::Perf(_) | Source::Bpf(_) => {
+                if self.sink.is_file() {
+                    FILE_TICK
+                } else {
+                    TICK
+                }
+            }
             Source::Proc { .. } => poll::INTERVAL,
         };
         let mut fds: Vec<_> = match &self.source {
@@ -705,7 +725,10 @@ impl Recorder {
         let records = events.latest()?;
         let known = dump::told(events, &records);
         self.tally = Tally::new(self.layout, BTreeSet::new()).following(&self.target);
-        self.tally.add(&records, &[]);
+        // Of several rings, each from its newest record on.
+        for record in Records::<Native>::new(&records, 0).map_while(Result::ok) {
+            self.tally.add(record.bytes(), &[]);
+        }
         self.begin_file()?;
         if self.plan.synthesize {
             // What no record tells was so when the oldest was written.
@@ -721,7 +744,7 @@ impl Recorder {
             }
             self.take(&mut synth)?;
         }
-        put(&mut self.sink, &mut self.packer, [records.as_slice()])?;
+        put(&mut self.sink, &mut self.packer, &[&records])?;
         self.sink.finished_round()?;
         let span = self.tally.span.map(|(first, _)| (first, time::now()));
         self.sink.span(span)
@@ -752,10 +775,7 @@ impl Recorder {
     }
 
     fn summary(&self) {
-        let sorted: BTreeMap<_, _> = self.tally.kinds.iter().collect();
-        let kinds = sorted
-            .into_iter()
-            .map(|(&kind, &count)| format!("{} {}", HumanCount(count), RecordType(kind).to_string().to_lowercase()));
+        let kinds = self.tally.kinds.counts().map(|(kind, count)| format!("{} {kind}", HumanCount(count)));
         let files = if self.plan.max_size.is_some() { format!(" ({} files)", self.files) } else { String::new() };
         eprintln!(
             "nsscope: {} records ({}), {} lost, {} to {}{files}",
@@ -791,9 +811,9 @@ pub(crate) fn blind_spots<S: AsRef<str>>(own: &[S]) -> String {
 }
 
 /// Whole records go to where the recording goes, compressed if so asked.
-fn put<'a>(sink: &mut Sink, packer: &mut Option<Packer>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<()> {
+fn put(sink: &mut Sink, packer: &mut Option<Packer>, pieces: &[&[u8]]) -> Outcome<()> {
     match packer {
-        Some(packer) => sink.append([packer.pack(pieces)?.as_slice()]),
+        Some(packer) => sink.append(&[&packer.pack(pieces)?]),
         None => sink.append(pieces),
     }
 }

@@ -30,10 +30,10 @@ impl Packer {
     }
 
     /// The COMPRESSED records that hold these bytes; all of them can be read at once.
-    pub(super) fn pack<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome<Vec<u8>> {
+    pub(super) fn pack(&mut self, pieces: &[&[u8]]) -> Outcome<Vec<u8>> {
         let mut out = Vec::new();
         let mut packed = vec![0; 2 * PIECE - 64];
-        for mut plain in pieces.into_iter().flat_map(|piece| piece.chunks(PIECE)) {
+        for mut plain in pieces.iter().flat_map(|piece| piece.chunks(PIECE)) {
             loop {
                 let step = self
                     .stream
@@ -65,7 +65,7 @@ mod tests {
         })
         .take(200_000)
         .collect();
-        let packed = Packer::new(1).expect("a packer").pack([&noise[..]]).expect("packed");
+        let packed = Packer::new(1).expect("a packer").pack(&[&noise]).expect("packed");
         let records: Vec<_> = nsscope_codec::Records::<nsscope_codec::Native>::new(&packed, 0).collect();
         assert!(records.len() >= 6 && records.iter().all(Result::is_ok));
     }

@@ -4,7 +4,8 @@ use super::events::Target;
 use nsscope_codec::wire::header::{HEADER_SIZE, MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::SampleIdLayout;
 use nsscope_codec::{Native, RawRecord, Record, Records};
-use rustc_hash::{FxHashMap, FxHashSet};
+use nsscope_timeline::Kinds;
+use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 
 /// How many processes that came by an exec are remembered.
@@ -13,8 +14,8 @@ const EXECS: usize = 64;
 /// Records by kind, and the span of time they cover.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Records by type number.
-    pub(crate) kinds: FxHashMap<u32, u64>,
+    /// Records by type.
+    pub(crate) kinds: Kinds,
     /// Records the kernel says are missing.
     pub(crate) lost: u64,
     /// First and last time, ns.
@@ -46,10 +47,10 @@ impl Tally {
 
     /// All records.
     pub(crate) fn total(&self) -> u64 {
-        self.kinds.values().sum()
+        self.kinds.total()
     }
 
-    /// Counts the records in two pieces of a ring; one record may lie across both.
+    /// Counts the records in two pieces of a ring, which are in the order of their times; one record may lie across both.
     pub(crate) fn add(&mut self, first: &[u8], second: &[u8]) {
         let rest = self.add_whole(first);
         if rest.is_empty() {
@@ -76,47 +77,56 @@ impl Tally {
     fn add_whole<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let mut records = Records::<Native>::new(bytes, 0);
         let mut rest = records.rest();
+        // A ring's records are in the order of their times, so that the first and the last tell the span; to read it of
+        // each costs more than all the rest here.
+        let (mut first, mut last) = (None, None);
         while let Some(Ok(record)) = records.next() {
             self.add_record(&record);
+            // A sample's time is not where the trailer's is; its neighbours' will do.
+            if record.kind() != RecordType::SAMPLE && !record.kind().is_user() {
+                first = first.or(Some(record));
+                last = Some(record);
+            }
             rest = records.rest();
+        }
+        for time in [first, last].into_iter().flatten().filter_map(|r| self.layout.time::<Native>(r.bytes())) {
+            let (first, last) = self.span.unwrap_or((time, time));
+            self.span = Some((first.min(time), last.max(time)));
         }
         rest
     }
 
     fn add_record(&mut self, record: &RawRecord<'_, Native>) {
-        *self.kinds.entry(record.kind().0).or_default() += 1;
+        self.kinds.add(record.kind());
         match record.kind() {
             RecordType::LOST | RecordType::LOST_SAMPLES => match record.parse() {
                 Ok(Record::Lost(lost)) => self.lost += lost.lost.get(),
                 Ok(Record::LostSamples(lost)) => self.lost += lost.lost.get(),
                 _ => {}
             },
-            // A sample's time is not where the trailer's is; its neighbours' will do.
             RecordType::SAMPLE => {
                 let id = record.bytes().get(HEADER_SIZE..).and_then(|body| body.first_chunk());
                 self.cgroups_changed |= id.is_some_and(|&id| self.of_cgroups.contains(&u64::from_ne_bytes(id)));
-                return;
             }
-            RecordType::FORK | RecordType::EXIT | RecordType::COMM => match record.parse() {
-                Ok(Record::Fork(task)) if task.pid == task.tid => {
-                    self.live.as_mut().map(|live| live.insert(task.pid.get()));
-                }
-                Ok(Record::Exit(task)) if task.pid == task.tid => {
-                    self.live.as_mut().map(|live| live.remove(&task.pid.get()));
-                }
-                Ok(Record::Comm(comm)) if record.misc() & MISC_COMM_EXEC != 0 => {
-                    self.live.as_mut().map(|live| live.insert(comm.fixed.pid.get()));
+            RecordType::COMM if record.misc() & MISC_COMM_EXEC != 0 => {
+                if let Ok(Record::Comm(comm)) = record.parse() {
+                    let pid = comm.fixed.pid.get();
+                    self.live.as_mut().map(|live| live.insert(pid));
                     if self.execs.len() < EXECS {
-                        self.execs.push(comm.fixed.pid.get());
+                        self.execs.push(pid);
                     }
                 }
-                _ => {}
-            },
+            }
+            RecordType::FORK | RecordType::EXIT => {
+                if let Some(live) = &mut self.live {
+                    match record.parse() {
+                        Ok(Record::Fork(task)) if task.pid == task.tid => drop(live.insert(task.pid.get())),
+                        Ok(Record::Exit(task)) if task.pid == task.tid => drop(live.remove(&task.pid.get())),
+                        _ => {}
+                    }
+                }
+            }
             _ => {}
-        }
-        if let Some(time) = self.layout.time::<Native>(record.bytes()) {
-            let (first, last) = self.span.unwrap_or((time, time));
-            self.span = Some((first.min(time), last.max(time)));
         }
     }
 }
@@ -145,7 +155,7 @@ mod tests {
             let mut tally = Tally::new(layout, BTreeSet::new());
             tally.add(&bytes[..cut], &bytes[cut..]);
             assert_eq!((tally.total(), tally.lost), (4, 5), "cut at {cut}");
-            assert_eq!(tally.kinds[&RecordType::COMM.0], 3);
+            assert_eq!(tally.kinds.of(RecordType::COMM), 3);
         }
     }
 }

@@ -23,10 +23,10 @@ struct Memory(Vec<u8>);
 impl Output for &mut Memory {
     type Error = ();
 
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ()> {
-        let at = offset as usize;
+    fn write_at(&mut self, offset: u64, pieces: &[&[u8]]) -> Result<(), ()> {
+        let (at, bytes) = (offset as usize, pieces.concat());
         self.0.resize(self.0.len().max(at + bytes.len()), 0);
-        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+        self.0[at..at + bytes.len()].copy_from_slice(&bytes);
         Ok(())
     }
 }
@@ -107,7 +107,7 @@ fn file<O: Order>(count: u32) -> Vec<u8> {
     let events = [AttrIds { attr: &attr, ids: &[5, 6] }];
     let mut writer = FileWriter::begin(&mut memory, &events, &features).unwrap();
     for record in records::<O>(count).chunks(100) {
-        writer.append([record]).unwrap();
+        writer.append(&[record]).unwrap();
     }
     memory.0
 }

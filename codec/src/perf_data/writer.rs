@@ -15,11 +15,11 @@ pub trait Output {
     /// What can go wrong.
     type Error;
 
-    /// Writes `bytes` at `offset` from the start.
+    /// Writes `pieces`, one behind the other, at `offset` from the start.
     ///
     /// # Errors
     /// Where not all could be written.
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+    fn write_at(&mut self, offset: u64, pieces: &[&[u8]]) -> Result<(), Self::Error>;
 }
 
 /// An event of the file: its attr and the ids that its records carry.
@@ -67,7 +67,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         let mut ids_at = at;
         for event in attrs {
             for &id in event.ids {
-                out.write_at(at, U64::<O>::new(id).as_bytes())?;
+                out.write_at(at, &[U64::<O>::new(id).as_bytes()])?;
                 at = at.saturating_add(8);
             }
         }
@@ -77,8 +77,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
             attr.size.set(size as u32);
             let ids = Section::<O>::new(ids_at, (event.ids.len() as u64).saturating_mul(8));
             ids_at = ids_at.saturating_add(ids.size.get());
-            out.write_at(at, attr.as_bytes().get(..size).unwrap_or(&[]))?;
-            out.write_at(at.saturating_add(size as u64), ids.as_bytes())?;
+            out.write_at(at, &[attr.as_bytes().get(..size).unwrap_or(&[]), ids.as_bytes()])?;
             at = at.saturating_add(entry);
         }
 
@@ -94,7 +93,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
             *section = Section::new(at, bytes.len() as u64);
             *slot = feature;
             writer.count = writer.count.saturating_add(1);
-            writer.out.write_at(at, bytes)?;
+            writer.out.write_at(at, &[bytes])?;
             // perf aligns the data; sections it does not mind.
             at = at.saturating_add(bytes.len() as u64).saturating_add(7) & !7;
             if let Some(word) = writer.header.features.get_mut(usize::from(feature.0 >> 6)) {
@@ -104,7 +103,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         writer.header.data = Section::new(at, 0);
         writer.end = at;
         // Set before the first record so that a size of 0 is only ever seen in a file without records.
-        writer.out.write_at(0, writer.header.as_bytes())?;
+        writer.out.write_at(0, &[writer.header.as_bytes()])?;
         writer.checkpoint()?;
         Ok(writer)
     }
@@ -113,15 +112,13 @@ impl<O: Order, W: Output> FileWriter<O, W> {
     ///
     /// # Errors
     /// Those of the output. What was appended before stays readable.
-    pub fn append<'b>(&mut self, pieces: impl IntoIterator<Item = &'b [u8]>) -> Result<(), W::Error> {
-        let before = self.end;
-        for piece in pieces {
-            self.out.write_at(self.end, piece)?;
-            self.end = self.end.saturating_add(piece.len() as u64);
-        }
-        if self.end == before {
+    pub fn append(&mut self, pieces: &[&[u8]]) -> Result<(), W::Error> {
+        let len = pieces.iter().fold(0u64, |len, piece| len.saturating_add(piece.len() as u64));
+        if len == 0 {
             return Ok(());
         }
+        self.out.write_at(self.end, pieces)?;
+        self.end = self.end.saturating_add(len);
         self.checkpoint()
     }
 
@@ -134,7 +131,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         let sections = self.table.iter().zip(&self.features).take(self.count);
         for (section, _) in sections.filter(|(_, &f)| f == feature) {
             if section.size.get() == bytes.len() as u64 {
-                self.out.write_at(section.offset.get(), bytes)?;
+                self.out.write_at(section.offset.get(), &[bytes])?;
             }
         }
         Ok(())
@@ -150,12 +147,17 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         &self.out
     }
 
+    /// Offset in the file of its end.
+    pub fn end(&self) -> u64 {
+        self.end.saturating_add(size_of::<Section<O>>().saturating_mul(self.count) as u64)
+    }
+
     /// Table behind the records, then their size in the header.
     fn checkpoint(&mut self) -> Result<(), W::Error> {
         let table = self.table.get(..self.count).unwrap_or(&[]);
-        self.out.write_at(self.end, table.as_bytes())?;
+        self.out.write_at(self.end, &[table.as_bytes()])?;
         self.header.data.size.set(self.data_size());
         let at = offset_of!(FileHeader<O>, data).saturating_add(offset_of!(Section<O>, size));
-        self.out.write_at(at as u64, self.header.data.size.as_bytes())
+        self.out.write_at(at as u64, &[self.header.data.size.as_bytes()])
     }
 }

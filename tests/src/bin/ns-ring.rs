@@ -50,7 +50,7 @@ fn main() -> io::Result<()> {
         let last = OVER.load(Ordering::Relaxed);
         let available = ring.available();
         let len = available.len();
-        writer.append([available.first, available.second]).map_err(|()| io::Error::other("no room"))?;
+        writer.append(&[available.first, available.second]).map_err(|()| io::Error::other("no room"))?;
         ring.release(len);
         if last {
             break;

@@ -79,7 +79,7 @@ fn file(count: u32) -> Vec<u8> {
     attr.sample_type.set(LAYOUT.fields().0);
     let mut memory = Bytes::default();
     let mut writer = FileWriter::begin(&mut memory, &[AttrIds { attr: &attr, ids: &[9] }], &[]).expect("memory");
-    writer.append([&records::<LittleEndian>(count)[..]]).expect("memory");
+    writer.append(&[&records::<LittleEndian>(count)[..]]).expect("memory");
     memory.0
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The programs (`cli/bpf`) put whole records into one BPF ring; what is taken out of it goes into the file as it is.
 
+mod btf;
 mod offsets;
 mod shared;
 

@@ -1,60 +1,28 @@
 //! Where the running kernel has the fields that the eBPF programs read, by its own description of its types.
 
+use super::btf::Btf;
 use super::shared::{GONE, Offsets};
 use crate::error::{Failure, Outcome};
-use btfparse::{Error, ErrorKind, Offset, Readable, TypeInformation, TypeVariant};
-use rustc_hash::FxHashMap;
 
 /// The kernel's types.
 pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
 
-struct Bytes(Vec<u8>);
+struct Kernel<'b>(Btf<'b>);
 
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let bytes = self.0.get(offset as usize..).and_then(|rest| rest.get(..buffer.len()));
-        buffer.copy_from_slice(bytes.ok_or_else(|| Error::new(ErrorKind::EOF, "the type information ends early"))?);
-        Ok(())
-    }
-}
-
-struct Kernel {
-    types: TypeInformation,
-    structures: FxHashMap<String, u32>,
-}
-
-impl Kernel {
-    fn new(types: TypeInformation) -> Self {
-        let structures = types.get().iter().filter_map(|(&id, kind)| match kind {
-            TypeVariant::Struct(structure) => Some((structure.name().clone()?, id)),
-            _ => None,
-        });
-        Self { structures: structures.collect(), types }
-    }
-
-    /// The offset of a member of a structure, `a.b` being the member `b` of the member `a`.
-    fn find(&self, structure: &str, member: &str) -> Option<Offset> {
-        self.types.offset_of(*self.structures.get(structure)?, member).ok().map(|(_, offset)| offset)
-    }
-
+impl Kernel<'_> {
     /// Size of a structure, in bytes.
     fn size(&self, structure: &str) -> u32 {
-        let size = self.structures.get(structure).and_then(|&id| self.types.size_of(id).ok());
-        size.map_or(GONE, |size| size as u32)
+        self.0.size(structure).unwrap_or(GONE)
     }
 
+    /// The offset of a member of a structure, in bytes, `a.b` being the member `b` of the member `a`.
     fn bytes(&self, structure: &str, member: &str) -> u32 {
-        match self.find(structure, member) {
-            Some(Offset::ByteOffset(bytes)) => bytes,
-            _ => GONE,
-        }
+        self.0.field(structure, member).filter(|field| field.bit % 8 == 0).map_or(GONE, |field| field.bit / 8)
     }
 
+    /// The same in bits.
     fn bit(&self, structure: &str, member: &str) -> u32 {
-        match self.find(structure, member) {
-            Some(Offset::BitOffsetAndSize(bit, _)) => bit,
-            _ => GONE,
-        }
+        self.0.field(structure, member).map_or(GONE, |field| field.bit)
     }
 }
 
@@ -69,9 +37,8 @@ pub(super) fn read() -> Outcome<Offsets> {
              nsscope record --backend perf needs no such thing"
         ))
     })?;
-    let types = TypeInformation::new(&Bytes(bytes))
-        .map_err(|error| Failure::Refused(format!("{BTF} cannot be read: {error:?}")))?;
-    let kernel = Kernel::new(types);
+    let btf = Btf::new(&bytes).ok_or_else(|| Failure::Refused(format!("{BTF} describes no types")))?;
+    let kernel = Kernel(btf);
     let task = |member| kernel.bytes("task_struct", member);
     let proxy = |member| kernel.bytes("nsproxy", member);
     let inum = |structure| kernel.bytes(structure, "ns.inum");
@@ -120,27 +87,27 @@ pub(super) fn read() -> Outcome<Offsets> {
         hierarchy_id: kernel.bytes("cgroup_root", "hierarchy_id"),
     };
     let needed = [
-        offsets.pid,
-        offsets.tgid,
-        offsets.real_parent,
-        offsets.group_leader,
-        offsets.thread_pid,
-        offsets.real_cred,
-        offsets.nsproxy,
-        offsets.signal,
-        offsets.cgroups,
-        offsets.comm,
-        offsets.live,
-        offsets.pid_level,
-        offsets.pid_numbers,
-        offsets.upid_size,
-        offsets.upid_nr,
-        offsets.upid_ns,
+        ("task_struct.pid", offsets.pid),
+        ("task_struct.tgid", offsets.tgid),
+        ("task_struct.real_parent", offsets.real_parent),
+        ("task_struct.group_leader", offsets.group_leader),
+        ("task_struct.thread_pid", offsets.thread_pid),
+        ("task_struct.real_cred", offsets.real_cred),
+        ("task_struct.nsproxy", offsets.nsproxy),
+        ("task_struct.signal", offsets.signal),
+        ("task_struct.cgroups", offsets.cgroups),
+        ("task_struct.comm", offsets.comm),
+        ("signal_struct.live", offsets.live),
+        ("pid.level", offsets.pid_level),
+        ("pid.numbers", offsets.pid_numbers),
+        ("upid", offsets.upid_size),
+        ("upid.nr", offsets.upid_nr),
+        ("upid.ns", offsets.upid_ns),
     ];
-    if needed.contains(&GONE) {
+    if let Some((missing, _)) = needed.iter().find(|(_, offset)| *offset == GONE) {
         return Err(Failure::Refused(format!(
-            "{BTF} lacks a field that the eBPF programs read: this kernel is newer than this nsscope\n  \
-             nsscope record --backend perf needs no such thing"
+            "the eBPF programs read {missing}, which this kernel does not have ({BTF}): it was built without, or is newer \
+             than this nsscope\n  nsscope record --backend perf needs no such thing"
         )));
     }
     Ok(offsets)
