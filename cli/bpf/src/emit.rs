@@ -5,6 +5,7 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_probe_read_kernel_str};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use core::arch::asm;
 use core::mem::MaybeUninit;
 use nsscope_codec::Native;
 use nsscope_codec::encode::{Encode, Exit, Fork, Namespaces, TaskIds};
@@ -71,9 +72,10 @@ fn wake() -> u64 {
 #[inline(always)]
 fn lost(records: u64) {
     if let Some(lost) = LOST.get_ptr_mut(0) {
-        // SAFETY: this CPU's own. The target has no atomic addition in Rust: of two programs that lose records at the
-        // same moment, one preempting the other on one CPU, one may not be counted.
-        unsafe { *lost += records }
+        // One program may preempt another that is about to add, on the same CPU: it is done in one instruction, which
+        // Rust has for no target without compare-and-swap.
+        // SAFETY: eight bytes of the map, aligned.
+        unsafe { asm!("lock *(u64 *)({lost} + 0) += {records}", lost = in(reg) lost, records = in(reg) records) }
     }
 }
 
