@@ -6,9 +6,10 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
 use std::time::Instant;
 
 #[derive(Default)]
@@ -84,15 +85,27 @@ pub(crate) fn all() -> Result<ExitCode> {
         results.into_iter().collect()
     });
     totals.step("codec on every target", |_| targets::build_all());
-    for emulated in targets::EMULATED {
-        totals.step(&format!("codec tests on {}", emulated.target), |totals| {
-            match emulated.tests()? {
-                Ok(tests) => cargo_test(totals, tests)?,
-                Err(why) => totals.skip(&why),
+    totals.step("codec tests on emulated machines", |totals| {
+        let tests = targets::EMULATED.iter().map(targets::Emulated::tests).collect::<Result<Vec<_>>>()?;
+        // An emulator leaves CPUs idle. Only the compilers wait for each other.
+        let running: Vec<_> = tests
+            .into_iter()
+            .map(|tests| tests.map(|mut tests| thread::spawn(move || tests.stderr(Stdio::inherit()).output())))
+            .collect();
+        let results = running.into_iter().map(|running| match running {
+            Ok(running) => {
+                let output = running.join().expect("running does not panic")?;
+                count_tests(totals, output.stdout.as_slice())?;
+                ended(output.status)
             }
-            Ok(())
+            Err(why) => {
+                totals.skip(&why);
+                Ok(())
+            }
         });
-    }
+        // Both are told, whatever comes of the first.
+        results.collect::<Vec<_>>().into_iter().collect()
+    });
     totals.step("codec on a microcontroller", |totals| {
         match cortex_m::check()? {
             Ok(()) => totals.passed += 1,
@@ -195,8 +208,18 @@ fn deny() -> Result<()> {
 
 fn cargo_test(totals: &mut Totals, mut command: Command) -> Result<()> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
+    count_tests(totals, child.stdout.take().context("stdout")?)?;
+    ended(child.wait()?)
+}
+
+fn ended(status: ExitStatus) -> Result<()> {
+    if status.success() { Ok(()) } else { bail!("{status}") }
+}
+
+/// Prints what a runner says, and adds up what it counts.
+fn count_tests(totals: &mut Totals, said: impl Read) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    for line in BufReader::new(child.stdout.take().context("stdout")?).split(b'\n') {
+    for line in BufReader::new(said).split(b'\n') {
         let line = line?;
         stdout.write_all(&line)?;
         stdout.write_all(b"\n")?;
@@ -213,10 +236,6 @@ fn cargo_test(totals: &mut Totals, mut command: Command) -> Result<()> {
             }
         }
     }
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("{status}");
-    }
     Ok(())
 }
 
@@ -232,8 +251,5 @@ fn vitest(totals: &mut Totals, scratch: &Path, skips: &Path) -> Result<()> {
     totals.passed += count("numPassedTests")?;
     totals.failed += count("numFailedTests")?;
     totals.skipped += count("numPendingTests")? + count("numTodoTests")?;
-    if !status.success() {
-        bail!("{status}");
-    }
-    Ok(())
+    ended(status)
 }
