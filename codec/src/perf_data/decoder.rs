@@ -347,6 +347,8 @@ impl Decoder {
             };
             self.session.add_event(&attr, words::<O>(ids));
         }
+        // The names may be known from the first look.
+        self.session.name_events();
         // A file whose writer was killed before its features were in place may still have this one.
         if layout.features.is_empty() || layout.data_end.is_none() {
             let behind = at.saturating_add(size).saturating_sub(FILE_HEADER_SIZE) as usize;

@@ -146,6 +146,7 @@ impl Session {
         self.pipe = pipe;
         self.events.clear();
         self.ids.clear();
+        self.uniform = None;
     }
 
     pub(super) fn add_event<O: Order>(&mut self, attr: &Attr<O>, ids: impl Iterator<Item = u64>) {
@@ -159,10 +160,8 @@ impl Session {
         for id in ids {
             self.ids.insert(id, index);
         }
+        self.uniform = if self.events.is_empty() { Some(trailer) } else { self.uniform.filter(|&of| of == trailer) };
         self.events.push(Event { attr: attr.to_order(), name: None, trailer, sample: attr.into() });
-        let mut trailers = self.events.iter().map(|e| e.trailer);
-        self.uniform = trailers.next().filter(|&first| trailers.all(|other| other == first));
-        self.name_events();
     }
 
     pub(super) fn add_feature(&mut self, feature: Feature, bytes: Vec<u8>) {
@@ -189,7 +188,7 @@ impl Session {
 
     /// Gives events their names out of `EVENT_DESC`:
     /// `u32 count, attr_size; { attr; u32 nr_ids; string; u64 ids[] } [count]`.
-    fn name_events(&mut self) {
+    pub(super) fn name_events(&mut self) {
         let Some(mut reader) = self.reader(Feature::EVENT_DESC) else { return };
         let (Some(count), Some(attr_size)) = (reader.u32(), reader.u32()) else { return };
         let mut names = Vec::new();

@@ -376,3 +376,29 @@ proptest! {
         prop_assert_eq!(&decode(Decoder::new(), &bytes, core::iter::repeat(13)), &whole(&bytes));
     }
 }
+
+/// Each is looked at once, not once for each that is behind it.
+#[test]
+fn a_file_may_have_very_many_events() {
+    const EVENTS: u32 = 50_000;
+    let ids: Vec<u64> = (0..u64::from(EVENTS)).collect();
+    let attr = attr::<LittleEndian>();
+    let events: Vec<_> = ids.chunks(1).map(|ids| AttrIds { attr: &attr, ids }).collect();
+    // Count, size of the attrs, which are left out; then of each: how many ids follow, length of the name, name.
+    let mut names: Vec<u8> = [EVENTS, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    for event in 0..EVENTS {
+        names.extend([0, 8].iter().flat_map(|word: &u32| word.to_le_bytes()));
+        names.extend(std::format!("{event:07}\0").bytes());
+    }
+    let mut memory = Memory::default();
+    let mut writer = FileWriter::begin(&mut memory, &events, &[(Feature::EVENT_DESC, &names)]).unwrap();
+    writer.append(&[&records::<LittleEndian>(10)]).unwrap();
+    let mut reader = super::Reader::new();
+    let mut said = Said::default();
+    while let Some(offset) = reader.wanted() {
+        reader.push(&memory.0[offset as usize..], &mut said).unwrap();
+    }
+    let events = reader.session().events();
+    assert_eq!((events.len(), events.last().unwrap().name.as_deref()), (EVENTS as usize, Some("0049999")));
+    assert!(said.faults.is_empty());
+}
