@@ -57,9 +57,6 @@ use workload::Workload;
 /// How long the kernel may keep records to itself when there are few.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The same where they go into a file: the larger a write, the less it costs.
-const FILE_TICK: Duration = Duration::from_millis(250);
-
 /// So many bytes are worth a write of their own.
 const BATCH: usize = 4 << 20;
 
@@ -663,13 +660,7 @@ impl Recorder {
     /// Waits for records, for the command's end or a tick. Returns whether all targets have ended.
     fn wait(&self, deadline: Option<Instant>, workload: Option<&Workload>) -> Outcome<bool> {
         let tick = match &self.source {
-            Source::Perf(_) | Source::Bpf(_) => {
-                if self.sink.is_file() {
-                    FILE_TICK
-                } else {
-                    TICK
-                }
-            }
+            Source::Perf(_) | Source::Bpf(_) => TICK,
             Source::Proc { .. } => poll::INTERVAL,
         };
         let mut fds: Vec<_> = match &self.source {

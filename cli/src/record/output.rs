@@ -225,11 +225,6 @@ impl Sink {
         }
     }
 
-    /// Whether it goes into a file.
-    pub(crate) fn is_file(&self) -> bool {
-        matches!(self, Self::File { .. })
-    }
-
     /// Bytes of records so far.
     pub(crate) fn bytes(&self) -> u64 {
         match self {

@@ -6,7 +6,7 @@ use nsscope_codec::wire::sample_id::SampleIdLayout;
 use nsscope_codec::{Native, RawRecord, Record, Records};
 use nsscope_timeline::Kinds;
 use rustc_hash::FxHashSet;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// How many processes that came by an exec are remembered.
 const EXECS: usize = 64;
@@ -22,8 +22,9 @@ pub(crate) struct Tally {
     pub(crate) span: Option<(u64, u64)>,
     /// The recorded processes that live: those with a FORK or a name and no EXIT. `None`: nobody asks.
     pub(crate) live: Option<FxHashSet<u32>>,
-    /// Processes that came by an exec since this was last taken; no more than [`EXECS`].
-    pub(crate) execs: Vec<u32>,
+    /// Processes that came by an exec since this was last taken; of many the last [`EXECS`], which are the most likely
+    /// to be there still.
+    pub(crate) execs: VecDeque<u32>,
     /// Whether a sample of [`Self::of_cgroups`] came since this was last taken.
     pub(crate) cgroups_changed: bool,
     /// Ids of the events that tell of cgroups.
@@ -112,9 +113,10 @@ impl Tally {
                 if let Ok(Record::Comm(comm)) = record.parse() {
                     let pid = comm.fixed.pid.get();
                     self.live.as_mut().map(|live| live.insert(pid));
-                    if self.execs.len() < EXECS {
-                        self.execs.push(pid);
+                    if self.execs.len() == EXECS {
+                        self.execs.pop_front();
                     }
+                    self.execs.push_back(pid);
                 }
             }
             RecordType::FORK | RecordType::EXIT => {
