@@ -116,10 +116,8 @@ fn tree(timeline: &Timeline, selection: &Selection, args: &args::Report, start: 
     }
     let mut table = style.table(&header);
     let mut shown = Rows { timeline, args, style, start, host: timeline.host(), table: &mut table };
-    let pod_of: BTreeMap<usize, &Pod> =
-        selection.pods.iter().flat_map(|pod| pod.containers.iter().map(move |&index| (index, pod))).collect();
-    for index in 0..selection.containers.len() {
-        let Some(pod) = pod_of.get(&index) else {
+    for (index, pod) in Pod::of_each(&selection.pods, selection.containers.len()).into_iter().enumerate() {
+        let Some(pod) = pod.map(|number| &selection.pods[number]) else {
             shown.container(selection, index, ("", ""));
             continue;
         };

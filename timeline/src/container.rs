@@ -146,6 +146,17 @@ pub struct Pod {
     pub containers: Vec<usize>,
 }
 
+impl Pod {
+    /// The pod of each of so many containers: a position in `pods`.
+    pub fn of_each(pods: &[Self], containers: usize) -> Vec<Option<usize>> {
+        let mut of = vec![None; containers];
+        for (number, pod) in pods.iter().enumerate() {
+            pod.containers.iter().for_each(|&container| of[container] = Some(number));
+        }
+        of
+    }
+}
+
 /// A task that has namespaces of its own but is in no container.
 #[derive(Clone, Debug)]
 pub struct Namespaced {

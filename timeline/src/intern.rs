@@ -4,27 +4,32 @@ use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::borrow::Borrow;
 use core::cmp::Ordering;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Numbers distinct values from 0 on.
 ///
 /// Values are found by their bytes, so that one map serves all types: each type of map is several kilobytes of wasm.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Interner<T> {
     values: Vec<T>,
-    numbers: BTreeMap<Owned, u32>,
+    numbers: BTreeMap<Box<Bytes>, u32>,
 }
 
 /// The bytes of a value, which are compared eight at a time: the `memcmp` of wasm is a loop over single ones.
-#[derive(PartialEq, Eq, FromBytes, KnownLayout, Immutable)]
+#[derive(Debug, PartialEq, Eq, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 struct Bytes([u8]);
 
 impl Bytes {
     fn of<Q: IntoBytes + Immutable + ?Sized>(value: &Q) -> &Self {
         Self::ref_from_bytes(value.as_bytes()).expect("any bytes are some")
+    }
+
+    fn boxed(&self) -> Box<Self> {
+        let mut copy = Self::new_box_zeroed_with_elems(self.0.len()).expect("as many fit in memory already");
+        copy.0.copy_from_slice(&self.0);
+        copy
     }
 }
 
@@ -48,27 +53,6 @@ impl PartialOrd for Bytes {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Owned(Box<[u8]>);
-
-impl Borrow<Bytes> for Owned {
-    fn borrow(&self) -> &Bytes {
-        Bytes::of(&*self.0)
-    }
-}
-
-impl Ord for Owned {
-    fn cmp(&self, other: &Self) -> Ordering {
-        Borrow::<Bytes>::borrow(self).cmp(other.borrow())
-    }
-}
-
-impl PartialOrd for Owned {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl<T> Default for Interner<T> {
     fn default() -> Self {
         Self { values: Vec::new(), numbers: BTreeMap::new() }
@@ -83,7 +67,7 @@ impl<T> Interner<T> {
         }
         let number = self.values.len() as u32;
         self.values.push(value.to_owned());
-        self.numbers.insert(Owned(value.as_bytes().into()), number);
+        self.numbers.insert(Bytes::of(value).boxed(), number);
         number
     }
 

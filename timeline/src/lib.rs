@@ -515,10 +515,8 @@ impl Timeline {
             place: self.place(Place::default()),
             before: NONE,
             behind: NONE,
-            process_start: match self.leader(pid) {
-                Some(leader) if tid != pid => self.tasks[leader].start,
-                _ => time,
-            },
+            process_start: if tid == pid { None } else { self.leader(pid) }
+                .map_or(time, |leader| self.tasks[leader].start),
         };
         let index = self.free.pop().unwrap_or(self.tasks.len());
         match self.tasks.get_mut(index) {

@@ -41,16 +41,13 @@ impl Selection {
         containers.retain(|container| overlaps(window, container.first, container.last));
         sort(&mut containers);
         let mut pods = timeline.pods(&containers);
-        let mut pod_of = vec![None; containers.len()];
-        for (number, pod) in pods.iter().enumerate() {
-            pod.containers.iter().for_each(|&index| pod_of[index] = Some(number));
-        }
+        let pod_of = Pod::of_each(&pods, containers.len());
         let mut kept = Vec::new();
         let mut members = Vec::new();
         for (index, container) in containers.iter().enumerate() {
             let mut processes = timeline.processes(container.tasks.iter().copied());
             processes.retain(|process| overlaps(window, process.start, process.end));
-            let pod = pod_of[index].map(|number: usize| pods[number].id.as_str());
+            let pod = pod_of[index].map(|number| pods[number].id.as_str());
             if !filter.is_empty() {
                 processes.retain(|process| passes(filter, timeline, Some(container), pod, Some(process)));
                 let whole = processes.is_empty() && passes(filter, timeline, Some(container), pod, None);

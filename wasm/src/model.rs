@@ -4,7 +4,7 @@ use crate::facts::{Event, Facts, What};
 use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::order::{distinct, sorted};
 use nsscope_timeline::select::{Selection, of_task, passes, title};
-use nsscope_timeline::{Container, Definition, Process, Task, Timeline};
+use nsscope_timeline::{Container, Definition, Key, Keys, Pod, Process, Task, Timeline};
 
 /// What a row stands for; the numbers are the page's, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,11 +164,7 @@ impl Model {
         }
         let members = std::mem::take(&mut model.selection.members);
         let unfolded = members.iter().map(Vec::len).sum::<usize>() <= UNFOLDED;
-        let mut pod_of = vec![None; members.len()];
-        for (pod, of) in model.selection.pods.iter().enumerate() {
-            of.containers.iter().for_each(|&container| pod_of[container] = Some(pod));
-        }
-        for (container, pod) in pod_of.into_iter().enumerate() {
+        for (container, pod) in Pod::of_each(&model.selection.pods, members.len()).into_iter().enumerate() {
             let Some(pod) = pod else {
                 model.container(timeline, container, NONE, &members, unfolded);
                 continue;
@@ -243,22 +239,10 @@ impl Model {
             return;
         }
         let mut keys = facts.timeline.keys(definition);
-        // Curves by the number of what tells their containers.
-        let mut host = None;
-        let mut curves: Vec<Option<u32>> = Vec::new();
-        for row in &self.rows {
-            match row.kind {
-                Kind::Container => {
-                    let key = keys.number(&self.selection.containers[row.of as usize].key) as usize;
-                    if curves.len() <= key {
-                        curves.resize(key + 1, None);
-                    }
-                    curves[key] = Some(row.curve);
-                }
-                Kind::Host => host = Some(row.curve),
-                _ => {}
-            }
-        }
+        let host = self.rows.iter().find(|row| row.kind == Kind::Host).map(|row| row.curve);
+        let containers = self.rows.iter().filter(|row| row.kind == Kind::Container);
+        let containers = containers.map(|row| (&self.selection.containers[row.of as usize].key, row.curve));
+        let curves = by_key(&mut keys, containers);
         for &(time, place) in &facts.samples {
             let curve = keys.of_place(place).map_or(host, |key| *curves.get(key as usize)?);
             if let Some(curve) = curve {
@@ -381,17 +365,11 @@ impl Model {
         }
         let timeline = &facts.timeline;
         let mut keys = timeline.keys(definition);
-        let mut by_key: Vec<Option<&Container>> = Vec::new();
-        for container in &self.selection.containers {
-            let key = keys.number(&container.key) as usize;
-            if by_key.len() <= key {
-                by_key.resize(key + 1, None);
-            }
-            by_key[key] = Some(container);
-        }
+        let containers =
+            by_key(&mut keys, self.selection.containers.iter().map(|container| (&container.key, container)));
         let mut passes = |event: &&Event| {
             let number = event.place.and_then(|place| keys.of_place(place));
-            let container = number.and_then(|number| *by_key.get(number as usize)?);
+            let container = number.and_then(|number| *containers.get(number as usize)?);
             let key = number.map(|number| keys.key(number));
             kinds >> event.what.kind() & 1 == 1
                 && filter.passes(|field| match field {
@@ -446,6 +424,19 @@ impl Model {
             Some(events) => events.partition_point(|&at| facts.events[at as usize].time < time),
         }
     }
+}
+
+/// What belongs to the keys of containers, by the keys' numbers.
+fn by_key<'k, T: Copy>(keys: &mut Keys<'_>, all: impl Iterator<Item = (&'k Key, T)>) -> Vec<Option<T>> {
+    let mut found = Vec::new();
+    for (key, value) in all {
+        let number = keys.number(key) as usize;
+        if found.len() <= number {
+            found.resize(number + 1, None);
+        }
+        found[number] = Some(value);
+    }
+    found
 }
 
 /// A task's names over time.

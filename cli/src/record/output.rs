@@ -55,7 +55,7 @@ impl PositionedFile {
 
     /// Gives back the blocks that it did not need.
     fn cut(&self, end: u64) {
-        if !matches!(self.reserved, 0 | u64::MAX) {
+        if self.reserved > 0 {
             // It is as it would be without; it only takes more room.
             let _ = self.file.set_len(end);
         }

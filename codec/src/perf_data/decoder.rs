@@ -341,7 +341,7 @@ impl Decoder {
                 Some(bytes) => bytes,
                 None if ids.1 == 0 => &[],
                 None => {
-                    self.damage(Error::new(offset, ErrorKind::Section { at: ids.0, size: ids.1 }), visitor);
+                    self.metadata_fault(Error::new(offset, ErrorKind::Section { at: ids.0, size: ids.1 }), visitor);
                     &[]
                 }
             };
@@ -545,14 +545,14 @@ impl Decoder {
             } else if let Some(bytes) = layout.slice(at, size) {
                 self.session.add_feature(feature, bytes.to_vec());
             } else {
-                self.damage(Error::new(table_at, ErrorKind::Section { at, size }), visitor);
+                self.metadata_fault(Error::new(table_at, ErrorKind::Section { at, size }), visitor);
             }
         }
         self.next_feature(behind, visitor)
     }
 
-    /// Tells of damage in the metadata.
-    fn damage<V: Visitor>(&self, error: Error, visitor: &mut V) {
+    /// Tells of damage in the metadata, where it was not left for a second look.
+    fn metadata_fault<V: Visitor>(&self, error: Error, visitor: &mut V) {
         if !self.metadata_only {
             visitor.fault(error);
         }
@@ -569,7 +569,7 @@ impl Decoder {
                 self.skip = at.saturating_sub(self.position);
                 return State::Features(sections);
             };
-            self.damage(Error::new(at, problem), visitor);
+            self.metadata_fault(Error::new(at, problem), visitor);
             sections.pop_front();
         }
         State::Done
