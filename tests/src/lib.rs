@@ -326,8 +326,8 @@ pub struct Bytes(pub Vec<u8>);
 impl nsscope_codec::perf_data::Output for &mut Bytes {
     type Error = ();
 
-    fn write_at(&mut self, offset: u64, pieces: &[&[u8]]) -> Result<(), ()> {
-        let bytes = pieces.concat();
+    fn write_at<'a>(&mut self, offset: u64, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), ()> {
+        let bytes = pieces.into_iter().collect::<Vec<_>>().concat();
         let end = offset as usize + bytes.len();
         self.0.resize(self.0.len().max(end), 0);
         self.0[offset as usize..end].copy_from_slice(&bytes);

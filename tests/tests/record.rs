@@ -46,12 +46,19 @@ struct Rounds {
     /// Cgroups told of processes after their exec: in its round, and later.
     within: u32,
     later: u32,
+    /// Rounds without a record, and whether this one has any.
+    empty: u32,
+    any: bool,
 }
 
 impl Visitor for Rounds {
     fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
+        let any = std::mem::replace(&mut self.any, record.kind() != RecordType::FINISHED_ROUND);
         match record.parse() {
-            _ if record.kind() == RecordType::FINISHED_ROUND => self.earlier.append(&mut self.execs),
+            _ if record.kind() == RecordType::FINISHED_ROUND => {
+                self.empty += u32::from(!any);
+                self.earlier.append(&mut self.execs);
+            }
             Ok(Record::Comm(comm)) if record.misc() & MISC_COMM_EXEC != 0 => {
                 self.execs.insert(comm.fixed.pid.get());
             }
@@ -80,7 +87,8 @@ fn what_is_asked_for_is_in_the_round_of_what_it_is_about() {
     needs!("what_is_asked_for_is_in_the_round", cannot_record());
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.data");
-    let script = format!("{} storm 8000 4 & while kill -0 $! 2>&-; do /bin/true; done", actor().display());
+    let storm = actor();
+    let script = format!("{} storm 8000 4 & while kill -0 $! 2>&-; do /bin/true; done; sleep 0.5", storm.display());
     run(nsscope().args(["record", "-o"]).arg(&file).args(["--", "sh", "-c", &script]));
     let (mut decoder, mut rounds) = (Decoder::new(), Ordered::new(Rounds::default(), usize::MAX));
     let bytes = fs::read(&file).unwrap();
@@ -90,6 +98,7 @@ fn what_is_asked_for_is_in_the_round_of_what_it_is_about() {
     Decoder::new().push(&bytes, &mut rounds).unwrap();
     assert!(rounds.within > 0);
     assert_eq!(rounds.later, 0, "beside {} within", rounds.within);
+    assert_eq!(rounds.empty, 0, "a file does not grow while nothing happens");
 }
 
 /// What lives long enough is the same by both backends, recorded at the same time.

@@ -563,6 +563,9 @@ impl Recorder {
     fn ask(&mut self) -> Outcome<()> {
         let execs = std::mem::take(&mut self.tally.execs);
         let cgroups_changed = std::mem::take(&mut self.tally.cgroups_changed);
+        if execs.is_empty() && !cgroups_changed && self.ask_at.is_empty() && self.answer.is_none() {
+            return Ok(());
+        }
         let mut synth = self.synthesizer();
         if let Source::Perf(_) = self.source {
             for pid in execs {
@@ -618,6 +621,7 @@ impl Recorder {
         live.set_style(
             ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
+        let shown = !live.is_hidden();
         let (mut asked, mut dumped) = (0, 0);
         loop {
             let hung_up = self.wait(deadline, workload.as_deref())?;
@@ -635,7 +639,9 @@ impl Recorder {
                 }
                 Some(_) => {}
             }
-            self.show(&live);
+            if shown {
+                self.show(&live);
+            }
             if workload.as_mut().is_some_and(|workload| workload.ended()) {
                 break;
             }
@@ -694,9 +700,6 @@ impl Recorder {
     }
 
     fn show(&self, live: &ProgressBar) {
-        if live.is_hidden() {
-            return;
-        }
         live.set_message(format!(
             "recording {:.1} s  {} records  {} lost  {}  (Ctrl-C ends)",
             self.started.elapsed().as_secs_f64(),

@@ -21,6 +21,8 @@ pub(crate) enum Sink {
         path: PathBuf,
         /// Where a file of the same name went.
         old: Option<PathBuf>,
+        /// Whether a round has ended that the file does not tell of yet: it does with what follows.
+        round: bool,
     },
     /// Standard output in pipe mode.
     Pipe { bytes: u64 },
@@ -65,13 +67,11 @@ impl PositionedFile {
 impl Output for PositionedFile {
     type Error = io::Error;
 
-    fn write_at(&mut self, mut offset: u64, pieces: &[&[u8]]) -> io::Result<()> {
-        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
-        self.reserve(offset + len as u64);
-        for pieces in pieces.chunks(MOST_PIECES) {
-            let mut pieces: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-            let mut left = pieces.as_mut_slice();
-            IoSlice::advance_slices(&mut left, 0);
+    fn write_at<'a>(&mut self, mut offset: u64, pieces: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
+        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
+        let mut pieces: Vec<_> = pieces.map(IoSlice::new).collect();
+        self.reserve(offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
+        for mut left in pieces.chunks_mut(MOST_PIECES) {
             while !left.is_empty() {
                 match rustix::io::pwritev(&self.file, left, offset) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -182,14 +182,19 @@ impl Sink {
         let sections: Vec<_> = sections.iter().map(|(feature, bytes)| (*feature, bytes.as_slice())).collect();
         let writer = FileWriter::begin(PositionedFile { file, reserved: 0 }, &attrs, &sections)
             .map_err(|error| Failure::file("write", path, &error))?;
-        Ok(Self::File { writer: Box::new(writer), path: path.into(), old })
+        Ok(Self::File { writer: Box::new(writer), path: path.into(), old, round: false })
     }
 
     /// Appends whole records.
     pub(crate) fn append(&mut self, pieces: &[&[u8]]) -> Outcome<()> {
         match self {
-            Self::File { writer, path, .. } => {
-                writer.append(pieces).map_err(|error| Failure::file("write", path, &error))
+            Self::File { writer, path, round, .. } => {
+                if pieces.iter().all(|piece| piece.is_empty()) {
+                    return Ok(());
+                }
+                let mark = std::mem::take(round).then(|| user_record(RecordType::FINISHED_ROUND, &[], true));
+                let pieces: Vec<&[u8]> = mark.as_deref().into_iter().chain(pieces.iter().copied()).collect();
+                writer.append(&pieces).map_err(|error| Failure::file("write", path, &error))
             }
             Self::Memory(held) => {
                 held.extend(pieces.iter().copied().flatten());
@@ -208,7 +213,13 @@ impl Sink {
 
     /// Every ring was drained once.
     pub(crate) fn finished_round(&mut self) -> Outcome<()> {
-        self.append(&[&user_record(RecordType::FINISHED_ROUND, &[], true)])
+        match self {
+            Self::File { round, .. } => {
+                *round = true;
+                Ok(())
+            }
+            Self::Pipe { .. } | Self::Memory(_) => self.append(&[&user_record(RecordType::FINISHED_ROUND, &[], true)]),
+        }
     }
 
     /// The file is complete: writes what is known only now.

@@ -77,38 +77,47 @@ impl Tally {
     /// Counts whole records and returns what is not one.
     fn add_whole<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let mut records = Records::<Native>::new(bytes, 0);
-        let mut rest = records.rest();
         // A ring's records are in the order of their times, so that the first and the last tell the span; to read it of
         // each costs more than all the rest here.
-        let (mut first, mut last) = (None, None);
-        while let Some(Ok(record)) = records.next() {
-            self.add_record(&record);
-            // A sample's time is not where the trailer's is; its neighbours' will do.
-            if record.kind() != RecordType::SAMPLE && !record.kind().is_user() {
-                first = first.or(Some(record));
-                last = Some(record);
+        let (mut first, mut last): (&[u8], &[u8]) = (&[], &[]);
+        let rest = loop {
+            let here = records.rest();
+            let Some(Ok(record)) = records.next() else { break here };
+            let kind = record.kind();
+            self.kinds.add(kind);
+            match kind {
+                // A sample's time is not where the trailer's is; its neighbours' will do.
+                RecordType::SAMPLE => {
+                    self.add_sample(&record);
+                    continue;
+                }
+                kind if kind.is_user() => continue,
+                _ => self.add_record(&record),
             }
-            rest = records.rest();
-        }
-        for time in [first, last].into_iter().flatten().filter_map(|r| self.layout.time::<Native>(r.bytes())) {
+            if first.is_empty() {
+                first = record.bytes();
+            }
+            last = record.bytes();
+        };
+        for time in [first, last].into_iter().filter_map(|record| self.layout.time::<Native>(record)) {
             let (first, last) = self.span.unwrap_or((time, time));
             self.span = Some((first.min(time), last.max(time)));
         }
         rest
     }
 
+    fn add_sample(&mut self, record: &RawRecord<'_, Native>) {
+        let id = record.body().first_chunk();
+        self.cgroups_changed |= id.is_some_and(|&id| self.of_cgroups.contains(&u64::from_ne_bytes(id)));
+    }
+
     fn add_record(&mut self, record: &RawRecord<'_, Native>) {
-        self.kinds.add(record.kind());
         match record.kind() {
             RecordType::LOST | RecordType::LOST_SAMPLES => match record.parse() {
                 Ok(Record::Lost(lost)) => self.lost += lost.lost.get(),
                 Ok(Record::LostSamples(lost)) => self.lost += lost.lost.get(),
                 _ => {}
             },
-            RecordType::SAMPLE => {
-                let id = record.bytes().get(HEADER_SIZE..).and_then(|body| body.first_chunk());
-                self.cgroups_changed |= id.is_some_and(|&id| self.of_cgroups.contains(&u64::from_ne_bytes(id)));
-            }
             RecordType::COMM if record.misc() & MISC_COMM_EXEC != 0 => {
                 if let Ok(Record::Comm(comm)) = record.parse() {
                     let pid = comm.fixed.pid.get();

@@ -23,8 +23,8 @@ struct Memory(Vec<u8>);
 impl Output for &mut Memory {
     type Error = ();
 
-    fn write_at(&mut self, offset: u64, pieces: &[&[u8]]) -> Result<(), ()> {
-        let (at, bytes) = (offset as usize, pieces.concat());
+    fn write_at<'a>(&mut self, offset: u64, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), ()> {
+        let (at, bytes) = (offset as usize, pieces.into_iter().collect::<Vec<_>>().concat());
         self.0.resize(self.0.len().max(at + bytes.len()), 0);
         self.0[at..at + bytes.len()].copy_from_slice(&bytes);
         Ok(())
@@ -401,4 +401,72 @@ fn a_file_may_have_very_many_events() {
     let events = reader.session().events();
     assert_eq!((events.len(), events.last().unwrap().name.as_deref()), (EVENTS as usize, Some("0049999")));
     assert!(said.faults.is_empty());
+}
+
+/// What was written, in its order.
+#[derive(Default)]
+struct Writes(Vec<(usize, Vec<u8>)>);
+
+impl Output for &mut Writes {
+    type Error = ();
+
+    fn write_at<'a>(&mut self, offset: u64, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), ()> {
+        self.0.push((offset as usize, pieces.into_iter().collect::<Vec<_>>().concat()));
+        Ok(())
+    }
+}
+
+/// A write stops anywhere: until the table's place is taken, which is the last write but for the size, the file is whole;
+/// and its records are at all times those of before or more.
+#[test]
+fn a_file_whose_writer_is_killed_has_what_it_had() {
+    let records = records::<LittleEndian>(30);
+    let attr = attr::<LittleEndian>();
+    let features: [(Feature, &[u8]); 2] = [(Feature::HOSTNAME, &[1, 2, 3]), (Feature::OSRELEASE, &[4; 20])];
+    let table = features.len() * size_of::<super::Section<LittleEndian>>();
+    let events = [AttrIds { attr: &attr, ids: &[5, 6] }];
+    let (mut metadata, mut writes) = (Memory::default(), Writes::default());
+    FileWriter::begin(&mut metadata, &events, &features).unwrap();
+    let mut writer = FileWriter::begin(&mut writes, &events, &features).unwrap();
+    let sizes: Vec<usize> =
+        crate::Records::<LittleEndian>::new(&records, 0).map(|r| r.unwrap().bytes().len()).collect();
+    let (first, second) = (sizes[..10].iter().sum::<usize>(), sizes[..29].iter().sum::<usize>());
+    for batch in [&records[..first], &records[first..second], &records[second..]] {
+        let (one, other) = batch.split_at(batch.len().min(7));
+        writer.append(&[one, &[], other]).unwrap();
+    }
+
+    let had = |file: &Memory| {
+        let mut reader = super::Reader::new();
+        let mut said = Said::default();
+        while let Some(offset) = reader.wanted() {
+            if reader.push(file.0.get(offset as usize..).unwrap_or_default(), &mut said).is_err() {
+                break;
+            }
+        }
+        let whole = reader.session().feature(Feature::OSRELEASE) == Some(&[4; 20][..]);
+        (said.records.len(), whole)
+    };
+    let (mut file, mut least) = (Memory::default(), 0);
+    for (offset, bytes) in writes.0 {
+        let end = file.0.len();
+        if end < metadata.0.len() {
+            (&mut file).write_at(offset as u64, [&bytes[..]]).unwrap();
+            continue;
+        }
+        // Of the table that is there, only a write of no more than it changes a byte; then the size is written, as one.
+        let is_size = offset < metadata.0.len() - table;
+        let takes_its_place = is_size || (bytes.len() == table && offset + table < end);
+        for cut in 0..if is_size { 1 } else { bytes.len() } {
+            let mut killed = Memory(file.0.clone());
+            (&mut killed).write_at(offset as u64, [&bytes[..cut]]).unwrap();
+            let (records, whole) = had(&killed);
+            assert!(records >= least, "{records} of {least} at {offset} + {cut}");
+            // A size of 0 may be that of a writer that does not tell it; features are not looked for then.
+            assert!(whole || takes_its_place || least == 0, "at {offset} + {cut} of {}", bytes.len());
+        }
+        (&mut file).write_at(offset as u64, [&bytes[..]]).unwrap();
+        least = least.max(had(&file).0);
+    }
+    assert_eq!(had(&file), (30, true));
 }

@@ -1,7 +1,9 @@
 //! Writes a perf.data file that is complete after every append.
 //!
 //! All metadata lies between the header and the records; behind the records is only the small table that points
-//! back to it. So a recorder that is killed leaves a file that every reader, perf included, can open.
+//! back to it. So a recorder that is killed leaves a file that every reader, perf included, can open. An append is three
+//! writes: what lies behind the old table, what takes its place, and the new size. One that is killed in the first
+//! leaves the file as it was; between the other two, a file whose records can be read, and its metadata not.
 
 use super::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE};
 use crate::wire::attr::{Attr, ATTR_SIZE_VER0};
@@ -19,7 +21,7 @@ pub trait Output {
     ///
     /// # Errors
     /// Where not all could be written.
-    fn write_at(&mut self, offset: u64, pieces: &[&[u8]]) -> Result<(), Self::Error>;
+    fn write_at<'a>(&mut self, offset: u64, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Self::Error>;
 }
 
 /// An event of the file: its attr and the ids that its records carry.
@@ -67,7 +69,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         let mut ids_at = at;
         for event in attrs {
             for &id in event.ids {
-                out.write_at(at, &[U64::<O>::new(id).as_bytes()])?;
+                out.write_at(at, [U64::<O>::new(id).as_bytes()])?;
                 at = at.saturating_add(8);
             }
         }
@@ -77,7 +79,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
             attr.size.set(size as u32);
             let ids = Section::<O>::new(ids_at, (event.ids.len() as u64).saturating_mul(8));
             ids_at = ids_at.saturating_add(ids.size.get());
-            out.write_at(at, &[attr.as_bytes().get(..size).unwrap_or(&[]), ids.as_bytes()])?;
+            out.write_at(at, [attr.as_bytes().get(..size).unwrap_or(&[]), ids.as_bytes()])?;
             at = at.saturating_add(entry);
         }
 
@@ -93,7 +95,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
             *section = Section::new(at, bytes.len() as u64);
             *slot = feature;
             writer.count = writer.count.saturating_add(1);
-            writer.out.write_at(at, &[bytes])?;
+            writer.out.write_at(at, [bytes])?;
             // perf aligns the data; sections it does not mind.
             at = at.saturating_add(bytes.len() as u64).saturating_add(7) & !7;
             if let Some(word) = writer.header.features.get_mut(usize::from(feature.0 >> 6)) {
@@ -103,8 +105,9 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         writer.header.data = Section::new(at, 0);
         writer.end = at;
         // Set before the first record so that a size of 0 is only ever seen in a file without records.
-        writer.out.write_at(0, &[writer.header.as_bytes()])?;
-        writer.checkpoint()?;
+        writer.out.write_at(0, [writer.header.as_bytes()])?;
+        let table = writer.table.get(..writer.count).unwrap_or(&[]);
+        writer.out.write_at(at, [table.as_bytes()])?;
         Ok(writer)
     }
 
@@ -117,9 +120,18 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         if len == 0 {
             return Ok(());
         }
-        self.out.write_at(self.end, pieces)?;
+        // What takes the table's place is written last: until then the file is as it was, with more behind its end.
+        let table = self.table.get(..self.count).unwrap_or(&[]).as_bytes();
+        let front = if len > table.len() as u64 { table.len() } else { 0 };
+        let rest = halves(pieces, front).map(|(_, rest)| rest).chain([table]);
+        self.out.write_at(self.end.saturating_add(front as u64), rest)?;
+        if front > 0 {
+            self.out.write_at(self.end, halves(pieces, front).map(|(front, _)| front))?;
+        }
         self.end = self.end.saturating_add(len);
-        self.checkpoint()
+        self.header.data.size.set(self.data_size());
+        let at = offset_of!(FileHeader<O>, data).saturating_add(offset_of!(Section<O>, size));
+        self.out.write_at(at as u64, [self.header.data.size.as_bytes()])
     }
 
     /// Replaces a feature section's bytes by as many others: for what is known only at the end.
@@ -131,7 +143,7 @@ impl<O: Order, W: Output> FileWriter<O, W> {
         let sections = self.table.iter().zip(&self.features).take(self.count);
         for (section, _) in sections.filter(|(_, &f)| f == feature) {
             if section.size.get() == bytes.len() as u64 {
-                self.out.write_at(section.offset.get(), &[bytes])?;
+                self.out.write_at(section.offset.get(), [bytes])?;
             }
         }
         Ok(())
@@ -151,13 +163,13 @@ impl<O: Order, W: Output> FileWriter<O, W> {
     pub fn end(&self) -> u64 {
         self.end.saturating_add(size_of::<Section<O>>().saturating_mul(self.count) as u64)
     }
+}
 
-    /// Table behind the records, then their size in the header.
-    fn checkpoint(&mut self) -> Result<(), W::Error> {
-        let table = self.table.get(..self.count).unwrap_or(&[]);
-        self.out.write_at(self.end, &[table.as_bytes()])?;
-        self.header.data.size.set(self.data_size());
-        let at = offset_of!(FileHeader<O>, data).saturating_add(offset_of!(Section<O>, size));
-        self.out.write_at(at as u64, &[self.header.data.size.as_bytes()])
-    }
+/// Each piece in two: what of it is among the first `len` bytes of all, and what is behind them.
+fn halves<'a: 'p, 'p>(pieces: &'p [&'a [u8]], mut len: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + 'p {
+    pieces.iter().map(move |piece| {
+        let halves = piece.split_at(len.min(piece.len()));
+        len = len.saturating_sub(halves.0.len());
+        halves
+    })
 }
