@@ -17,6 +17,8 @@ const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
 const PERF_EVENT_IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
+#[cfg(feature = "bpf")]
+const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 const PERF_EVENT_IOC_PAUSE_OUTPUT: libc::c_ulong = 0x4004_2409;
 const PERF_EVENT_IOC_ID: libc::c_ulong = 0x8008_2407;
 
@@ -69,6 +71,14 @@ impl Event {
     pub(crate) fn disable(&self) -> io::Result<()> {
         // SAFETY: takes no pointer.
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_DISABLE, 0) })
+    }
+
+    /// Have an eBPF program run at each of the event, a tracepoint, for as long as it is open.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn run(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: takes a descriptor by value.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_SET_BPF, program.as_raw_fd()) })?;
+        self.enable()
     }
 
     /// Stop writing to the event's ring, or go on.

@@ -108,6 +108,23 @@ fn both_backends_record_the_same_inside_a_container() {
     assert_eq!(told(&by_perf, &ours), told(&by_bpf, &ours));
 }
 
+/// Where functions cannot be probed, tracepoints of system calls tell the same; tracefs need not be mounted for it.
+#[test]
+fn a_machine_without_tracefs_tells_of_unshare() {
+    needs!("a_machine_without_tracefs", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let script = "umount -a -t tracefs,debugfs; test ! -e /sys/kernel/tracing/events && exec \"$@\"";
+    let mut hidden = Command::new("unshare");
+    hidden.args(["-m", "sh", "-c", script, "sh"]).arg(nsscope().get_program());
+    hidden.args(["record", "--backend", "bpf", "-o"]).arg(&file).args(["--", "unshare", "-u", "true"]);
+    let said = errors(&run(&mut hidden));
+    assert!(!said.contains("does not let"), "{said}");
+    let all = events(&file);
+    let reasons = all.iter().filter(|event| event["event"] == "nsscope:task_namespaces");
+    assert!(reasons.map(|event| &event["fields"]["reason"]).any(|reason| *reason == json!(2)), "an unshare");
+}
+
 /// By default perf, where that is refused bpf, where that is refused too /proc; it is said which, and why.
 #[test]
 fn the_backend_is_the_best_that_is_allowed() {

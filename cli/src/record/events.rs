@@ -124,7 +124,7 @@ fn clock_attr(frequency: u32) -> Attr<Native> {
     attr
 }
 
-fn tracepoint_attr(id: u64) -> Attr<Native> {
+pub(crate) fn tracepoint_attr(id: u64) -> Attr<Native> {
     let mut attr = Attr::<Native>::new(TYPE_TRACEPOINT, id);
     attr.sample_type.set((SAMPLE_TYPE | SampleType::RAW).0);
     attr.sample_period.set(1);

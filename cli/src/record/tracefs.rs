@@ -1,4 +1,4 @@
-//! Formats of the kernel's cgroup tracepoints, from tracefs.
+//! What tracefs says of the kernel's tracepoints.
 //!
 //! tracefs is often not mounted. Then it is mounted for this process alone, attached nowhere: nothing on the
 //! machine changes.
@@ -28,16 +28,9 @@ pub(crate) struct Tracepoint {
 /// # Errors
 /// Why there are none.
 pub(crate) fn cgroup_tracepoints() -> Result<Vec<Tracepoint>, String> {
-    let root = open().map_err(|errno| match errno {
-        Errno::NODEV => "this kernel has no tracefs".to_string(),
-        Errno::PERM | Errno::ACCESS => "tracefs may not be read".to_string(),
-        other => format!("tracefs cannot be opened: {other}"),
-    })?;
+    let root = open()?;
     let read = |name: &str| {
-        let path = format!("events/cgroup/{name}/format");
-        let fd = rustix::fs::openat(&root, path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut text = String::new();
-        File::from(fd).read_to_string(&mut text).ok()?;
+        let text = read(&root, &format!("events/cgroup/{name}/format")).ok()?;
         let format = Format::parse("cgroup", &text)?;
         Some(Tracepoint { text, format })
     };
@@ -49,7 +42,33 @@ pub(crate) fn cgroup_tracepoints() -> Result<Vec<Tracepoint>, String> {
     }
 }
 
-fn open() -> Result<OwnedFd, Errno> {
+/// The number by which perf_event_open(2) knows a tracepoint.
+///
+/// # Errors
+/// Why it is not known.
+#[cfg(feature = "bpf")]
+pub(crate) fn id(system: &str, name: &str) -> Result<u64, String> {
+    let text = read(&open()?, &format!("events/{system}/{name}/id"))
+        .map_err(|error| format!("the kernel has no tracepoint {system}:{name}, or it may not be read: {error}"))?;
+    text.trim().parse().map_err(|_| format!("tracefs gives {system}:{name} the id {}", text.trim()))
+}
+
+fn read(root: &OwnedFd, path: &str) -> std::io::Result<String> {
+    let fd = rustix::fs::openat(root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = String::new();
+    File::from(fd).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn open() -> Result<OwnedFd, String> {
+    open_or_mount().map_err(|errno| match errno {
+        Errno::NODEV => "this kernel has no tracefs".to_string(),
+        Errno::PERM | Errno::ACCESS => "tracefs may not be read".to_string(),
+        other => format!("tracefs cannot be opened: {other}"),
+    })
+}
+
+fn open_or_mount() -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     for mounted in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
         let dir = rustix::fs::open(mounted, flags, Mode::empty());

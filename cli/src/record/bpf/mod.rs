@@ -6,10 +6,10 @@ mod btf;
 mod offsets;
 mod shared;
 
-use super::events::{Described, Target, side_band, side_band_attr, told_events, told_id};
-use super::synth;
+use super::events::{Described, Target, side_band, side_band_attr, told_events, told_id, tracepoint_attr};
+use super::{synth, tracefs};
 use crate::error::{Failure, Outcome, note};
-use crate::sys;
+use crate::sys::{self, Event};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -104,8 +104,9 @@ pub(crate) struct Bpf {
     taken: Vec<u8>,
     /// Where each program runs, or why it does not.
     attached: Vec<(&'static str, Result<String, String>)>,
-    /// The programs. Those that run do so for as long as this is there.
+    /// The programs. Those that run do so for as long as this is there, those of system calls while their event is.
     programs: Option<(Ebpf, Btf)>,
+    calls: Vec<Event>,
 }
 
 impl Bpf {
@@ -153,6 +154,7 @@ impl Bpf {
             taken: Vec::new(),
             attached: Vec::new(),
             programs: None,
+            calls: Vec::new(),
         };
         bpf.watch(target)?;
         // Those that the kernel does not take are told when they are to run; here only if it takes none.
@@ -195,7 +197,7 @@ impl Bpf {
         let Some((programs, btf)) = &mut self.programs else { return Ok(()) };
         for (what, ways) in PROGRAMS {
             let mut why = Vec::new();
-            let taken = ways.iter().find(|way| match way.attach(programs, btf) {
+            let taken = ways.iter().find(|way| match way.attach(programs, btf, &mut self.calls) {
                 Ok(()) => true,
                 Err(error) => {
                     why.push(format!("{}: {error}", way.place()));
@@ -242,6 +244,7 @@ impl Bpf {
 
     /// Stops the programs; what is in the ring stays.
     pub(crate) fn disable(&mut self) {
+        self.calls.clear();
         self.programs = None;
     }
 }
@@ -262,13 +265,22 @@ impl Attach {
         }
     }
 
-    fn attach(self, programs: &mut Ebpf, btf: &Btf) -> Result<(), String> {
+    fn attach(self, programs: &mut Ebpf, btf: &Btf, calls: &mut Vec<Event>) -> Result<(), String> {
         self.load(programs, btf)?;
         let program = programs.program_mut(self.program()).ok_or("the program is missing")?;
         let attached = match (program, self) {
             (Program::BtfTracePoint(program), _) => program.attach().map(drop),
             (Program::FExit(program), _) => program.attach().map(drop),
-            (Program::TracePoint(program), Self::Syscall(name)) => program.attach("syscalls", name).map(drop),
+            (Program::TracePoint(program), Self::Syscall(name)) => {
+                let id = tracefs::id("syscalls", name)?;
+                let program = program.fd().map_err(|error| chain(&error))?;
+                // The program runs on every CPU, whichever the event is of.
+                let cpu = sys::online_cpus().ok().and_then(|cpus| cpus.first().copied()).unwrap_or(0);
+                let event = Event::open(&tracepoint_attr(id), -1, cpu as i32);
+                let event = event.and_then(|event| event.run(program.as_fd()).map(|()| event));
+                calls.push(event.map_err(|error| error.to_string())?);
+                return Ok(());
+            }
             _ => return Err("the program is of another kind".into()),
         };
         attached.map_err(|error| chain(&error))
