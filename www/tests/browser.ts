@@ -3,6 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Browser, type Page, chromium } from "playwright-core";
 import { type PreviewServer, preview } from "vite";
+import { vi } from "vitest";
 import { skip } from "./capture";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -91,5 +92,11 @@ export async function chosen(page: Page, file: string, timeout = 30_000) {
 
 export async function ready(page: Page, phase = "ready", timeout = 30_000) {
   await page.locator(`body[data-phase=${phase}]`).waitFor({ state: "attached", timeout });
-  await page.waitForTimeout(100);
+  // What is to be drawn is drawn in the next frame.
+  await page.evaluate(() => new Promise((frame) => requestAnimationFrame(() => requestAnimationFrame(frame))));
+}
+
+/** Asks again until it is so: a page answers in its own time. */
+export function eventually<T>(check: () => Promise<T>): Promise<T> {
+  return vi.waitFor(check, { timeout: 60_000, interval: 30 });
 }

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Machine, PICTURES, chosen, drop, ready } from "./browser";
+import { Machine, PICTURES, chosen, drop, eventually, ready } from "./browser";
 import { capture, nsscope, records, scratch, skip } from "./capture";
 
 const machine = new Machine();
@@ -24,8 +24,11 @@ async function shown(name: string, options: Parameters<Machine["visit"]>[1] = {}
 }
 
 async function tab(page: Page, name: string) {
+  await page.locator("#panel > *").evaluate((before) => {
+    before.id = "before";
+  });
   await page.getByRole("tab", { name }).click();
-  await page.waitForTimeout(150);
+  await page.locator("#panel > :not(#before)").waitFor();
 }
 
 const labels = (page: Page) => page.locator("[role=treeitem]").allInnerTexts();
@@ -72,15 +75,17 @@ test("a fresh capture that is dropped shows what the command line tells", async 
     }
   }
   await tab(page, "Processes");
-  const processes = await page
-    .locator("#panel [role=row]")
-    .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent.trim())));
-  for (const { members } of report.containers) {
-    for (const { pid, start } of members) {
-      const row = processes.find(([first]) => first === pid.toString());
-      expect(row?.join(" ")).toContain(`${((start - report.first) / 1e9).toFixed(6)} s`);
+  await eventually(async () => {
+    const processes = await page
+      .locator("#panel [role=row]")
+      .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent.trim())));
+    for (const { members } of report.containers) {
+      for (const { pid, start } of members) {
+        const row = processes.find(([first]) => first === pid.toString());
+        expect(row?.join(" ")).toContain(`${((start - report.first) / 1e9).toFixed(6)} s`);
+      }
     }
-  }
+  });
   // The tree and the picture show them, too.
   const tree = (await labels(page)).join("\n");
   for (const { id, members } of report.containers) {
@@ -115,18 +120,25 @@ test("the panels tell who shares what, every event, and the file's own facts", a
   await page.screenshot({ path: `${PICTURES}/dark.png` });
   await tab(page, "Events");
   const number = page.locator(".events .bar .soft");
-  const all = Number((await number.innerText()).replace(/\D/g, ""));
+  const listed = async () => Number(/^([\d,]+) events?$/.exec(await number.innerText())?.[1]?.replaceAll(",", ""));
+  const all = await eventually(async () => {
+    const all = await listed();
+    expect(all).toBeGreaterThan(0);
+    return all;
+  });
   const lines = nsscope("script", "--format", "json", "--kind", "namespaces,fork,exit,comm", visit.file).trim();
   await page.getByLabel("cgroup").uncheck();
-  await page.waitForTimeout(100);
-  expect(Number((await number.innerText()).replace(/\D/g, ""))).toBe(lines.split("\n").length);
+  await eventually(async () => {
+    expect(await listed()).toBe(lines.split("\n").length);
+  });
   expect(all).toBeGreaterThan(lines.split("\n").length - 1);
   await page.getByLabel("Filter of the events").fill("comm=uname container!=host");
   await page.keyboard.press("Enter");
-  await page.waitForTimeout(100);
-  const events = await page.locator("#panel [role=row]").allInnerTexts();
-  expect(events.length).toBeGreaterThan(2);
-  expect(events.slice(1).every((row) => row.includes("uname") && !row.includes("host\n"))).toBe(true);
+  await eventually(async () => {
+    const events = await page.locator("#panel [role=row]").allInnerTexts();
+    expect(events.length).toBeGreaterThan(2);
+    expect(events.slice(1).every((row) => row.includes("uname") && !row.includes("host\n"))).toBe(true);
+  });
   await page.screenshot({ path: `${PICTURES}/events.png` });
   await page.getByLabel("Filter of the events").fill("name=x");
   await page.keyboard.press("Enter");
@@ -155,40 +167,55 @@ test("zoom, pan, measure, fold, select, search, and the keys for all of it", asy
   if (box === null) {
     throw new Error("no picture");
   }
-  const sight = async () => {
-    await page.mouse.move(5, 5);
-    await page.waitForTimeout(80);
-    const match = /^([\d.]+) s to ([\d.]+) s/.exec(await window_(page));
-    return { from: Number(match?.[1]), to: Number(match?.[2]) };
-  };
-  const whole = await sight();
-  expect(whole.from).toBe(0);
+  /** What is in sight, in seconds, once it is as it should be. */
+  const seen = (check: (from: number, to: number) => void) =>
+    eventually(async () => {
+      await page.mouse.move(5, 5);
+      const match = /^([\d.]+) s to ([\d.]+) s/.exec(await window_(page));
+      const [from, to] = [Number(match?.[1]), Number(match?.[2])];
+      check(from, to);
+      return { from, to };
+    });
+  const whole = await seen((from, to) => {
+    expect(from).toBe(0);
+    expect(to).toBeGreaterThan(0);
+  });
   // The wheel zooms at the pointer: what is under it stays there.
   const at = box.x + box.width / 4;
-  await page.mouse.move(at, box.y + 40);
-  await page.waitForTimeout(50);
-  const under = (text: string) => Number(/^([\d.]+)/.exec(text)?.[1]);
-  const before = under(await window_(page));
+  const under = async () => {
+    await page.mouse.move(at, box.y + 40);
+    return eventually(async () => {
+      const match = /^([\d.]+) s · .* ns$/.exec(await window_(page));
+      expect(match).not.toBe(null);
+      return Number(match?.[1]);
+    });
+  };
+  const before = await under();
   await page.mouse.wheel(0, -500);
-  await page.waitForTimeout(100);
-  expect(under(await window_(page))).toBeCloseTo(before, 2);
-  const zoomed = await sight();
-  expect(zoomed.to - zoomed.from).toBeLessThan((whole.to - whole.from) / 2);
+  const zoomed = await seen((from, to) => {
+    expect(to - from).toBeLessThan((whole.to - whole.from) / 2);
+  });
+  expect(await under()).toBeCloseTo(before, 2);
   // Dragging moves it.
-  await page.mouse.move(at, box.y + 40);
   await page.mouse.down();
   await page.mouse.move(at - 100, box.y + 40, { steps: 5 });
   await page.mouse.up();
-  const dragged = await sight();
-  expect(dragged.from).toBeGreaterThan(zoomed.from);
-  expect(dragged.to - dragged.from).toBeCloseTo(zoomed.to - zoomed.from, 4);
+  await seen((from, to) => {
+    expect(from).toBeGreaterThan(zoomed.from);
+    expect(to - from).toBeCloseTo(zoomed.to - zoomed.from, 4);
+  });
   // The window is in the URL once it stays; back shows what was before.
-  await page.waitForTimeout(600);
-  expect(await fragment(page)).toMatch(/t=\d+-\d+/);
+  await eventually(async () => {
+    expect(await fragment(page)).toMatch(/t=\d+-\d+/);
+  });
   await page.keyboard.press("f");
-  expect(await sight()).toEqual(whole);
+  await seen((from, to) => {
+    expect({ from, to }).toEqual(whole);
+  });
   await page.keyboard.press("w");
-  expect((await sight()).from).toBeGreaterThan(0);
+  await seen((from) => {
+    expect(from).toBeGreaterThan(0);
+  });
   await page.keyboard.press("d");
   await page.keyboard.press("a");
   await page.keyboard.press("s");
@@ -200,61 +227,80 @@ test("zoom, pan, measure, fold, select, search, and the keys for all of it", asy
   await page.mouse.move(box.x + 300, box.y + 60, { steps: 3 });
   await page.mouse.up();
   await page.keyboard.up("Shift");
-  await page.waitForTimeout(50);
-  expect(await window_(page)).toMatch(/ from [\d.]+ s to [\d.]+ s$/);
+  await eventually(async () => {
+    expect(await window_(page)).toMatch(/ from [\d.]+ s to [\d.]+ s$/);
+  });
   // A click selects: details with the evidence, and the row marked.
   const first = report.containers[0];
   await page.locator("[role=treeitem]", { hasText: first?.id ?? "" }).click();
   await page.locator("#details h2").waitFor();
   expect(await page.locator("#details").innerText()).toContain(first?.why[0]);
-  expect(await page.locator("[aria-selected=true][role=treeitem]").count()).toBe(1);
+  await eventually(async () => {
+    expect(await page.locator("[aria-selected=true][role=treeitem]").count()).toBe(1);
+  });
   await page.screenshot({ path: `${PICTURES}/selected.png` });
-  expect(decodeURIComponent(await fragment(page))).toContain(`container=${first?.id ?? ""}`);
+  await eventually(async () => {
+    expect(decodeURIComponent(await fragment(page))).toContain(`container=${first?.id ?? ""}`);
+  });
   // Keys walk the tree, fold and unfold.
   const unfolded = (await labels(page)).length;
   await page.locator("#rows").focus();
   await page.keyboard.press("ArrowLeft");
-  await page.waitForTimeout(80);
-  expect((await labels(page)).length).toBeLessThan(unfolded);
+  await eventually(async () => {
+    expect((await labels(page)).length).toBeLessThan(unfolded);
+  });
   await page.keyboard.press("Enter");
-  await page.waitForTimeout(80);
-  expect((await labels(page)).length).toBe(unfolded);
+  await eventually(async () => {
+    expect((await labels(page)).length).toBe(unfolded);
+  });
   await page.keyboard.press("ArrowDown");
   await page.locator("#details h2", { hasText: "process" }).waitFor();
   await page.keyboard.press(" ");
-  const close = await sight();
   const member = first?.members[0];
   const length = ((member?.end ?? 0) - (member?.start ?? 0)) / 1e9;
-  expect(close.to - close.from).toBeLessThan(length * 1.2);
+  await seen((from, to) => {
+    expect(to - from).toBeLessThan(length * 1.2);
+  });
   await page.keyboard.press("Escape");
-  expect(await page.locator("#details").innerText()).toBe("");
+  await eventually(async () => {
+    expect(await page.locator("#details").innerText()).toBe("");
+  });
   await page.keyboard.press("f");
   // Search finds, goes to the next, and back.
   await page.keyboard.press("/");
   await page.keyboard.type("uname");
   await page.keyboard.press("Enter");
   await page.locator("#details h2", { hasText: "process" }).waitFor();
-  expect(await page.locator("#matches").innerText()).toMatch(/^1 of \d+ hit/);
-  expect(await page.locator(".found").count()).toBeGreaterThan(0);
+  await eventually(async () => {
+    expect(await page.locator("#matches").innerText()).toMatch(/^1 of \d+ hit/);
+    expect(await page.locator(".found").count()).toBeGreaterThan(0);
+  });
   await page.locator("#rows").focus();
   await page.keyboard.press("n");
-  await page.waitForTimeout(80);
-  expect(await page.locator("#matches").innerText()).toMatch(/^2 of/);
+  await eventually(async () => {
+    expect(await page.locator("#matches").innerText()).toMatch(/^2 of/);
+  });
   // Another definition, a filter; what is wrong is said.
   await page.locator("#definition").fill("by:net");
   await page.keyboard.press("Enter");
-  await page.waitForTimeout(150);
-  expect((await labels(page)).join()).toContain("net:[");
+  await eventually(async () => {
+    expect(decodeURIComponent(await fragment(page))).toContain("by:net");
+    expect((await labels(page)).join()).toContain("net:[");
+  });
   await page.locator("#filter").fill("comm=uname");
   await page.keyboard.press("Enter");
-  await page.waitForTimeout(150);
   const told = JSON.parse(
     nsscope("report", "--json", "--definition", "by:net", "--filter", "comm=uname", visit.file),
   ) as typeof report;
-  expect(await page.locator("#panel tbody tr").count()).toBe(told.containers.length);
+  await eventually(async () => {
+    expect(await page.locator("#panel tbody tr").count()).toBe(told.containers.length);
+  });
   await page.locator("#copy").click();
-  const copied = await page.evaluate(() => navigator.clipboard.readText());
-  expect(copied).toBe("nsscope report --definition by:net --filter comm=uname fresh.data");
+  const copied = await eventually(async () => {
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    expect(copied).toBe("nsscope report --definition by:net --filter comm=uname fresh.data");
+    return copied;
+  });
   const args = copied.split(" ").slice(1, -1);
   expect(JSON.parse(nsscope(...args, "--json", visit.file))).toEqual(told);
   await page.locator("#filter").fill("nonsense");
@@ -262,12 +308,13 @@ test("zoom, pan, measure, fold, select, search, and the keys for all of it", asy
   await page.locator("#filter.wrong").waitFor();
   // Back is where it was.
   await page.goBack();
-  await page.waitForTimeout(300);
-  expect(await page.locator("#definition").inputValue()).toBe("by:net");
-  expect(await page.locator("#filter").inputValue()).toBe("");
+  await eventually(async () => {
+    expect(await page.locator("#definition").inputValue()).toBe("by:net");
+    expect(await page.locator("#filter").inputValue()).toBe("");
+  });
   await page.locator("#rows").focus();
   await page.keyboard.press("?");
-  expect(await page.locator("#keys").isVisible()).toBe(true);
+  await page.locator("#keys").waitFor();
   await page.keyboard.press("Escape");
   expect(problems).toEqual([]);
   await page.context().close();
@@ -293,9 +340,10 @@ test("two fingers zoom", async () => {
   await touch("touchMove", 40);
   await touch("touchMove", 70);
   await touch("touchEnd", 0);
-  await page.waitForTimeout(100);
   const sight = (text: string) => /([\d.]+) (ms|s|µs) in sight/.exec(text)?.[0];
-  expect(sight(await window_(page))).not.toBe(sight(before));
+  await eventually(async () => {
+    expect(sight(await window_(page))).not.toBe(sight(before));
+  });
   expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
   await accessible(page);
   expect(problems).toEqual([]);
@@ -359,7 +407,9 @@ test("two machines are shown side by side", async () => {
   expect(tree).toContain("machine-0.data");
   await page.locator("#machine").selectOption("1");
   await tab(page, "File");
-  expect(await page.locator("#panel").innerText()).toContain("machine-1.data");
+  await eventually(async () => {
+    expect(await page.locator("#panel").innerText()).toContain("machine-1.data");
+  });
   await page.screenshot({ path: `${PICTURES}/machines.png` });
   expect(problems).toEqual([]);
   await page.context().close();
@@ -405,9 +455,9 @@ test("files that perf made open the same way", async () => {
   expect(await page.locator("#status").innerText()).toContain("perf record --namespaces --all-cgroups");
   // A truncated one shows what there is.
   await drop(page, { name: "half.data", bytes: readFileSync(plain).subarray(0, 3000) });
-  await page.waitForTimeout(200);
-  await ready(page);
-  expect(await page.locator("#status").innerText()).toContain("The file is damaged");
+  await eventually(async () => {
+    expect(await page.locator("#status").innerText()).toContain("The file is damaged");
+  });
   expect(problems).toEqual([]);
   await page.context().close();
 });
@@ -445,7 +495,9 @@ test("names full of markup, direction marks and length are text", async () => {
   expect(tree).toContain(String.raw`<b>\u{202e}txt`);
   expect(await page.locator("#viewer b, #viewer img").count()).toBe(0);
   await tab(page, "Processes");
-  expect(await page.locator("#panel").innerText()).toContain(String.raw`<b>\u{202e}txt`);
+  await eventually(async () => {
+    expect(await page.locator("#panel").innerText()).toContain(String.raw`<b>\u{202e}txt`);
+  });
   expect(problems).toEqual([]);
   await page.context().close();
 });

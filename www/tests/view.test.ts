@@ -25,10 +25,10 @@ async function view(files: string[], env: NodeJS.ProcessEnv = {}, ...options: st
   return { child, url: new URL(url), said: () => said };
 }
 
-/** Ctrl-C. Returns the exit code. */
+/** Ctrl-C. Returns the exit code, once all that it said has been read. */
 async function interrupt(child: ChildProcess): Promise<number | null> {
   child.kill("SIGINT");
-  const [code] = (await once(child, "exit")) as [number | null];
+  const [code] = (await once(child, "close")) as [number | null];
   return code;
 }
 
