@@ -195,20 +195,30 @@ async function restore() {
   }
 }
 
-/** Makes the rows anew, by the definition and the filter. */
+/** How often rows were made: whoever is overtaken by a later wish leaves the page to it. */
+let layouts = 0;
+
+/** Makes the rows anew, by the definition and the filter. What is wrong with them is said, and changes nothing else. */
 async function layout(remember = true) {
-  [state.definition, state.filter] = [definition.value.trim() || "auto", filter.value.trim()];
+  const mine = ++layouts;
+  const [by, which] = [definition.value.trim() || INITIAL.definition, filter.value.trim()];
   let arrangement: Open;
   try {
-    arrangement = await viewer.layout(state.definition, state.filter);
+    arrangement = await viewer.layout(by, which);
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    const input = /type|definition|by:/.test(text) ? definition : filter;
-    input.classList.add("wrong");
-    input.setCustomValidity(text);
-    input.reportValidity();
+    if (mine === layouts) {
+      const text = error instanceof Error ? error.message : String(error);
+      const input = /type|definition|by:/.test(text) ? definition : filter;
+      input.classList.add("wrong");
+      input.setCustomValidity(text);
+      input.reportValidity();
+    }
     return;
   }
+  if (mine !== layouts) {
+    return;
+  }
+  [state.definition, state.filter] = [by, which];
   for (const input of [definition, filter]) {
     input.classList.remove("wrong");
     input.setCustomValidity("");
@@ -607,8 +617,9 @@ const ROWS_ONLY = new Set(["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "E
 
 window.addEventListener("keydown", (event) => {
   const target = event.target as HTMLElement;
-  if (target === search && event.key === "Enter") {
-    void find(true);
+  // Another text is found by its change.
+  if (target === search && event.key === "Enter" && search.value === state.search) {
+    void next(1);
     return;
   }
   const typing = target.matches("input:not([type=checkbox]), select, textarea") || keys.open;

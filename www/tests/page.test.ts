@@ -275,7 +275,15 @@ test("zoom, pan, measure, fold, select, search, and the keys for all of it", asy
     expect(await page.locator("#matches").innerText()).toMatch(/^1 of \d+ hit/);
     expect(await page.locator(".found").count()).toBeGreaterThan(0);
   });
+  await page.keyboard.press("Enter");
+  await eventually(async () => {
+    expect(await page.locator("#matches").innerText()).toMatch(/^2 of/);
+  });
   await page.locator("#rows").focus();
+  await page.keyboard.press("N");
+  await eventually(async () => {
+    expect(await page.locator("#matches").innerText()).toMatch(/^1 of/);
+  });
   await page.keyboard.press("n");
   await eventually(async () => {
     expect(await page.locator("#matches").innerText()).toMatch(/^2 of/);
@@ -306,12 +314,16 @@ test("zoom, pan, measure, fold, select, search, and the keys for all of it", asy
   await page.locator("#filter").fill("nonsense");
   await page.keyboard.press("Enter");
   await page.locator("#filter.wrong").waitFor();
-  // Back is where it was.
-  await page.goBack();
-  await eventually(async () => {
-    expect(await page.locator("#definition").inputValue()).toBe("by:net");
-    expect(await page.locator("#filter").inputValue()).toBe("");
-  });
+  // A wrong one is not what is shown. Back is where it was.
+  await tab(page, "Namespaces");
+  expect(decodeURIComponent(await fragment(page))).toMatch(/filter=comm=uname&panel=namespaces/);
+  for (const which of ["comm=uname", ""]) {
+    await page.goBack();
+    await eventually(async () => {
+      expect(await page.locator("#definition").inputValue()).toBe("by:net");
+      expect(await page.locator("#filter").inputValue()).toBe(which);
+    });
+  }
   await page.locator("#rows").focus();
   await page.keyboard.press("?");
   await page.locator("#keys").waitFor();
