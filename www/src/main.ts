@@ -202,20 +202,21 @@ let layouts = 0;
 async function layout(remember = true) {
   const mine = ++layouts;
   const [by, which] = [definition.value.trim() || INITIAL.definition, filter.value.trim()];
-  let arrangement: Open;
+  let arrangement: Open | undefined;
+  let wrong = "";
   try {
     arrangement = await viewer.layout(by, which);
   } catch (error) {
-    if (mine === layouts) {
-      const text = error instanceof Error ? error.message : String(error);
-      const input = /type|definition|by:/.test(text) ? definition : filter;
-      input.classList.add("wrong");
-      input.setCustomValidity(text);
-      input.reportValidity();
-    }
-    return;
+    wrong = error instanceof Error ? error.message : String(error);
   }
   if (mine !== layouts) {
+    return;
+  }
+  if (arrangement === undefined) {
+    const input = /type|definition|by:/.test(wrong) ? definition : filter;
+    input.classList.add("wrong");
+    input.setCustomValidity(wrong);
+    input.reportValidity();
     return;
   }
   [state.definition, state.filter] = [by, which];

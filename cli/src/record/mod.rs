@@ -563,9 +563,6 @@ impl Recorder {
     fn ask(&mut self) -> Outcome<()> {
         let execs = std::mem::take(&mut self.tally.execs);
         let cgroups_changed = std::mem::take(&mut self.tally.cgroups_changed);
-        if execs.is_empty() && !cgroups_changed && self.ask_at.is_empty() && self.answer.is_none() {
-            return Ok(());
-        }
         let mut synth = self.synthesizer();
         if let Source::Perf(_) = self.source {
             for pid in execs {

@@ -457,7 +457,8 @@ fn a_file_whose_writer_is_killed_has_what_it_had() {
         // Of the table that is there, only a write of no more than it changes a byte; then the size is written, as one.
         let is_size = offset < metadata.0.len() - table;
         let takes_its_place = is_size || (bytes.len() == table && offset + table < end);
-        for cut in 0..if is_size { 1 } else { bytes.len() } {
+        let cuts = if is_size { 1 } else { bytes.len() };
+        for cut in 0..cuts {
             let mut killed = Memory(file.0.clone());
             (&mut killed).write_at(offset as u64, [&bytes[..cut]]).unwrap();
             let (records, whole) = had(&killed);

@@ -104,9 +104,8 @@ pub(crate) struct Bpf {
     taken: Vec<u8>,
     /// Where each program runs, or why it does not.
     attached: Vec<(&'static str, Result<String, String>)>,
-    /// The programs. Those that run do so for as long as this is there, those of system calls while their event is.
-    programs: Option<(Ebpf, Btf)>,
-    calls: Vec<Event>,
+    /// The programs, and the tracepoints of those that run at a system call. They run for as long as this is there.
+    programs: Option<(Ebpf, Btf, Vec<Event>)>,
 }
 
 impl Bpf {
@@ -154,7 +153,6 @@ impl Bpf {
             taken: Vec::new(),
             attached: Vec::new(),
             programs: None,
-            calls: Vec::new(),
         };
         bpf.watch(target)?;
         // Those that the kernel does not take are told when they are to run; here only if it takes none.
@@ -165,7 +163,7 @@ impl Bpf {
         if !any {
             return Err(refused(&why));
         }
-        bpf.programs = Some((programs, btf));
+        bpf.programs = Some((programs, btf, Vec::new()));
         Ok(bpf)
     }
 
@@ -194,10 +192,10 @@ impl Bpf {
     }
 
     fn attach(&mut self) -> Outcome<()> {
-        let Some((programs, btf)) = &mut self.programs else { return Ok(()) };
+        let Some((programs, btf, calls)) = &mut self.programs else { return Ok(()) };
         for (what, ways) in PROGRAMS {
             let mut why = Vec::new();
-            let taken = ways.iter().find(|way| match way.attach(programs, btf, &mut self.calls) {
+            let taken = ways.iter().find(|way| match way.attach(programs, btf, calls) {
                 Ok(()) => true,
                 Err(error) => {
                     why.push(format!("{}: {error}", way.place()));
@@ -244,7 +242,6 @@ impl Bpf {
 
     /// Stops the programs; what is in the ring stays.
     pub(crate) fn disable(&mut self) {
-        self.calls.clear();
         self.programs = None;
     }
 }
