@@ -54,3 +54,16 @@ fn missing() -> Failure {
             .into(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_build_says_how_to_get_one_with_programs() {
+        let Err(Failure::Refused(why)) = Bpf::open(&Target::System, None) else { panic!("it has programs") };
+        for part in ["without its eBPF programs", "cargo xtask bpf", "--features bpf"] {
+            assert!(why.contains(part), "{why}");
+        }
+    }
+}
