@@ -27,7 +27,10 @@ pub(crate) fn run(args: &args::Diff) -> Outcome {
     let (before, after) = (Capture::read(&args.before)?.timeline, Capture::read(&args.after)?.timeline);
     let (old, new) = (at_the_end(&before, &args.definition), at_the_end(&after, &args.definition));
     let missing = |of: &[Container], in_: &[Container]| -> Vec<Container> {
-        of.iter().filter(|container| in_.iter().all(|other| other.key != container.key)).cloned().collect()
+        of.iter()
+            .filter(|container| in_.iter().all(|other| other.key.identity() != container.key.identity()))
+            .cloned()
+            .collect()
     };
     let (appeared, vanished) = (missing(&new, &old), missing(&old, &new));
     let moved = moved(&before, &after);

@@ -3,16 +3,18 @@
 use crate::args::{self, Sort};
 use crate::capture::Capture;
 use crate::error::Outcome;
-use crate::report::{container_json, running};
+use crate::report::{container_json, groups_json, members_json, running, sharers, shares};
 use crate::script::safe;
-use crate::select::{Selection, namespaces_json, process_json, select, title};
+use crate::select::{Selection, namespaces_json, select, title};
+use crate::sys::namespace_id;
 use crate::view::{Style, list};
 use comfy_table::{Cell, Color};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::process::in_tree_order;
-use nsscope_timeline::{NsSet, Timeline};
+use nsscope_timeline::{Container, Group, Kept, NsSet, Timeline};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -23,14 +25,17 @@ pub(crate) fn run(args: &args::Ps) -> Outcome {
     if args.json {
         let containers = selection.containers.iter().zip(&selection.members).map(|(container, members)| {
             let mut value = container_json(&timeline, container);
-            value["members"] = members.iter().map(|process| process_json(&timeline, process)).collect();
+            value["shares"] = shares(&selection.containers, container);
+            value["members"] = members_json(&timeline, container, members);
             value
         });
         let document = json!({
             "definition": args.which.definition.to_string(),
             "host": namespaces_json(&timeline.host()),
+            "groups": groups_json(&selection),
             "containers": containers.collect::<Vec<_>>(),
             "namespaces": census(&timeline),
+            "kept": timeline.kept().iter().map(kept_json).collect::<Vec<_>>(),
         });
         serde_json::to_writer_pretty(&mut out, &document)?;
         writeln!(out)?;
@@ -53,28 +58,48 @@ fn census(timeline: &Timeline) -> Vec<serde_json::Value> {
     found.retain(|&(_, ino), _| ino != 0);
     let host = timeline.host();
     let entries = found.iter().map(|(&(kind, ino), pids)| {
+        let first = pids.iter().min().copied().unwrap_or(0);
         json!({
-            "type": kind.name(), "ino": ino, "processes": pids.len(), "pid": pids.iter().min(),
+            "type": kind.name(), "ino": ino, "unique": namespace_id(first, kind), "processes": pids.len(), "pid": first,
             "host": host.get(kind).ino == ino,
         })
     });
     entries.collect()
 }
 
+/// A namespace that something but a task keeps, for a program.
+fn kept_json(kept: &Kept) -> serde_json::Value {
+    let Kept { kind, id, unique, by } = kept;
+    json!({ "type": kind.name(), "ino": id.ino, "unique": (*unique != 0).then_some(unique), "by": by })
+}
+
 fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> String {
     let style = Style::of_stdout();
     let host = timeline.host();
+    let groups = Group::of_each(&selection.groups, selection.containers.len());
     let mut header = vec!["CONTAINER", "KIND", "PROCS"];
+    if !selection.groups.is_empty() {
+        header.insert(1, "GROUP");
+    }
     header.extend(NsKind::ALL.map(NsKind::name));
     header.push("COMMANDS");
     let mut table = style.table(&header);
     let outside = timeline.tasks().filter(|(_, task)| task.leads()).count();
     let inside: usize = selection.containers.iter().map(|container| running(timeline, container)).sum();
-    let marks = |set: &NsSet| -> Vec<Cell> {
+    // What a container shares with one that stands before it has that one's name.
+    let marks = |set: &NsSet, of: Option<&Container>| -> Vec<Cell> {
+        let before = |kind: NsKind| {
+            let container = of?;
+            let with = sharers(&selection.containers, container, kind).next()?;
+            (std::ptr::from_ref(with) < std::ptr::from_ref(container)).then(|| format!("={}", short_title(with)))
+        };
         let cell = |kind: NsKind| match set.get(kind).ino {
             0 => style.cell("?", None, false),
             ino if ino == host.get(kind).ino => style.cell("host", Some(Color::Yellow), false),
-            ino => style.cell(&ino.to_string(), Some(Color::Green), false),
+            ino => {
+                let text = before(kind).unwrap_or_else(|| ino.to_string());
+                style.cell(&safe(text.as_bytes()), Some(Color::Green), false)
+            }
         };
         NsKind::ALL.map(cell).into_iter().collect()
     };
@@ -85,16 +110,24 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
         style.cell(&outside.saturating_sub(inside).to_string(), None, false),
     ];
     row.extend(NsKind::ALL.map(|kind| style.cell(&host.get(kind).ino.to_string(), None, false)));
-    table.add_row(row);
-    for (container, members) in selection.containers.iter().zip(&selection.members) {
+    let mut add = |mut row: Vec<Cell>, group: Option<usize>| {
+        if !selection.groups.is_empty() {
+            let title = group.map_or(String::new(), |number| selection.groups[number].title());
+            row.insert(1, style.cell(&safe(title.as_bytes()), Some(Color::Magenta), false));
+        }
+        table.add_row(row);
+    };
+    add(row, None);
+    let all = selection.containers.iter().zip(&selection.members).zip(groups);
+    for ((container, members), group) in all {
         let mut row = vec![
             style.cell(&safe(title(container).as_bytes()), Some(Color::Cyan), true),
             style.cell(&safe(container.kind().as_bytes()), None, false),
             style.cell(&running(timeline, container).to_string(), None, false),
         ];
-        row.extend(marks(&container.namespaces));
+        row.extend(marks(&container.namespaces, Some(container)));
         row.push(style.cell(&list(&container.commands, 4), None, false));
-        table.add_row(row);
+        add(row, group);
         let mut shown: Vec<_> = in_tree_order(members).into_iter().map(|(depth, at)| (depth, &members[at])).collect();
         shown.truncate(args.processes.0);
         for (position, &(depth, process)) in shown.iter().enumerate() {
@@ -104,15 +137,27 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
             let name = format!("{branches}{}{inside}", process.pid);
             let mut row =
                 vec![style.cell(&name, None, false), style.cell("", None, false), style.cell("", None, false)];
-            row.extend(marks(&timeline.last_namespaces(leader).unwrap_or_default()));
+            row.extend(marks(&timeline.last_namespaces(leader).unwrap_or_default(), None));
             let comm = timeline.last_name(leader).unwrap_or_default();
             row.push(style.cell(&safe(comm.as_bytes()), None, false));
-            table.add_row(row);
+            add(row, None);
         }
     }
     let mut out = table.trim_fmt();
     if selection.containers.is_empty() {
         out += "\n\nno container runs by this definition";
     }
+    if !timeline.kept().is_empty() {
+        out += "\n\nnamespaces without a process:";
+        for Kept { kind, id, by, .. } in timeline.kept() {
+            let _ = write!(out, "\n {}:[{}]  {}", kind.name(), id.ino, safe(by.as_bytes()));
+        }
+    }
     out
+}
+
+/// A container's name, where it has one.
+fn short_title(container: &Container) -> String {
+    let name = container.named.as_ref().map(|named| named.name.clone()).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| title(container))
 }

@@ -12,7 +12,7 @@ use comfy_table::{Color, Table};
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::process::in_tree_order;
-use nsscope_timeline::{Container, Key, NsSet, Pod, Process, Timeline};
+use nsscope_timeline::{Container, Group, Key, NsSet, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -116,18 +116,18 @@ fn tree(timeline: &Timeline, selection: &Selection, args: &args::Report, start: 
     }
     let mut table = style.table(&header);
     let mut shown = Rows { timeline, args, style, start, host: timeline.host(), table: &mut table };
-    for (index, pod) in Pod::of_each(&selection.pods, selection.containers.len()).into_iter().enumerate() {
-        let Some(pod) = pod.map(|number| &selection.pods[number]) else {
+    for (index, group) in Group::of_each(&selection.groups, selection.containers.len()).into_iter().enumerate() {
+        let Some(group) = group.map(|number| &selection.groups[number]) else {
             shown.container(selection, index, ("", ""));
             continue;
         };
         // With its first container come the others.
-        if pod.containers.first() != Some(&index) {
+        if group.containers.first() != Some(&index) {
             continue;
         }
-        shown.pod(&pod.id, &pod.why);
-        for (position, &member) in pod.containers.iter().enumerate() {
-            shown.container(selection, member, style.branch(position + 1 == pod.containers.len()));
+        shown.group(group);
+        for (position, &member) in group.containers.iter().enumerate() {
+            shown.container(selection, member, style.branch(position + 1 == group.containers.len()));
         }
     }
     table.trim_fmt()
@@ -152,10 +152,10 @@ impl Rows<'_> {
         self.table.add_row(row);
     }
 
-    fn pod(&mut self, id: &str, why: &str) {
-        let why = if self.args.why { why.to_string() } else { String::new() };
-        let cells = ["pod", "", "", "", "", "", "", &why].map(String::from).to_vec();
-        self.row(&format!("pod {id}"), Some(Color::Magenta), true, cells, String::new());
+    fn group(&mut self, group: &Group) {
+        let why = if self.args.why { safe(group.why.as_bytes()) } else { String::new() };
+        let cells = [group.kind, "", "", "", "", "", "", &why].map(String::from).to_vec();
+        self.row(&safe(group.title().as_bytes()), Some(Color::Magenta), true, cells, String::new());
     }
 
     fn container(&mut self, selection: &Selection, index: usize, (branch, below): (&str, &str)) {
@@ -179,6 +179,10 @@ impl Rows<'_> {
         ];
         let title = safe(title(container).as_bytes());
         self.row(&format!("{branch}{title}"), Some(Color::Cyan), true, cells, cpu(container));
+        let story = story(container);
+        if !story.is_empty() {
+            self.row(&format!("{below}  {story}"), None, false, vec![String::new(); 8], String::new());
+        }
         if self.args.why {
             for why in &container.why {
                 let cells = ["", "", "", "", "", "", "", &safe(why.as_bytes())].map(String::from).to_vec();
@@ -205,9 +209,11 @@ impl Rows<'_> {
 
     fn process(&mut self, container: &Container, process: &Process, branch: &str) {
         let leader = self.timeline.at(process.leader);
+        let since = container.since(process.leader);
         let names: Vec<String> = leader
             .names
             .iter()
+            .filter(|name| name.time >= since)
             .map(|since| String::from_utf8_lossy(self.timeline.names().get(since.value)).into_owned())
             .collect();
         let inside = leader.inner_pid().map_or(String::new(), |pid| format!(" (inside {pid})"));
@@ -226,7 +232,40 @@ impl Rows<'_> {
             process.end.map_or("running".into(), |end| seconds(end.saturating_sub(self.start))),
             list(&names, 6),
         ];
-        self.row(&format!("{branch}{}{inside}", process.pid), None, false, cells, String::new());
+        let how = match role(container, process) {
+            "exec" => " exec",
+            "health check" => " health check",
+            _ => "",
+        };
+        self.row(&format!("{branch}{}{inside}{how}", process.pid), None, false, cells, String::new());
+    }
+}
+
+/// How a container came to be, and what was started in it from outside.
+fn story(container: &Container) -> String {
+    let mut story = Vec::new();
+    if let Some(created) = &container.created {
+        story.push(format!("created by {} in {:.1} ms", safe(created.by.as_bytes()), created.ns as f64 / 1e6));
+    }
+    let others = container.execs.saturating_sub(container.health_checks);
+    for (count, what) in [(container.health_checks, "health check"), (others, "exec")] {
+        if count > 0 {
+            story.push(format!("{count} {}", plural(what, count)));
+        }
+    }
+    story.join(", ")
+}
+
+/// What a process is to its container: its `root`, a `member`, an `exec` or a `health check`.
+pub(crate) fn role(container: &Container, process: &Process) -> &'static str {
+    if container.root == Some(process.leader) {
+        "root"
+    } else if container.checks.contains(&process.leader) {
+        "health check"
+    } else if container.entered.contains(&process.leader) {
+        "exec"
+    } else {
+        "member"
     }
 }
 
@@ -246,11 +285,11 @@ fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Val
         .zip(&selection.members)
         .map(|(container, members)| {
             let mut value = container_json(timeline, container);
+            value["shares"] = shares(&selection.containers, container);
             value["pids"] = json!(pids(members));
             value["first_wall"] = json!(wall(container.first));
             value["last_wall"] = json!(container.last.and_then(wall));
-            let members = members.iter().take(args.processes.0).map(|process| process_json(timeline, process));
-            value["members"] = members.collect();
+            value["members"] = members_json(timeline, container, &members[..members.len().min(args.processes.0)]);
             value
         })
         .collect();
@@ -262,14 +301,6 @@ fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Val
             json!({
                 "pid": task.pid, "tid": task.tid, "comm": timeline.last_name(task), "own": kind_names(&other.differs),
             })
-        })
-        .collect();
-    let pods: Vec<Value> = selection
-        .pods
-        .iter()
-        .map(|pod| {
-            let containers = pod.containers.iter().map(|&at| selection.containers[at].id());
-            json!({ "id": pod.id, "why": pod.why, "containers": containers.collect::<Vec<_>>() })
         })
         .collect();
     let (first, last) = timeline.span().unwrap_or_default();
@@ -290,7 +321,7 @@ fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Val
             json!({ "backend": recorder.backend, "interval_ns": recorder.interval, "own_namespaces": recorder.own })
         }),
         "host": namespaces_json(&timeline.host()),
-        "pods": pods,
+        "groups": groups_json(selection),
         "containers": containers,
         "namespaced": namespaced,
     })
@@ -299,16 +330,29 @@ fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Val
 /// A container for a program, without its processes.
 pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Value {
     let evidence = match &container.key {
-        Key::Cgroup(runtime) => json!({ "cgroup": container.cgroup, "pod": runtime.pod }),
+        Key::Runtime(runtime) => json!({
+            "cgroup": container.cgroup,
+            "group": runtime.group.as_ref().map(|group| json!({ "kind": group.kind, "id": group.id })),
+        }),
         Key::Namespaces(namespaces) => {
             let fields = namespaces.iter().map(|(kind, ns)| (format!("{}_namespace", kind.name()), json!(ns.ino)));
             Value::Object(fields.collect())
         }
     };
+    let labels = container.named.iter().flat_map(|named| &named.labels);
+    let labels = labels.map(|(key, value)| (key.clone(), json!(value)));
     json!({
         "id": container.id(),
         "name": container.named.as_ref().map(|named| &named.name),
+        "title": title(container),
         "image": container.named.as_ref().map(|named| &named.image),
+        "labels": labels.collect::<serde_json::Map<_, _>>(),
+        "created_by": container.created.as_ref().map(|created| &created.by),
+        "created_ns": container.created.as_ref().map(|created| created.ns),
+        "root_pid": container.root_pid,
+        "execs": container.execs,
+        "health_checks": container.health_checks,
+        "helpers": container.helpers,
         "runtime": container.runtime(),
         "kind": container.kind(),
         "evidence": evidence,
@@ -328,6 +372,57 @@ pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Valu
         "last": container.last,
         "commands": container.commands,
     })
+}
+
+/// The groups of a selection for a program.
+pub(crate) fn groups_json(selection: &Selection) -> Vec<Value> {
+    let group = |group: &Group| {
+        let containers = group.containers.iter().map(|&at| selection.containers[at].id());
+        json!({
+            "kind": group.kind, "id": group.id, "name": group.name, "why": group.why,
+            "containers": containers.collect::<Vec<_>>(),
+        })
+    };
+    selection.groups.iter().map(group).collect()
+}
+
+/// Processes of a container for a program.
+pub(crate) fn members_json(timeline: &Timeline, container: &Container, members: &[Process]) -> Value {
+    let member = |process: &Process| {
+        let mut value = process_json(timeline, process);
+        value["role"] = json!(role(container, process));
+        value
+    };
+    members.iter().map(member).collect()
+}
+
+/// Whether two containers were there at the same time.
+fn together(a: &Container, b: &Container) -> bool {
+    a.first <= b.last.unwrap_or(u64::MAX) && b.first <= a.last.unwrap_or(u64::MAX)
+}
+
+/// The others that have a namespace of a container, which is not the host's, too.
+pub(crate) fn sharers<'c>(
+    containers: &'c [Container],
+    container: &'c Container,
+    kind: NsKind,
+) -> impl Iterator<Item = &'c Container> {
+    let own = container.differs.contains(&kind);
+    let same = move |other: &&Container| {
+        own && !std::ptr::eq(*other, container)
+            && other.namespaces.get(kind) == container.namespaces.get(kind)
+            && together(other, container)
+    };
+    containers.iter().filter(same)
+}
+
+/// Which of its namespaces a container shares, and with whom: ids by type.
+pub(crate) fn shares(containers: &[Container], container: &Container) -> Value {
+    let shared = NsKind::ALL.into_iter().filter_map(|kind| {
+        let with: Vec<String> = sharers(containers, container, kind).map(Container::id).collect();
+        (!with.is_empty()).then(|| (kind.name().to_string(), json!(with)))
+    });
+    Value::Object(shared.collect())
 }
 
 /// How many of its processes live.

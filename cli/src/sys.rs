@@ -3,6 +3,7 @@
 use nsscope_codec::Native;
 use nsscope_codec::ring::{Available, Consumer, Mapping};
 use nsscope_codec::wire::attr::Attr;
+use nsscope_codec::wire::namespaces::NsKind;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::fs;
 use std::io;
@@ -92,6 +93,34 @@ impl Event {
         // SAFETY: takes a descriptor by value.
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PERF_EVENT_IOC_SET_OUTPUT, other.fd.as_raw_fd()) })
     }
+}
+
+/// The uid that owns the user namespace of a process, where that is not the machine's first one (`NS_GET_OWNER_UID` of
+/// ioctl_nsfs(2)).
+pub(crate) fn user_namespace_owner(pid: u32) -> Option<u32> {
+    const NS_GET_OWNER_UID: libc::c_ulong = 0xb704;
+    let file = fs::File::open(format!("/proc/{pid}/ns/user")).ok()?;
+    let mut uid: libc::uid_t = 0;
+    // SAFETY: the kernel writes one uid.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_OWNER_UID, &raw mut uid) }).ok()?;
+    Some(uid)
+}
+
+/// The number of a namespace that the kernel never gives again (`NS_GET_ID`, since Linux 6.18); 0 where it has none.
+pub(crate) fn unique_namespace(file: &fs::File) -> u64 {
+    const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
+    let mut id = 0u64;
+    // SAFETY: the kernel writes one u64.
+    match check(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_ID, &raw mut id) }) {
+        Ok(()) => id,
+        Err(_) => 0,
+    }
+}
+
+/// The same for a namespace of a process, where it may be opened and has such a number.
+pub(crate) fn namespace_id(pid: u32, kind: NsKind) -> Option<u64> {
+    let file = fs::File::open(format!("/proc/{pid}/ns/{}", kind.name())).ok()?;
+    Some(unique_namespace(&file)).filter(|&id| id != 0)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -11,7 +11,7 @@ use nsscope_codec::perf_data::{Decoder, Ordered, Session, Visitor};
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, RecordType};
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_timeline::filter::Filter;
-use nsscope_timeline::{Container, Definition, Key, Timeline};
+use nsscope_timeline::{Container, Definition, Group, Key, Timeline};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -155,9 +155,12 @@ fn look(facts: &mut Facts, filter: &Filter) -> (Vec<Shown>, Happened) {
     let (timeline, now) = (&facts.timeline, time::now());
     let mut containers = timeline.containers(&facts.definition);
     containers.retain(|container| container.last.is_none_or(|last| now.saturating_sub(last) < NEWS));
-    containers.retain(|container| {
-        filter.is_empty() || select::passes(filter, timeline, Some(container), container.pod_uid(), None)
-    });
+    if !filter.is_empty() {
+        let groups = timeline.groups(&containers);
+        let of = Group::of_each(&groups, containers.len());
+        let mut groups = of.into_iter().map(|number| number.map(|number| &groups[number]));
+        containers.retain(|container| select::passes(filter, timeline, Some(container), groups.next().flatten(), None));
+    }
     let shown = containers.into_iter().map(|container| Shown {
         running: running(timeline, &container),
         happened: happened.get(&Some(container.key.clone())).copied().unwrap_or_default(),

@@ -171,7 +171,7 @@ fn pods_are_containers_that_share_a_network() {
     let rule = ["--definition", "by:pid"];
     let report = json_of(nsscope().args(["report", "--json"]).args(rule).arg(&file));
     assert_eq!(report["containers"].as_array().unwrap().len(), 3, "{report}");
-    let pods = report["pods"].as_array().unwrap();
+    let pods = report["groups"].as_array().unwrap();
     assert_eq!(pods.len(), 1);
     let members: Vec<_> = report["containers"].as_array().unwrap()[..2].iter().map(|c| c["id"].clone()).collect();
     assert_eq!(pods[0]["containers"], json!(members));

@@ -1,60 +1,27 @@
 //! Containers: a definition applied to the facts.
 
+use crate::Timeline;
 use crate::definition::Definition;
+use crate::gone::Group;
+use crate::keys::{Key, Keys};
 use crate::order::{distinct, sorted};
-use crate::runtime::{self, Runtime};
-use crate::{Interner, Named, NsSet, Place, Timeline, label};
-use alloc::collections::BTreeMap;
-use alloc::string::String;
+use crate::place::{NsSet, Place, label};
+use crate::registry::{NONE, Named};
+use crate::runtime::{self, Membership};
+use crate::task::Task;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
-
-/// What tells one container from another.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// A cgroup path names the runtime and the id.
-    Cgroup(Runtime),
-    /// Its processes have these namespaces.
-    Namespaces(Vec<(NsKind, NsId)>),
-}
-
-impl Key {
-    /// The runtime's id, or the namespaces with their inodes.
-    pub fn id(&self) -> String {
-        match self {
-            Self::Cgroup(runtime) => runtime.id.clone(),
-            Self::Namespaces(namespaces) => {
-                let names: Vec<_> = namespaces.iter().map(|&(kind, ns)| label(kind, ns)).collect();
-                names.join("+")
-            }
-        }
-    }
-
-    /// What differs from key to key, as bytes in the keys' order.
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Cgroup(Runtime { name, id, pod }) => {
-                let parts = [name, id.as_str(), pod.as_deref().unwrap_or_default()];
-                parts.iter().flat_map(|part| part.bytes().chain([0])).collect()
-            }
-            Self::Namespaces(namespaces) => {
-                let ids = namespaces.iter().flat_map(|&(kind, NsId { dev, ino })| [kind.index() as u64, dev, ino]);
-                // Behind all names.
-                [u8::MAX].into_iter().chain(ids.flat_map(u64::to_be_bytes)).collect()
-            }
-        }
-    }
-}
 
 /// A container and what was seen of it.
 #[derive(Clone, Debug)]
 pub struct Container {
     /// What it is known by.
     pub key: Key,
-    /// What its runtime calls it, where the recorder asked.
+    /// What its runtime calls it, where the recorder asked: of several answers that of the source that knows best.
     pub named: Option<Named>,
-    /// Why it is one, a sentence for each piece of evidence.
+    /// Why it is one and has its name, a sentence for each piece of evidence.
     pub why: Vec<String>,
     /// A cgroup path of its processes, where known.
     pub cgroup: Option<String>,
@@ -63,8 +30,29 @@ pub struct Container {
     pub namespaces: NsSet,
     /// The types in which those differ from the host's.
     pub differs: Vec<NsKind>,
-    /// Tasks that were in it, in order: indices for [`Timeline::at`]. Those that are only counted are not among them.
+    /// Who made it, and how long that took, where the recording has seen it.
+    pub created: Option<Created>,
+    /// The thread that is its root: its first, once it is made. An index for [`Timeline::at`].
+    pub root: Option<usize>,
+    /// Its pid, and the first program that it started there.
+    pub root_pid: Option<u32>,
+    /// See [`root_pid`](Self::root_pid); empty where it is not known.
+    pub command: String,
+    /// Tasks that were in it, in order: indices for [`Timeline::at`]. Those that are only counted are not among them, nor
+    /// are those of a runtime that only set it up, or entered it to start a program there.
     pub tasks: Vec<usize>,
+    /// Of those, the ones that came into it from outside, each with the first of a program: `docker exec`, `nsenter`.
+    pub entered: Vec<usize>,
+    /// How many programs were started in it from outside.
+    pub execs: usize,
+    /// Tasks that ran something else before they started a program in it: since when they run that, ns.
+    began: Vec<(u64, u64)>,
+    /// Of [`entered`](Self::entered), those that its runtime runs to see whether it is well.
+    pub checks: Vec<usize>,
+    /// How many of those there were.
+    pub health_checks: usize,
+    /// Processes of a runtime that only set it up, or entered it, and are not counted among its own.
+    pub helpers: usize,
     /// Threads that were in it.
     pub threads: usize,
     /// Of those, in how many cases the cgroup that says so was inherited, not seen.
@@ -87,6 +75,15 @@ pub struct Container {
     pub commands: Vec<String>,
 }
 
+/// How a container came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The program that set it up: `runc`, `unshare`.
+    pub by: String,
+    /// From its first sign to the start of its own program, ns.
+    pub ns: u64,
+}
+
 impl Container {
     /// The runtime's id, or the namespaces that it is known by.
     pub fn id(&self) -> String {
@@ -98,20 +95,30 @@ impl Container {
         self.differs.iter().map(|&kind| self.namespaces.label(kind))
     }
 
-    /// The runtime, where the cgroup path tells it.
+    /// The runtime, where it or the cgroup path tells it.
     pub fn runtime(&self) -> Option<&'static str> {
+        let Key::Runtime(runtime) = &self.key else { return None };
+        let told = self.named.as_ref().map(|named| named.runtime).filter(|&name| name != runtime::UNKNOWN);
+        Some(told.unwrap_or(runtime.name))
+    }
+
+    /// What the cgroup path says that it is part of.
+    pub(crate) fn runtime_group(&self) -> Option<&Membership> {
         match &self.key {
-            Key::Cgroup(runtime) => Some(runtime.name),
+            Key::Runtime(runtime) => runtime.group.as_ref(),
             Key::Namespaces(_) => None,
         }
     }
 
-    /// The uid of the kubernetes pod, where the cgroup path tells it.
-    pub fn pod_uid(&self) -> Option<&str> {
-        match &self.key {
-            Key::Cgroup(runtime) => runtime.pod.as_deref(),
-            Key::Namespaces(_) => None,
-        }
+    /// A label that its runtime has for it.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.named.as_ref().and_then(|named| named.label(key))
+    }
+
+    /// Since when a task runs a program that was started in this container, ns; 0: all along.
+    pub fn since(&self, task: usize) -> u64 {
+        let at = self.began.partition_point(|&(of, _)| of < task as u64);
+        self.began.get(at).filter(|&&(of, _)| of == task as u64).map_or(0, |&(_, since)| since)
     }
 
     /// What it is in a word: the runtime, or what its processes and cgroup tell of who made it.
@@ -119,7 +126,9 @@ impl Container {
         if let Some(runtime) = self.runtime() {
             return runtime.into();
         }
-        let runs = |names: &[&str]| self.commands.iter().any(|command| names.contains(&command.as_str()));
+        let by = self.created.as_ref().map(|created| created.by.as_str());
+        let runs =
+            |names: &[&str]| self.commands.iter().map(String::as_str).chain(by).any(|command| names.contains(&command));
         if runs(&["bwrap"]) {
             return "bubblewrap".into();
         }
@@ -135,28 +144,6 @@ impl Container {
     }
 }
 
-/// Containers that share a net and an ipc namespace, or a kubernetes pod's uid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pod {
-    /// The uid, or the net namespace.
-    pub id: String,
-    /// Why it is one.
-    pub why: String,
-    /// Its containers: positions in the list they came from.
-    pub containers: Vec<usize>,
-}
-
-impl Pod {
-    /// The pod of each of so many containers: a position in `pods`.
-    pub fn of_each(pods: &[Self], containers: usize) -> Vec<Option<usize>> {
-        let mut of = vec![None; containers];
-        for (number, pod) in pods.iter().enumerate() {
-            pod.containers.iter().for_each(|&container| of[container] = Some(number));
-        }
-        of
-    }
-}
-
 /// A task that has namespaces of its own but is in no container.
 #[derive(Clone, Debug)]
 pub struct Namespaced {
@@ -167,34 +154,6 @@ pub struct Namespaced {
 }
 
 impl Timeline {
-    /// The host's namespaces: the first init's. Where pid 1 may not be read, the kernel's own thread 2 (`kthreadd`)
-    /// has the same; where neither is in the recording, the kernel's fixed inode numbers.
-    pub fn host(&self) -> NsSet {
-        let of = |pid: u32| {
-            let (_, task) = self.current(pid).filter(|(_, task)| !task.namespaces.is_empty())?;
-            let kthreadd = task.names.iter().any(|since| self.names.get(since.value) == b"kthreadd");
-            (pid == 1 || kthreadd).then(|| *self.ns_sets.get(task.namespaces[0].value))
-        };
-        of(1).or_else(|| of(2)).unwrap_or_else(|| {
-            let dev = self.ns_sets.values().first().map_or(0, |set| set.0[0].dev);
-            let initial =
-                |set: &&NsSet| NsKind::ALL.iter().filter(|&&kind| set.get(kind).ino == kind.initial_ino()).count();
-            // The set that is most like the first one; the earliest of those.
-            let host = self.ns_sets.values().iter().rev().max_by_key(initial);
-            let mut set = NsSet::default();
-            for kind in NsKind::RECORDED {
-                set.0[kind.index()] = NsId { dev, ino: kind.initial_ino() };
-            }
-            if let Some(host) = host {
-                // Older kernels number these two at boot.
-                for kind in [NsKind::Net, NsKind::Mnt] {
-                    set.0[kind.index()] = host.get(kind);
-                }
-            }
-            set
-        })
-    }
-
     /// The containers there were by a definition, in order of appearance.
     pub fn containers(&self, definition: &Definition) -> Vec<Container> {
         let mut keys = self.keys(definition);
@@ -211,131 +170,66 @@ impl Timeline {
             if task.names.is_empty() && task.namespaces.is_empty() {
                 continue;
             }
-            for (place, from, to) in task.states() {
+            for (place, from, to) in task.states(&self.ns_sets, &self.registry) {
                 let Some(key) = keys.look(place) else { continue };
                 let exact = task.start_exact || from > task.start;
                 put(key, Stay { who: Who::Task(index), place, from, to, exact });
             }
         }
-        for (number, (places, group)) in self.gone.groups().enumerate() {
-            if group.names.is_empty() && places.iter().all(|&place| self.at_place(place).0.is_none()) {
+        for (number, group) in self.gone.groups().iter().enumerate() {
+            if group.names.is_empty() && group.places.iter().all(|&place| self.at_place(place).0.is_none()) {
                 continue;
             }
-            for (&place, &(from, to, exact)) in places.iter().zip(&group.stays) {
+            for (&place, &(from, to, exact)) in group.places.iter().zip(&group.stays) {
                 let Some(key) = keys.of_place(place) else { continue };
                 let place = self.usage[place as usize].place;
                 put(key, Stay { who: Who::Gone(number as u32), place, from, to: Some(to), exact });
             }
         }
         let mut containers = Vec::new();
-        for number in keys.numbers.in_order() {
+        for number in keys.in_order() {
             let stays = found.get_mut(number as usize).map(core::mem::take).unwrap_or_default();
-            let key = keys.key(number);
-            containers.extend(lives(key, stays).iter().map(|stays| self.finished(key, stays, &keys.host)));
+            if stays.is_empty() {
+                continue;
+            }
+            let key = keys.key(number).clone();
+            for stays in lives(&key, stays) {
+                containers.push(self.finished(&mut keys, number, &key, stays));
+            }
         }
         sorted(containers, |container| (container.first, 0))
     }
 
-    /// The pods among some containers, in order of appearance.
-    pub fn pods(&self, containers: &[Container]) -> Vec<Pod> {
-        let mut uids: Interner<Vec<u8>> = Interner::default();
-        let mut of_uid: Vec<Vec<usize>> = Vec::new();
-        // Net and ipc namespaces.
-        let mut shared: Interner<[NsId; 2]> = Interner::default();
-        let mut of_shared: Vec<Vec<usize>> = Vec::new();
-        for (index, container) in containers.iter().enumerate() {
-            let own = |kind| container.differs.contains(&kind).then(|| container.namespaces.get(kind));
-            let (of, number) = if let Some(uid) = container.pod_uid() {
-                (&mut of_uid, uids.intern(uid.as_bytes()))
-            } else if let Some((net, ipc)) = own(NsKind::Net).zip(own(NsKind::Ipc)) {
-                (&mut of_shared, shared.intern(&[net, ipc]))
-            } else {
-                continue;
-            };
-            if of.len() == number as usize {
-                of.push(Vec::new());
-            }
-            of[number as usize].push(index);
-        }
-        let by_uid = of_uid.into_iter().map(|members| {
-            let uid = containers[members[0]].pod_uid().unwrap_or_default();
-            Pod { id: uid.into(), why: format!("its containers' cgroup paths name pod {uid}"), containers: members }
-        });
-        let mut pods: Vec<Pod> = by_uid.collect();
-        let wanted: Vec<bool> = of_shared.iter().map(|members| members.len() > 1).collect();
-        let lives = self.lives_of(&shared, &wanted);
-        for (number, members) in of_shared.into_iter().enumerate().filter(|&(number, _)| wanted[number]) {
-            let [net, ipc] = *shared.get(number as u32);
-            let why = format!("its containers share {} and {}", label(NsKind::Net, net), label(NsKind::Ipc, ipc));
-            // The kernel gives a number again: those who share it at different times share nothing.
-            let together = distinct(members.into_iter().map(|member| {
-                let life = lives[number].partition_point(|&(_, end)| end < containers[member].first);
-                (life as u64, member as u64)
-            }));
-            for members in together.chunk_by(|a, b| a.0 == b.0).filter(|members| members.len() > 1) {
-                let containers = members.iter().map(|&(_, member)| member as usize).collect();
-                pods.push(Pod { id: label(NsKind::Net, net), why: why.clone(), containers });
-            }
-        }
-        sorted(pods, |pod| (pod.containers[0] as u64, 0))
-    }
-
-    /// When there was anybody in each of some pairs of net and ipc namespaces, of those that are wanted, in order of
-    /// time.
-    fn lives_of(&self, pairs: &Interner<[NsId; 2]>, wanted: &[bool]) -> Vec<Vec<(u64, u64)>> {
-        let mut stays = vec![Vec::new(); wanted.len()];
-        if !wanted.contains(&true) {
-            return stays;
-        }
-        let tasks = self.tasks().flat_map(|(_, task)| task.states());
+    /// When anybody was where: place, from, to.
+    pub(crate) fn all_stays(&self) -> impl Iterator<Item = (Place, u64, u64)> {
+        let tasks = self.tasks().flat_map(|(_, task)| task.states(&self.ns_sets, &self.registry));
         let tasks = tasks.map(|(place, from, to)| (place, from, to.unwrap_or(u64::MAX)));
-        let gone = self.gone.groups().flat_map(|(places, group)| places.iter().zip(&group.stays));
-        let gone = gone.map(|(&place, &(from, to, _))| (self.usage[place as usize].place, from, to));
-        for (place, from, to) in tasks.chain(gone) {
-            let Some(set) = place.namespaces.map(|number| self.ns_sets.get(number)) else { continue };
-            let pair = pairs.number(&[set.get(NsKind::Net), set.get(NsKind::Ipc)]).map(|pair| pair as usize);
-            if let Some(pair) = pair.filter(|&pair| wanted[pair]) {
-                stays[pair].push((from, to));
+        let gone = self.gone.groups().iter().flat_map(|group| group.places.iter().zip(&group.stays));
+        tasks.chain(gone.map(|(&place, &(from, to, _))| (self.usage[place as usize].place, from, to)))
+    }
+
+    /// What a container's runtime calls it, where the recorder asked: the answer of the source that knows best, with the
+    /// image and the labels that others add.
+    pub fn named(&self, key: &Key) -> Option<Named> {
+        let names = self.names_of(key);
+        let mut named = names.iter().find(|named| !named.name.is_empty()).or(names.first())?.clone();
+        for other in names {
+            if named.image.is_empty() {
+                named.image.clone_from(&other.image);
+            }
+            for label in &other.labels {
+                if named.labels.iter().all(|(known, _)| *known != label.0) {
+                    named.labels.push(label.clone());
+                }
             }
         }
-        let joined = stays.into_iter().map(|stays| {
-            let mut stays = distinct(stays);
-            stays.dedup_by(|next, life| {
-                let joins = next.0 <= life.1;
-                life.1 = if joins { life.1.max(next.1) } else { life.1 };
-                joins
-            });
-            stays
-        });
-        joined.collect()
+        Some(named)
     }
 
-    /// What tells the container that a task is in now, if it is in one.
-    pub fn container_of(&self, task: usize, definition: &Definition) -> Option<Key> {
-        let mut keys = self.keys(definition);
-        keys.of_place(self.place_of(task)).map(|number| keys.key(number).clone())
-    }
-
-    /// What tells the containers of this timeline by a definition.
-    pub fn keys(&self, definition: &Definition) -> Keys<'_> {
-        Keys {
-            timeline: self,
-            definition: definition.clone(),
-            host: self.host(),
-            found: Vec::new(),
-            numbers: Interner::default(),
-            known: BTreeMap::new(),
-        }
-    }
-
-    /// What a container's runtime calls it, where the recorder asked.
-    pub fn named(&self, key: &Key) -> Option<&Named> {
-        match key {
-            Key::Cgroup(runtime) => {
-                self.container_names.get(self.container_ids.number(runtime.id.as_bytes())? as usize)
-            }
-            Key::Namespaces(_) => None,
-        }
+    /// All that sources call a container, the best first.
+    fn names_of(&self, key: &Key) -> &[Named] {
+        let Key::Runtime(runtime) = key else { return &[] };
+        self.registry.find(&runtime.identity()).map_or(&[], |number| &self.registry.get(number).names)
     }
 
     /// Tasks that at some time had namespaces of their own while in no container.
@@ -344,11 +238,13 @@ impl Timeline {
         let host = keys.host;
         let mut found = Vec::new();
         for (index, task) in self.tasks() {
-            // The kernel's own threads (parent kthreadd) are not anybody's container.
-            if task.ppid == Some(2) {
+            // The kernel's own threads (parent kthreadd) are not anybody's container, nor is a runtime on its way into one.
+            let name = task.names.last().map_or(&[][..], |name| self.names.get(name.value));
+            if task.ppid == Some(2) || (task.end.is_some() && is_helper(name)) {
                 continue;
             }
-            let outside = task.states().filter(|&(place, ..)| keys.look(place).is_none());
+            let states = task.states(&self.ns_sets, &self.registry);
+            let outside = states.filter(|&(place, ..)| keys.look(place).is_none());
             let sets = outside.filter_map(|(place, ..)| Some(*self.ns_sets.get(place.namespaces?)));
             let mut differs = [false; NsKind::ALL.len()];
             sets.flat_map(|set| set.differences(&host)).for_each(|kind| differs[kind.index()] = true);
@@ -360,65 +256,183 @@ impl Timeline {
         found
     }
 
-    fn finished(&self, key: &Key, stays: &[Stay], host: &NsSet) -> Container {
+    fn finished(&self, keys: &mut Keys<'_>, number: u32, key: &Key, mut stays: Vec<Stay>) -> Container {
+        let host = keys.host;
         let first_stay = stays.iter().min_by_key(|stay| stay.from);
+        let (first, first_exact) = first_stay.map_or((0, false), |stay| (stay.from, stay.exact));
         let still = stays.iter().any(|stay| stay.to.is_none());
+        let last = if still { None } else { stays.iter().filter_map(|stay| stay.to).max() };
+        let all = Members::of(self, keys, number, &stays);
+        let created = all
+            .created
+            .filter(|_| first_exact)
+            .map(|(time, who)| Created { by: self.maker(&self.tasks[who], time), ns: time.saturating_sub(first) });
+        let namespaces = self.namespaces_of_init(&stays, &host);
+        let helpers = self.without_helpers(&all, &mut stays);
+
         let tasks = distinct(stays.iter().filter_map(|stay| Some((stay.who.task()? as u64, 0))));
         let tasks: Vec<usize> = tasks.into_iter().map(|(task, _)| task as usize).collect();
         let groups = distinct(stays.iter().filter_map(|stay| Some((u64::from(stay.who.gone()?), 0))));
-        let gone: Vec<_> = groups.into_iter().map(|(number, _)| self.gone.group(number as u32)).collect();
-        let processes = distinct(tasks.iter().map(|&t| (u64::from(self.tasks[t].pid), self.tasks[t].process_start)));
-        let places = distinct(stays.iter().map(|stay| (stay.place.packed(), 0)));
-        let usage = places.iter().filter_map(|(place, _)| self.usage.get(*self.places.get(place)? as usize));
-        let usage: Vec<_> = usage.collect();
+        let gone: Vec<_> = groups.into_iter().map(|(number, _)| (number, self.gone.group(number as u32))).collect();
+        let process = |t: usize| (u64::from(self.tasks[t].pid), self.tasks[t].process_start);
+        let processes = distinct(tasks.iter().map(|&t| process(t)));
+        let numbers = distinct(stays.iter().filter_map(|stay| Some((u64::from(self.places.get(stay.place)?), 0))));
+        let usage: Vec<_> = numbers.iter().map(|&(place, _)| &self.usage[place as usize]).collect();
         let seen_peak = usage.iter().map(|usage| usage.peak as usize).max().unwrap_or(0);
 
         // Name and when anybody had it.
-        let names = gone.iter().flat_map(|group| &group.names);
-        let mut commands: Vec<(u64, u64)> = names.map(|&(time, name)| (u64::from(name), time)).collect();
-        for stay in stays {
+        let mut commands: Vec<(u64, u64)> = Vec::new();
+        for &(number, group) in &gone {
+            let since = all.phase_of(Who::Gone(number as u32));
+            let names = group.names.iter().filter(|&&(.., phase)| phase >= since);
+            commands.extend(names.map(|&(time, name, _)| (u64::from(name), time)));
+        }
+        for stay in &stays {
             let Some(task) = stay.who.task().map(|index| &self.tasks[index]) else { continue };
+            let from = stay.from.max(all.since(stay.who).unwrap_or(0));
             for (position, name) in task.names.iter().enumerate() {
                 let until = task.names.get(position + 1).map(|next| next.time);
-                let during = stay.to.is_none_or(|to| name.time < to) && until.is_none_or(|until| until > stay.from);
+                let during = stay.to.is_none_or(|to| name.time < to) && until.is_none_or(|until| until > from);
                 if during {
-                    commands.push((u64::from(name.value), name.time.max(stay.from)));
+                    commands.push((u64::from(name.value), name.time.max(from)));
                 }
             }
         }
         let mut commands = distinct(commands);
         commands.dedup_by_key(|&mut (name, _)| name);
         let commands = distinct(commands.into_iter().map(|(name, time)| (time, name)));
+        let name = |name: u64| String::from_utf8_lossy(self.names.get(name as u32)).into_owned();
 
-        let namespaces = self.namespaces_of_init(stays, host);
-        let differs: Vec<NsKind> = namespaces.differences(host).collect();
-        let cgroup = places.iter().find_map(|&(place, _)| self.cgroup_path(Place::unpacked(place), key));
+        let differs: Vec<NsKind> = namespaces.differences(&host).collect();
+        let places = stays.iter().map(|stay| stay.place);
+        let cgroup = places.clone().find_map(|place| self.cgroup_path(place, key));
         let inferred = tasks.iter().filter(|&&task| {
             let cgroups = &self.tasks[task].cgroups;
-            matches!(key, Key::Cgroup(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
+            matches!(key, Key::Runtime(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
         });
+        let root = self.root(&tasks, &stays);
+        let entered = self.entered(&all, &tasks, root);
+        let named = self.named(key);
+        let health = named.as_ref().and_then(|named| named.label(HEALTH_CHECK)).map(String::from);
+        let is_health_check = |&&task: &&usize| {
+            let since = all.since(Who::Task(task)).unwrap_or(0);
+            let name = self.tasks[task].names.iter().find(|name| name.time >= since);
+            let name = name.map(|name| self.names.get(name.value).as_slice());
+            health.as_ref().is_some_and(|command| name.is_some_and(|name| is_program(command, name)))
+        };
+        let checks: Vec<usize> = entered.iter().filter(is_health_check).copied().collect();
+        let why = why(key, cgroup.as_deref(), &namespaces, &differs);
         Container {
-            named: self.named(key).cloned(),
-            why: why(key, cgroup.as_deref(), &namespaces, &differs),
+            why: why.into_iter().chain(names_why(self.names_of(key))).collect(),
+            named,
             cgroup,
             differs,
             namespaces,
-            threads: tasks.len() + gone.iter().map(|group| group.tasks as usize).sum::<usize>(),
+            created,
+            root,
+            root_pid: root.map(|root| self.tasks[root].pid),
+            command: root
+                .and_then(|root| self.first_name(root, all.since(Who::Task(root)).unwrap_or(0)))
+                .unwrap_or_default(),
+            execs: entered.len() + all.entered_gone(&gone),
+            health_checks: checks.len(),
+            checks,
+            began: all.began(&tasks),
+            entered,
+            helpers,
+            threads: tasks.len() + gone.iter().map(|(_, group)| group.tasks as usize).sum::<usize>(),
             inferred: inferred.count(),
-            processes: processes.len() + gone.iter().map(|group| group.processes as usize).sum::<usize>(),
-            peak_processes: peak(self, stays).max(if gone.is_empty() { 0 } else { seen_peak }),
+            processes: processes.len() + gone.iter().map(|(_, group)| group.processes as usize).sum::<usize>(),
+            peak_processes: peak(self, &stays).max(if gone.is_empty() { 0 } else { seen_peak }),
             samples: usage.iter().map(|usage| usage.samples).sum(),
             cpu: usage.iter().map(|usage| usage.cpu).sum(),
             tasks,
-            first: first_stay.map_or(0, |stay| stay.from),
-            first_exact: first_stay.is_some_and(|stay| stay.exact),
-            last: if still { None } else { stays.iter().filter_map(|stay| stay.to).max() },
-            commands: commands
-                .into_iter()
-                .map(|(_, name)| String::from_utf8_lossy(self.names.get(name as u32)).into_owned())
-                .collect(),
+            first,
+            first_exact,
+            last,
+            commands: commands.into_iter().map(|(_, of)| name(of)).collect(),
             key: key.clone(),
         }
+    }
+
+    /// A task's first name from a time on.
+    fn first_name(&self, task: usize, since: u64) -> Option<String> {
+        let names = &self.tasks[task].names;
+        let name = names.iter().find(|name| name.time >= since).or(names.last())?;
+        Some(String::from_utf8_lossy(self.names.get(name.value)).into_owned())
+    }
+
+    /// What a container is called that no recording need be over for: as [`title`](crate::select::title) has it.
+    pub fn title_of(&self, key: &Key) -> String {
+        let root = key.namespace(NsKind::Pid).and_then(|pid| self.registry.first_in(pid)).and_then(|tid| self.has(tid));
+        let root = root.map(|index| {
+            let task = &self.tasks[index];
+            let since = task.ran.first().map_or(0, |&(time, _)| time);
+            (task.pid, self.first_name(index, since).unwrap_or_default())
+        });
+        title_of(key, self.named(key).as_ref(), root.as_ref().map(|(pid, name)| (*pid, name.as_str())))
+    }
+
+    /// The program that set up a container: the name that its first process had before it started one of its own.
+    fn maker(&self, task: &Task, time: u64) -> String {
+        let before = task.names.iter().take_while(|name| name.time < time).last().or(task.names.first());
+        let name =
+            before.map_or(String::new(), |name| String::from_utf8_lossy(self.names.get(name.value)).into_owned());
+        // runc's stages: `runc:[2:INIT]`.
+        name.split_once(":[").map_or(name.clone(), |(name, _)| name.to_string())
+    }
+
+    /// Takes out the stays of a runtime's own processes, and returns how many processes those are.
+    fn without_helpers(&self, all: &Members, stays: &mut Vec<Stay>) -> usize {
+        let mut helpers = Vec::new();
+        let mut counted = 0;
+        stays.retain(|stay| {
+            let names: Vec<u32> = match stay.who {
+                Who::Task(index) => self.tasks[index].names.last().map(|name| name.value).into_iter().collect(),
+                Who::Gone(number) => self.gone.group(number).names.iter().map(|&(_, name, _)| name).collect(),
+            };
+            let known = !names.is_empty() && names.iter().all(|&name| is_helper(self.names.get(name)));
+            let before = |to: u64| all.created.is_some_and(|(created, _)| to <= created);
+            let helper = all.since(stay.who).is_none() && stay.to.is_some_and(|to| known || before(to));
+            if helper {
+                match stay.who {
+                    Who::Task(index) => {
+                        helpers.push((u64::from(self.tasks[index].pid), self.tasks[index].process_start))
+                    }
+                    Who::Gone(number) => counted += self.gone.group(number).processes as usize,
+                }
+            }
+            !helper
+        });
+        distinct(helpers).len() + counted
+    }
+
+    /// The thread that a container begins with: the first in its pid namespace, else the first that was there.
+    fn root(&self, tasks: &[usize], stays: &[Stay]) -> Option<usize> {
+        let leads = || tasks.iter().copied().filter(|&task| self.tasks[task].leads());
+        let init = leads().find(|&task| self.tasks[task].inner_pid() == Some(1));
+        let first = || {
+            let stays = stays.iter().filter_map(|stay| Some((stay.who.task()?, stay.from)));
+            let leads = stays.filter(|&(task, _)| self.tasks[task].leads());
+            leads.min_by_key(|&(task, from)| (from, self.tasks[task].pid)).map(|(task, _)| task)
+        };
+        init.or_else(first)
+    }
+
+    /// The tasks that came in from outside to run a program there.
+    fn entered(&self, all: &Members, tasks: &[usize], root: Option<usize>) -> Vec<usize> {
+        let members = distinct(tasks.iter().map(|&task| (u64::from(self.tasks[task].pid), 0)));
+        let is_member = |pid: u32| members.binary_search(&(u64::from(pid), 0)).is_ok();
+        let from_outside = |&task: &usize| {
+            let (index, task) = (task, &self.tasks[task]);
+            let came = match all.since(Who::Task(index)) {
+                Some(since) if task.born != NONE => since > 0,
+                // It was there before: a child of somebody else's, although it is not the first.
+                _ => !task.start_exact && task.ppid.is_some_and(|ppid| !is_member(ppid)),
+            };
+            came && task.leads() && root != Some(index)
+        };
+        tasks.iter().copied().filter(from_outside).collect()
     }
 
     /// The namespaces of the container's init.
@@ -436,79 +450,144 @@ impl Timeline {
     fn cgroup_path(&self, place: Place, key: &Key) -> Option<String> {
         let set = self.cgroup_sets.get(place.cgroups?);
         let paths = set.iter().map(|&[root, path]| (root, self.paths.get(path)));
+        let longest = |(root, path): &(u32, &Vec<u8>)| (*root == 0, path.len());
         let path = match key {
-            Key::Cgroup(ours) => {
-                paths.map(|(_, path)| path).find(|path| runtime::recognise(path).as_ref() == Some(ours))
+            Key::Runtime(ours) => {
+                let of_cgroup = self.registry.of_cgroups(place.cgroups)?;
+                (self.registry.get(of_cgroup).runtime.identity() == ours.identity()).then_some(())?;
+                let named = paths.clone().find(|(_, path)| {
+                    runtime::recognise(path).is_some_and(|found| found.identity() == ours.identity())
+                });
+                named.or(paths.max_by_key(longest))
             }
-            Key::Namespaces(_) => paths.max_by_key(|(root, path)| (*root == 0, path.len())).map(|(_, path)| path),
+            Key::Namespaces(_) => paths.max_by_key(longest),
         };
-        Some(String::from_utf8_lossy(path?).into_owned())
+        Some(String::from_utf8_lossy(path?.1).into_owned())
     }
 }
 
-/// What tells the containers of a timeline by a definition, numbered as they are found; each place is looked at once.
-pub struct Keys<'t> {
-    timeline: &'t Timeline,
-    definition: Definition,
-    host: NsSet,
-    /// The keys by number.
-    found: Vec<Key>,
-    /// Of the keys' bytes.
-    numbers: Interner<Vec<u8>>,
-    /// A place, packed, to its key's number; [`OUTSIDE`]: it has none.
-    known: BTreeMap<u64, u32>,
+/// An id, those of 64 digits cut as runtimes do.
+pub fn short(id: &str) -> &str {
+    id.get(..12).filter(|_| id.len() == 64).unwrap_or(id)
 }
 
-/// The number of no key.
-const OUTSIDE: u32 = u32::MAX;
-
-impl Keys<'_> {
-    /// The number of the key of a place (what [`Timeline::place_of`] gives); `None`: it is in no container.
-    pub fn of_place(&mut self, place: u32) -> Option<u32> {
-        self.look(self.timeline.usage.get(place as usize)?.place)
+/// What people call a container: its name, else its id, the long ones cut as runtimes do; where it has neither, the first
+/// program in it and the pid of its root.
+pub(crate) fn title_of(key: &Key, named: Option<&Named>, root: Option<(u32, &str)>) -> String {
+    let id = key.id();
+    let short = short(&id);
+    match (named.map_or("", |named| &named.name), key, root) {
+        ("", Key::Namespaces(_), Some((pid, command))) if !command.is_empty() => format!("{command}:{pid}"),
+        ("", ..) => short.into(),
+        (name, ..) if name == id => name.into(),
+        (name, ..) => format!("{name} ({short})"),
     }
+}
 
-    /// A key by its number.
-    pub fn key(&self, number: u32) -> &Key {
-        &self.found[number as usize]
-    }
+/// The label that has the program by which a runtime sees whether a container is well.
+const HEALTH_CHECK: &str = "health_check";
 
-    /// The number of a key, which it gets if it has none.
-    pub fn number(&mut self, key: &Key) -> u32 {
-        let number = self.numbers.intern(key.bytes().as_slice());
-        if number as usize == self.found.len() {
-            self.found.push(key.clone());
-        }
-        number
-    }
+/// Whether a command's program goes by this name: the kernel keeps 15 bytes of it.
+fn is_program(command: &str, name: &[u8]) -> bool {
+    let program = command.rsplit('/').next().unwrap_or_default().as_bytes();
+    !program.is_empty() && &program[..program.len().min(15)] == name
+}
 
-    fn look(&mut self, place: Place) -> Option<u32> {
-        let packed = place.packed();
-        let number = self.known.get(&packed).copied().unwrap_or_else(|| {
-            let number = self.find(place).map_or(OUTSIDE, |key| self.number(&key));
-            self.known.insert(packed, number);
-            number
-        });
-        (number != OUTSIDE).then_some(number)
-    }
+/// Whether a runtime's processes have this name while they set up a container or enter it. One that has started no
+/// program inside has come from outside, so that nothing within a container can pass for one.
+fn is_helper(name: &[u8]) -> bool {
+    let names: [&[u8]; 10] = [
+        b"runc",
+        b"crun",
+        b"youki",
+        b"runsc",
+        b"exe",
+        b"conmon",
+        b"nsenter",
+        b"lxc-attach",
+        b"docker-runc",
+        b"dockerd",
+    ];
+    name.starts_with(b"runc:[") || name.starts_with(b"crun:[") || name.starts_with(b"youki:[") || names.contains(&name)
+}
 
-    fn find(&self, place: Place) -> Option<Key> {
-        let Self { timeline, definition, host, .. } = self;
-        if definition.cgroup {
-            let set = place.cgroups.map(|number| timeline.cgroup_sets.get(number));
-            let mut paths = set.into_iter().flatten().map(|&[_, path]| timeline.paths.get(path));
-            if let Some(runtime) = paths.find_map(|path| runtime::recognise(path)) {
-                return Some(Key::Cgroup(runtime));
+/// Since when each task of a container runs a program that was started there.
+struct Members {
+    /// By task, in order: since when; [`NEVER`].
+    tasks: Vec<(u64, u64)>,
+    /// By group, in order: since which of its programs; [`NEVER`].
+    gone: Vec<(u64, u64)>,
+    /// When the first program was started in it by who came from outside, and by which task.
+    created: Option<(u64, usize)>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Members {
+    fn of(timeline: &Timeline, keys: &mut Keys<'_>, number: u32, stays: &[Stay]) -> Self {
+        let mut inside = |place: u32| place == NONE || keys.of_place(place) == Some(number);
+        let mut all = Self { tasks: Vec::new(), gone: Vec::new(), created: None };
+        for stay in stays {
+            match stay.who {
+                Who::Task(index) => {
+                    let task = &timeline.tasks[index];
+                    let since = if inside(task.born) {
+                        0
+                    } else {
+                        let ran = task.ran.iter().find(|&&(_, place)| inside(place)).map(|&(time, _)| time);
+                        if let Some(time) = ran.filter(|&time| all.created.is_none_or(|(first, _)| time < first)) {
+                            all.created = Some((time, index));
+                        }
+                        ran.unwrap_or(NEVER)
+                    };
+                    all.tasks.push((index as u64, since));
+                }
+                Who::Gone(group) => {
+                    let of = timeline.gone.group(group);
+                    let since = if inside(of.born) {
+                        0
+                    } else {
+                        of.ran.iter().position(|&(_, place)| inside(place)).map_or(NEVER, |at| at as u64 + 1)
+                    };
+                    all.gone.push((u64::from(group), since));
+                }
             }
         }
-        let namespaces = place.namespaces.map(|number| *timeline.ns_sets.get(number));
-        let known = namespaces.unwrap_or_default();
-        let differs: Vec<NsKind> = known.differences(host).collect();
-        let mut apart = definition.boundary.iter().map(|kind| differs.contains(kind));
-        let inside =
-            if definition.all { !definition.boundary.is_empty() && apart.all(|x| x) } else { apart.any(|x| x) };
-        (inside || definition.host)
-            .then(|| Key::Namespaces(definition.identity.iter().map(|&kind| (kind, known.get(kind))).collect()))
+        all.tasks = distinct(all.tasks);
+        all.gone = distinct(all.gone);
+        all
+    }
+
+    fn find(&self, who: Who) -> u64 {
+        let (all, number) = match who {
+            Who::Task(index) => (&self.tasks, index as u64),
+            Who::Gone(group) => (&self.gone, u64::from(group)),
+        };
+        let at = all.partition_point(|&(of, _)| of < number);
+        all.get(at).filter(|&&(of, _)| of == number).map_or(0, |&(_, since)| since)
+    }
+
+    /// Since when a task runs a program of the container's own (0: all along); of a group, since which. `None`: never.
+    fn since(&self, who: Who) -> Option<u64> {
+        Some(self.find(who)).filter(|&since| since != NEVER)
+    }
+
+    /// Of these tasks, those that have not run a program of the container's own all along, with since when they do.
+    fn began(&self, tasks: &[usize]) -> Vec<(u64, u64)> {
+        let since = |&task: &usize| Some((task as u64, self.since(Who::Task(task)).filter(|&since| since > 0)?));
+        tasks.iter().filter_map(since).collect()
+    }
+
+    /// From which of their programs on the tasks of a group are the container's own.
+    fn phase_of(&self, who: Who) -> u32 {
+        self.since(who).unwrap_or(0) as u32
+    }
+
+    /// How many processes that are only counted came in from outside.
+    fn entered_gone(&self, gone: &[(u64, &Group)]) -> usize {
+        let came =
+            gone.iter().filter(|&&(number, _)| self.since(Who::Gone(number as u32)).is_some_and(|since| since > 0));
+        came.map(|(_, group)| group.processes as usize).sum()
     }
 }
 
@@ -538,7 +617,7 @@ impl Who {
 /// A pid namespace ends with its last process, and the kernel gives its number again: stays that do not touch are in
 /// different ones. Other namespaces may be held open by nobody that is seen.
 fn lives(key: &Key, mut stays: Vec<Stay>) -> Vec<Vec<Stay>> {
-    if !matches!(key, Key::Namespaces(namespaces) if namespaces.iter().any(|(kind, _)| *kind == NsKind::Pid)) {
+    if key.namespace(NsKind::Pid).is_none() {
         return vec![stays];
     }
     // Who was there already when first seen may have been there all along: others came and went before it was looked at.
@@ -573,9 +652,13 @@ fn why(key: &Key, cgroup: Option<&str>, namespaces: &NsSet, differs: &[NsKind]) 
         names.join(", ")
     };
     let mut why = vec![match key {
-        Key::Cgroup(runtime) => {
-            format!("its cgroup {} is one that {} makes for a container", cgroup.unwrap_or_default(), runtime.name)
-        }
+        Key::Runtime(runtime) => match cgroup {
+            Some(cgroup) if runtime.name == runtime::UNKNOWN => {
+                format!("its cgroup {cgroup} has a container's id")
+            }
+            Some(cgroup) => format!("its cgroup {cgroup} is one that {} makes for a container", runtime.name),
+            None => format!("{} says that its namespaces are those of {}", runtime.name, runtime.id),
+        },
         Key::Namespaces(ids) => {
             let own: Vec<_> = ids.iter().filter(|(kind, _)| differs.contains(kind)).copied().collect();
             if own.is_empty() {
@@ -585,7 +668,7 @@ fn why(key: &Key, cgroup: Option<&str>, namespaces: &NsSet, differs: &[NsKind]) 
             }
         }
     }];
-    let told = |kind: &NsKind| matches!(key, Key::Namespaces(ids) if ids.iter().any(|(its, _)| its == kind));
+    let told = |kind: &NsKind| key.namespace(*kind).is_some();
     let others: Vec<NsKind> = differs.iter().copied().filter(|kind| !told(kind)).collect();
     if !others.is_empty() {
         why.push(format!(
@@ -595,6 +678,17 @@ fn why(key: &Key, cgroup: Option<&str>, namespaces: &NsSet, differs: &[NsKind]) 
     }
     if let (Key::Namespaces(_), Some((unit, kind))) = (key, cgroup.and_then(|path| runtime::unit(path.as_bytes()))) {
         why.push(format!("started by {unit}.{kind}"));
+    }
+    why
+}
+
+/// Who calls it what, and whose name counts.
+fn names_why(names: &[Named]) -> Vec<String> {
+    let mut named = names.iter().filter(|named| !named.name.is_empty());
+    let Some(best) = named.next() else { return Vec::new() };
+    let mut why = vec![format!("{} calls it {}", best.source, best.name)];
+    for other in named.filter(|other| other.name != best.name) {
+        why.push(format!("{} calls it {}, but {} knows better", other.source, other.name, best.source));
     }
     why
 }

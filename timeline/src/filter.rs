@@ -13,12 +13,16 @@ use core::str::FromStr;
 /// What a term looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Id or name of the container; `host` outside of any.
+    /// Id, name or title of the container; `host` outside of any.
     Container,
     /// What kind of container: `docker`, `podman`, `unshare` ...
     Kind,
-    /// Id of the pod.
-    Pod,
+    /// The container's image.
+    Image,
+    /// Name or id of the group of this kind that it is part of: `pod`, `compose`, `job`, `task`.
+    Group(&'static str),
+    /// A label that its runtime has: `service`, `namespace`, `unit`.
+    Label(&'static str),
     /// Cgroup path.
     Cgroup,
     /// A name of the process.
@@ -30,10 +34,17 @@ pub enum Field {
 }
 
 /// The fields by their names.
-pub const FIELDS: [(&str, Field); 7] = [
+pub const FIELDS: [(&str, Field); 14] = [
     ("container", Field::Container),
     ("kind", Field::Kind),
-    ("pod", Field::Pod),
+    ("image", Field::Image),
+    ("pod", Field::Group("pod")),
+    ("compose", Field::Group("compose")),
+    ("job", Field::Group("job")),
+    ("task", Field::Group("task")),
+    ("service", Field::Label("service")),
+    ("namespace", Field::Label("namespace")),
+    ("unit", Field::Label("unit")),
     ("cgroup", Field::Cgroup),
     ("comm", Field::Comm),
     ("pid", Field::Pid),

@@ -1,6 +1,8 @@
 //! Tasks that ended and are only counted, by the sequence of places they were in: storms repeat the same few.
 
-use crate::{Interner, Since, Task};
+use crate::Interner;
+use crate::registry::NONE;
+use crate::task::{Since, Task};
 use alloc::vec::Vec;
 
 /// How many names are kept of tasks of one kind.
@@ -11,14 +13,19 @@ const NAMES: usize = 64;
 pub(crate) struct Group {
     pub(crate) tasks: u64,
     pub(crate) processes: u64,
-    /// For each place of the sequence: first and last time any of them was there, ns; and whether that began in the
-    /// recording for the first.
+    /// The places they were in.
+    pub(crate) places: Vec<u32>,
+    /// For each of those: first and last time any of them was there, ns; and whether that began in the recording for
+    /// the first.
     pub(crate) stays: Vec<(u64, u64, bool)>,
-    /// Names, and when the first of them had it.
-    pub(crate) names: Vec<(u64, u32)>,
+    /// As [`Task::born`] and [`Task::ran`], with the time of the first of them.
+    pub(crate) born: u32,
+    pub(crate) ran: Vec<(u64, u32)>,
+    /// Names: when the first of them had it, which, and how many of `ran` were behind.
+    pub(crate) names: Vec<(u64, u32, u32)>,
 }
 
-/// Counts of tasks by the sequence of their places (numbers of the timeline's).
+/// Counts of tasks by the sequence of their places (numbers of the timeline's), and where they started programs.
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
     ways: Interner<Vec<u32>>,
@@ -32,22 +39,31 @@ impl Gone {
         self.tasks
     }
 
-    /// The groups by number, each with its places.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (&Vec<u32>, &Group)> {
-        self.ways.values().iter().zip(&self.groups)
+    /// The groups, by number.
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
     pub(crate) fn group(&self, number: u32) -> &Group {
         &self.groups[number as usize]
     }
 
-    /// A task that was in these places, each with when it came and when it left, ns.
-    pub(crate) fn add(&mut self, places: &[u32], stays: impl Iterator<Item = (u64, u64)>, task: &Task) {
+    /// A task that was in these places, each with when it came and when it left, ns. `places` is changed.
+    pub(crate) fn add(&mut self, places: &mut Vec<u32>, stays: impl Iterator<Item = (u64, u64)>, task: &Task) {
         self.tasks += 1;
-        let number = self.ways.intern(places) as usize;
+        let len = places.len();
+        // No place has this number.
+        places.extend([NONE, task.born]);
+        places.extend(task.ran.iter().map(|&(_, place)| place));
+        let number = self.ways.intern(places.as_slice()) as usize;
         if number == self.groups.len() {
-            let stays = places.iter().map(|_| (u64::MAX, 0, false)).collect();
-            self.groups.push(Group { stays, ..Group::default() });
+            self.groups.push(Group {
+                places: places[..len].to_vec(),
+                stays: (0..len).map(|_| (u64::MAX, 0, false)).collect(),
+                born: task.born,
+                ran: task.ran.clone(),
+                ..Group::default()
+            });
         }
         let group = &mut self.groups[number];
         group.tasks += 1;
@@ -58,9 +74,14 @@ impl Gone {
             }
             known.1 = known.1.max(to);
         }
+        for (known, &(time, _)) in group.ran.iter_mut().zip(&task.ran) {
+            known.0 = known.0.min(time);
+        }
         for &Since { time, value, .. } in &task.names {
-            if group.names.len() < NAMES && group.names.iter().all(|&(_, known)| known != value) {
-                group.names.push((time, value));
+            let ran = task.ran.iter().filter(|&&(at, _)| at <= time).count() as u32;
+            let known = group.names.iter().any(|&(_, name, phase)| (name, phase) == (value, ran));
+            if !known && group.names.len() < NAMES {
+                group.names.push((time, value, ran));
             }
         }
     }

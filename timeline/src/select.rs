@@ -1,10 +1,11 @@
 //! The containers and processes that somebody asked for.
 
+use crate::container::title_of;
 use crate::filter::{Field, Filter};
-use crate::{Container, Definition, Namespaced, NsSet, Pod, Process, Task, Timeline};
+use crate::{Container, Definition, Group, Key, Namespaced, NsSet, Process, Task, Timeline, runtime};
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
-use alloc::{format, vec};
 use nsscope_codec::wire::namespaces::NsKind;
 
 /// What is selected of a timeline.
@@ -14,8 +15,8 @@ pub struct Selection {
     pub containers: Vec<Container>,
     /// Of each container, in the same order, the processes that pass.
     pub members: Vec<Vec<Process>>,
-    /// The pods that are left; their numbers are those of `containers`.
-    pub pods: Vec<Pod>,
+    /// The groups that are left; their numbers are those of `containers`.
+    pub groups: Vec<Group>,
     /// Tasks in no container that have namespaces of their own.
     pub namespaced: Vec<Namespaced>,
 }
@@ -40,17 +41,17 @@ impl Selection {
         let mut containers = timeline.containers(definition);
         containers.retain(|container| overlaps(window, container.first, container.last));
         sort(&mut containers);
-        let mut pods = timeline.pods(&containers);
-        let pod_of = Pod::of_each(&pods, containers.len());
+        let mut groups = timeline.groups(&containers);
+        let group_of = Group::of_each(&groups, containers.len());
         let mut kept = Vec::new();
         let mut members = Vec::new();
         for (index, container) in containers.iter().enumerate() {
             let mut processes = timeline.processes(container.tasks.iter().copied());
             processes.retain(|process| overlaps(window, process.start, process.end));
-            let pod = pod_of[index].map(|number| pods[number].id.as_str());
+            let group = group_of[index].map(|number| &groups[number]);
             if !filter.is_empty() {
-                processes.retain(|process| passes(filter, timeline, Some(container), pod, Some(process)));
-                let whole = processes.is_empty() && passes(filter, timeline, Some(container), pod, None);
+                processes.retain(|process| passes(filter, timeline, Some(container), group, Some(process)));
+                let whole = processes.is_empty() && passes(filter, timeline, Some(container), group, None);
                 if processes.is_empty() && !whole {
                     continue;
                 }
@@ -58,10 +59,10 @@ impl Selection {
             kept.push(index);
             members.push(processes);
         }
-        for pod in &mut pods {
-            pod.containers = pod.containers.iter().filter_map(|at| kept.binary_search(at).ok()).collect();
+        for group in &mut groups {
+            group.containers = group.containers.iter().filter_map(|at| kept.binary_search(at).ok()).collect();
         }
-        pods.retain(|pod| !pod.containers.is_empty());
+        groups.retain(|group| !group.containers.is_empty());
         let mut namespaced = timeline.namespaced(definition);
         namespaced.retain(|other| {
             let task = timeline.at(other.task);
@@ -71,7 +72,7 @@ impl Selection {
         });
         let mut all: Vec<Option<Container>> = containers.into_iter().map(Some).collect();
         let containers = kept.into_iter().filter_map(|index| all[index].take()).collect();
-        Self { containers, members, pods, namespaced }
+        Self { containers, members, groups, namespaced }
     }
 }
 
@@ -80,7 +81,7 @@ pub fn passes(
     filter: &Filter,
     timeline: &Timeline,
     container: Option<&Container>,
-    pod: Option<&str>,
+    group: Option<&Group>,
     process: Option<&Process>,
 ) -> bool {
     let names = |process: &Process| -> Vec<String> {
@@ -92,12 +93,20 @@ pub fn passes(
         Field::Container => match container {
             Some(container) => {
                 let name = container.named.iter().map(|named| named.name.clone());
-                name.chain([container.id()]).collect()
+                name.chain([container.id(), title(container)]).collect()
             }
             None => vec!["host".into()],
         },
         Field::Kind => container.map(Container::kind).into_iter().collect(),
-        Field::Pod => pod.map(Into::into).into_iter().collect(),
+        Field::Image => container.and_then(|c| c.named.as_ref()).map(|named| named.image.clone()).into_iter().collect(),
+        Field::Group(kind) => {
+            let group = group.filter(|group| group.kind == kind);
+            let group = group.into_iter().flat_map(|group| [group.name.clone(), group.id.clone()]);
+            group.chain(container.and_then(|container| container.label(kind)).map(Into::into)).collect()
+        }
+        Field::Label(label) => {
+            container.and_then(|container| container.label(label)).map(Into::into).into_iter().collect()
+        }
         Field::Cgroup => match process {
             Some(process) => of_task(timeline, timeline.at(process.leader), field),
             None => container.and_then(|container| container.cgroup.clone()).into_iter().collect(),
@@ -115,6 +124,37 @@ pub fn passes(
     })
 }
 
+/// What a container has in the fields of a filter that are its own, by what tells it; `None` is the host. What it is
+/// called is said as far as it is known now.
+pub fn of_key(timeline: &Timeline, key: Option<&Key>, field: Field) -> Vec<String> {
+    let Some(key) = key else {
+        return if field == Field::Container { vec!["host".into()] } else { Vec::new() };
+    };
+    let named = timeline.named(key);
+    let runtime = match key {
+        Key::Runtime(runtime) => Some(runtime),
+        Key::Namespaces(_) => None,
+    };
+    let label = |wanted: &str| named.as_ref().and_then(|named| named.label(wanted)).map(String::from);
+    match field {
+        Field::Container => {
+            let name = named.iter().map(|named| named.name.clone());
+            name.chain([key.id(), timeline.title_of(key)]).collect()
+        }
+        Field::Kind => {
+            let told = named.as_ref().map(|named| named.runtime).filter(|&name| name != runtime::UNKNOWN);
+            vec![told.or(runtime.map(|runtime| runtime.name)).unwrap_or("namespaces").into()]
+        }
+        Field::Image => named.iter().map(|named| named.image.clone()).collect(),
+        Field::Group(kind) => {
+            let group = runtime.and_then(|runtime| runtime.group.as_ref()).filter(|group| group.kind == kind);
+            group.map(|group| group.id.clone()).into_iter().chain(label(kind)).collect()
+        }
+        Field::Label(wanted) => label(wanted).into_iter().collect(),
+        Field::Cgroup | Field::Comm | Field::Pid | Field::Namespace => Vec::new(),
+    }
+}
+
 /// What a task has in those fields of a filter that are its own, now or at its end.
 pub fn of_task(timeline: &Timeline, task: &Task, field: Field) -> Vec<String> {
     match field {
@@ -122,7 +162,7 @@ pub fn of_task(timeline: &Timeline, task: &Task, field: Field) -> Vec<String> {
         Field::Cgroup => timeline.last_cgroups(task).into_iter().map(|(_, path)| path).collect(),
         Field::Pid => task.nspids.iter().chain([&task.pid]).map(ToString::to_string).collect(),
         Field::Namespace => namespaces(timeline.last_namespaces(task)),
-        Field::Container | Field::Kind | Field::Pod => Vec::new(),
+        Field::Container | Field::Kind | Field::Image | Field::Group(_) | Field::Label(_) => Vec::new(),
     }
 }
 
@@ -131,17 +171,11 @@ fn namespaces(set: Option<NsSet>) -> Vec<String> {
     NsKind::ALL.into_iter().map(|kind| set.label(kind)).collect()
 }
 
-/// An id, those of 64 digits cut as runtimes do.
-pub fn short(id: &str) -> &str {
-    id.get(..12).filter(|_| id.len() == 64).unwrap_or(id)
-}
+pub use crate::container::short;
 
-/// What a container is called: its name, else its id, the long ones cut as runtimes do.
+/// What a container is called: its name, else its id, the long ones cut as runtimes do; where it has neither, the first
+/// program in it and the pid of its root, as `sh:4242`.
 pub fn title(container: &Container) -> String {
-    let id = container.id();
-    let short = short(&id);
-    match &container.named {
-        Some(named) if !named.name.is_empty() => format!("{} ({short})", named.name),
-        _ => short.into(),
-    }
+    let root = container.root_pid.map(|pid| (pid, container.command.as_str()));
+    title_of(&container.key, container.named.as_ref(), root)
 }

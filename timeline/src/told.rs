@@ -74,18 +74,47 @@ print fmt: \"pid=%d nspid=%s\", REC->pid, __get_str(nspid)
     ),
 };
 
-/// A container's name and image, as its runtime has them: `id`, `name`, `image`.
-pub const CONTAINER_NAME: Event = Event {
+/// What somebody says of a container: `pid` of its init (0: not known), `rank` of who says it (larger: knows better), `id`,
+/// `name`, `image`, `runtime`, `namespace` of containerd's, `cgroup` path, `source` that said it, `labels` as lines
+/// `key=value`. What is not known is empty.
+pub const CONTAINER: Event = Event {
     id: 65_533,
-    name: "nsscope:container_name",
+    name: "nsscope:container",
     format: concat!(
-        "name: container_name\nID: 65533\n",
+        "name: container\nID: 65533\n",
         common_fields!(),
-        "\tfield:__data_loc char[] id;\toffset:8;\tsize:4;\tsigned:0;
-\tfield:__data_loc char[] name;\toffset:12;\tsize:4;\tsigned:0;
-\tfield:__data_loc char[] image;\toffset:16;\tsize:4;\tsigned:0;
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:unsigned int rank;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] id;\toffset:16;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] name;\toffset:20;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] image;\toffset:24;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] runtime;\toffset:28;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] namespace;\toffset:32;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] cgroup;\toffset:36;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] source;\toffset:40;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] labels;\toffset:44;\tsize:4;\tsigned:0;
 
-print fmt: \"id=%s name=%s image=%s\", __get_str(id), __get_str(name), __get_str(image)
+print fmt: \"id=%s name=%s image=%s runtime=%s pid=%d cgroup=%s source=%s\", __get_str(id), __get_str(name), \
+__get_str(image), __get_str(runtime), REC->pid, __get_str(cgroup), __get_str(source)
+"
+    ),
+};
+
+/// A namespace that a mount or an open file keeps, whether or not a task is in it: `dev` and `ino` of its file in nsfs,
+/// `unique` the number that the kernel never gives again (0: it has none), `type` as in `/proc/PID/ns`, `by` what keeps it.
+pub const KEPT_NAMESPACE: Event = Event {
+    id: 65_530,
+    name: "nsscope:kept_namespace",
+    format: concat!(
+        "name: kept_namespace\nID: 65530\n",
+        common_fields!(),
+        "\tfield:unsigned int dev;\toffset:8;\tsize:4;\tsigned:0;
+\tfield:unsigned int ino;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:u64 unique;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:__data_loc char[] type;\toffset:24;\tsize:4;\tsigned:0;
+\tfield:__data_loc char[] by;\toffset:28;\tsize:4;\tsigned:0;
+
+print fmt: \"%s:[%u] by %s\", __get_str(type), REC->ino, __get_str(by)
 "
     ),
 };
@@ -133,7 +162,7 @@ REC->cgroup, REC->time, REC->time_for_children, REC->pid_for_children, REC->leve
 };
 
 /// All of them.
-pub const EVENTS: [Event; 5] = [TASK_CGROUP, TASK_NSPID, CONTAINER_NAME, RECORDER, TASK_NAMESPACES];
+pub const EVENTS: [Event; 6] = [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
@@ -145,9 +174,42 @@ pub fn task_nspid(tid: u32, pids: &[u8]) -> Vec<u8> {
     raw(TASK_NSPID, &[tid], &[pids])
 }
 
-/// Raw bytes of [`CONTAINER_NAME`].
-pub fn container_name(id: &[u8], name: &[u8], image: &[u8]) -> Vec<u8> {
-    raw(CONTAINER_NAME, &[], &[id, name, image])
+/// The fields of [`CONTAINER`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Container<'a> {
+    /// Pid of its init; 0 where it is not known.
+    pub pid: u32,
+    /// How well the source knows.
+    pub rank: u32,
+    /// The runtime's id or name of it.
+    pub id: &'a [u8],
+    /// What people call it.
+    pub name: &'a [u8],
+    /// What it was made of.
+    pub image: &'a [u8],
+    /// The runtime that manages it, one of [`SHAPES`](crate::runtime::SHAPES).
+    pub runtime: &'a [u8],
+    /// containerd's namespace.
+    pub namespace: &'a [u8],
+    /// Path of its cgroup.
+    pub cgroup: &'a [u8],
+    /// The file or socket that says so.
+    pub source: &'a [u8],
+    /// Lines `key=value`.
+    pub labels: &'a [u8],
+}
+
+/// Raw bytes of [`CONTAINER`].
+pub fn container(told: &Container<'_>) -> Vec<u8> {
+    let Container { pid, rank, id, name, image, runtime, namespace, cgroup, source, labels } = *told;
+    raw(CONTAINER, &[pid, rank], &[id, name, image, runtime, namespace, cgroup, source, labels])
+}
+
+/// Raw bytes of [`KEPT_NAMESPACE`].
+pub fn kept_namespace(dev: u32, ino: u32, unique: u64, kind: &[u8], by: &[u8]) -> Vec<u8> {
+    let unique = unique.to_ne_bytes();
+    let half = |at: usize| u32::from_ne_bytes([unique[at], unique[at + 1], unique[at + 2], unique[at + 3]]);
+    raw(KEPT_NAMESPACE, &[dev, ino, half(0), half(4)], &[kind, by])
 }
 
 /// Raw bytes of [`RECORDER`].

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::wire::attr::Attr;
+use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::task_namespaces::TaskNamespaces;
 use nsscope_codec::{BigEndian, LittleEndian};
 
@@ -19,8 +20,10 @@ pub(crate) enum Tracepoint<'a> {
     TaskNspid { tid: u32, pids: &'a [u8] },
     /// [`told::TASK_NAMESPACES`]: what the kernel's record leaves out.
     TaskNamespaces(TaskNamespaces<LittleEndian>),
-    /// [`told::CONTAINER_NAME`]: what a runtime calls a container.
-    ContainerName { id: &'a [u8], name: &'a [u8], image: &'a [u8] },
+    /// [`told::CONTAINER`]: what somebody says of a container.
+    Container(told::Container<'a>),
+    /// [`told::KEPT_NAMESPACE`]: a namespace that something but a task keeps.
+    KeptNamespace { kind: &'a [u8], id: NsId, unique: u64, by: &'a [u8] },
     /// [`told::RECORDER`]: how the recording was made.
     Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
@@ -42,7 +45,8 @@ enum Fields {
     Cgroup { attach: bool, tid: Field, root: Field, path: Field },
     Nspid { tid: Field, pids: Field },
     TaskNamespaces,
-    Name { id: Field, name: Field, image: Field },
+    Container { numbers: [Field; 2], texts: Vec<Field> },
+    Kept { numbers: [Field; 3], kind: Field, by: Field },
     Recorder { interval: Field, backend: Field, own: Field },
 }
 
@@ -61,9 +65,18 @@ impl Fields {
             }
             (told::SYSTEM, "task_nspid") => Some(Self::Nspid { tid: field("pid")?, pids: field("nspid")? }),
             (told::SYSTEM, "task_namespaces") => Some(Self::TaskNamespaces),
-            (told::SYSTEM, "container_name") => {
-                Some(Self::Name { id: field("id")?, name: field("name")?, image: field("image")? })
-            }
+            (told::SYSTEM, "container") => Some(Self::Container {
+                numbers: [field("pid")?, field("rank")?],
+                texts: ["id", "name", "image", "runtime", "namespace", "cgroup", "source", "labels"]
+                    .into_iter()
+                    .map(field)
+                    .collect::<Option<_>>()?,
+            }),
+            (told::SYSTEM, "kept_namespace") => Some(Self::Kept {
+                numbers: [field("dev")?, field("ino")?, field("unique")?],
+                kind: field("type")?,
+                by: field("by")?,
+            }),
             (told::SYSTEM, "recorder") => {
                 Some(Self::Recorder { interval: field("interval")?, backend: field("backend")?, own: field("own")? })
             }
@@ -105,10 +118,26 @@ impl Tracepoints {
                 Tracepoint::TaskNamespaces(TaskNamespaces::<BigEndian>::read(raw)?.in_order())
             }
             Fields::TaskNamespaces => Tracepoint::TaskNamespaces(TaskNamespaces::read(raw)?),
-            Fields::Name { id, name, image } => Tracepoint::ContainerName {
-                id: id.text(raw, big)?,
-                name: name.text(raw, big)?,
-                image: image.text(raw, big)?,
+            Fields::Container { numbers: [pid, rank], texts } => {
+                let text = |at: usize| texts[at].text(raw, big);
+                Tracepoint::Container(told::Container {
+                    pid: number(pid)?,
+                    rank: number(rank)?,
+                    id: text(0)?,
+                    name: text(1)?,
+                    image: text(2)?,
+                    runtime: text(3)?,
+                    namespace: text(4)?,
+                    cgroup: text(5)?,
+                    source: text(6)?,
+                    labels: text(7)?,
+                })
+            }
+            Fields::Kept { numbers: [dev, ino, unique], kind, by } => Tracepoint::KeptNamespace {
+                kind: kind.text(raw, big)?,
+                id: NsId { dev: dev.number(raw, big)?, ino: ino.number(raw, big)? },
+                unique: unique.number(raw, big)?,
+                by: by.text(raw, big)?,
             },
             Fields::Recorder { interval, backend, own } => Tracepoint::Recorder {
                 interval: number(interval)?,

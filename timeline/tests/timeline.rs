@@ -199,9 +199,9 @@ fn each_definition_draws_its_own_lines() {
     assert_eq!(ids("by:net,cgroup").len(), 3);
     assert_eq!(ids("perf"), ["cgroup:[4026531835]", "cgroup:[917]"]);
     let containers = scene.containers();
-    let pods = scene.timeline.pods(&containers);
-    assert_eq!((pods.len(), &pods[0].containers), (1, &vec![0, 1]));
-    assert_eq!(pods[0].id, "net:[910]");
+    let groups = scene.timeline.groups(&containers);
+    assert_eq!((groups.len(), &groups[0].containers), (1, &vec![0, 1]));
+    assert_eq!((groups[0].kind, groups[0].id.as_str()), ("pod", "net:[910]"));
     assert_eq!(containers[0].why[0], "its processes share pid:[912], not the host's");
 }
 
@@ -218,7 +218,7 @@ fn a_number_that_is_used_again_is_another_container() {
     assert_eq!(containers.len(), 2);
     assert!(containers[0].last.unwrap() < containers[1].first);
     // Nor are they a pod: nothing held the network namespace in between.
-    assert_eq!(scene.timeline.pods(&containers), []);
+    assert_eq!(scene.timeline.groups(&containers), []);
 }
 
 /// What already ran is described after the recording has begun, and children of it may have come and gone by then.

@@ -16,7 +16,7 @@ use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::{Error, ErrorKind};
 use nsscope_timeline::order::distinct;
 use nsscope_timeline::process::in_tree_order;
-use nsscope_timeline::select::{short, title};
+use nsscope_timeline::select::title;
 use nsscope_timeline::{Container, Definition, Keys, NsSet, Since};
 use wasm_bindgen::prelude::*;
 
@@ -29,7 +29,7 @@ const FOUND: usize = 10_000;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-/** What a row stands for: 0 all that is in no container, 1 a pod, 2 a container, 3 a process, 4 a thread. */
+/** What a row stands for: 0 all that is in no container, 1 a group such as a pod, 2 a container, 3 a process, 4 a thread. */
 export type RowKind = 0 | 1 | 2 | 3 | 4;
 
 /** A row of the picture. */
@@ -459,14 +459,16 @@ impl Trace {
                 let lines = lines.map(|&kind| (kind.name().to_string(), host.label(kind))).collect();
                 self.told("the host", lines, (self.span().0, None), "container=host".into())
             }
-            Kind::Pod => {
-                let pod = &selection.pods[row.of as usize];
-                let mut lines = vec![("why".to_string(), pod.why.clone())];
-                lines.extend(pod.containers.iter().map(|&at| ("container".into(), title(&selection.containers[at]))));
-                let first = pod.containers.iter().map(|&at| selection.containers[at].first).min();
-                let last = pod.containers.iter().map(|&at| selection.containers[at].last).collect::<Option<Vec<_>>>();
+            Kind::Group => {
+                let group = &selection.groups[row.of as usize];
+                let containers = || group.containers.iter().map(|&at| &selection.containers[at]);
+                let mut lines = vec![("why".to_string(), group.why.clone())];
+                lines.extend(containers().map(|container| ("container".into(), title(container))));
+                let first = containers().map(|container| container.first).min();
+                let last = containers().map(|container| container.last).collect::<Option<Vec<_>>>();
                 let last = last.and_then(|ends| ends.into_iter().max());
-                self.told(&format!("pod {}", pod.id), lines, (first.unwrap_or(0), last), format!("pod={}", pod.id))
+                let filter = format!("{}={}", group.kind, group.id);
+                self.told(&group.title(), lines, (first.unwrap_or(0), last), filter)
             }
             Kind::Container => {
                 let container = &selection.containers[row.of as usize];
@@ -528,7 +530,7 @@ impl Trace {
         let row = &self.model.rows[number as usize];
         let (label, note) = match row.kind {
             Kind::Host => ("host".into(), "in no container".into()),
-            Kind::Pod => (format!("pod {}", self.model.selection.pods[row.of as usize].id), String::new()),
+            Kind::Group => (self.model.selection.groups[row.of as usize].title(), String::new()),
             Kind::Container => {
                 let container = &self.model.selection.containers[row.of as usize];
                 (title(container), container.kind())
@@ -562,8 +564,8 @@ impl Trace {
             None => String::new(),
             Some(None) => "host".into(),
             Some(Some(key)) => match timeline.named(key).filter(|named| !named.name.is_empty()) {
-                Some(named) => named.name.clone(),
-                None => short(&key.id()).into(),
+                Some(named) => named.name,
+                None => timeline.title_of(key),
             },
         };
         let host = timeline.host();
@@ -649,6 +651,13 @@ fn container_lines(container: &Container) -> Vec<(String, String)> {
     if let Some(named) = &container.named {
         lines.push(("name".into(), named.name.clone()));
         lines.push(("image".into(), named.image.clone()));
+        lines.extend(named.labels.iter().cloned());
+    }
+    if let Some(created) = &container.created {
+        lines.push(("created by".into(), format!("{} in {}", created.by, seconds(created.ns, 4))));
+    }
+    if container.execs > 0 {
+        lines.push(("execs".into(), format!("{}, {} of them health checks", container.execs, container.health_checks)));
     }
     lines.extend(container.why.iter().map(|why| ("why".into(), why.clone())));
     lines.extend(container.cgroup.clone().map(|path| ("cgroup".into(), path)));

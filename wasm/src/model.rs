@@ -3,8 +3,8 @@
 use crate::facts::{Event, Facts, What};
 use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::order::{distinct, sorted};
-use nsscope_timeline::select::{Selection, of_task, passes, title};
-use nsscope_timeline::{Container, Definition, Key, Keys, Pod, Process, Task, Timeline};
+use nsscope_timeline::select::{Selection, of_key, of_task, passes, title};
+use nsscope_timeline::{Container, Definition, Group, Key, Keys, Process, Task, Timeline};
 
 /// What a row stands for; the numbers are the page's, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ use nsscope_timeline::{Container, Definition, Key, Keys, Pod, Process, Task, Tim
 pub(crate) enum Kind {
     /// All that is in no container.
     Host = 0,
-    /// A pod: index into the selection's.
-    Pod = 1,
+    /// Containers that belong together, such as a pod: index into the selection's.
+    Group = 1,
     /// A container: index into the selection's.
     Container = 2,
     /// A process: index into [`Model::processes`].
@@ -164,15 +164,15 @@ impl Model {
         }
         let members = std::mem::take(&mut model.selection.members);
         let unfolded = members.iter().map(Vec::len).sum::<usize>() <= UNFOLDED;
-        for (container, pod) in Pod::of_each(&model.selection.pods, members.len()).into_iter().enumerate() {
-            let Some(pod) = pod else {
+        for (container, group) in Group::of_each(&model.selection.groups, members.len()).into_iter().enumerate() {
+            let Some(group) = group else {
                 model.container(timeline, container, NONE, &members, unfolded);
                 continue;
             };
             // It stands where the first of its containers does.
-            let together = model.selection.pods[pod].containers.clone();
+            let together = model.selection.groups[group].containers.clone();
             if together.first() == Some(&container) {
-                let row = model.row(Kind::Pod, pod, NONE, true);
+                let row = model.row(Kind::Group, group, NONE, true);
                 let mut all: Vec<&Process> = Vec::new();
                 for member in together {
                     all.extend(&members[member]);
@@ -293,7 +293,10 @@ impl Model {
         let has = |value: &str| value.to_ascii_lowercase().contains(&text);
         let found = self.rows.iter().enumerate().filter(|(_, row)| match row.kind {
             Kind::Host => has("host"),
-            Kind::Pod => has(&self.selection.pods[row.of as usize].id),
+            Kind::Group => {
+                let group = &self.selection.groups[row.of as usize];
+                has(&group.id) || has(&group.title())
+            }
             Kind::Container => {
                 let container = &self.selection.containers[row.of as usize];
                 has(&title(container))
@@ -328,8 +331,8 @@ impl Model {
             let mut draw = Draw { out, row: position as i32, view };
             match row.kind {
                 Kind::Host => draw.life((view.from as u64, None, false), 0),
-                Kind::Pod => {
-                    let all = self.selection.pods[row.of as usize].containers.iter();
+                Kind::Group => {
+                    let all = self.selection.groups[row.of as usize].containers.iter();
                     let all: Vec<_> = all.map(|&at| &self.selection.containers[at]).collect();
                     let first = all.iter().map(|container| container.first).min().unwrap_or(0);
                     let last = all.iter().map(|container| container.last).collect::<Option<Vec<_>>>();
@@ -373,15 +376,8 @@ impl Model {
             let key = number.map(|number| keys.key(number));
             kinds >> event.what.kind() & 1 == 1
                 && filter.passes(|field| match field {
-                    Field::Container => match (key, container) {
-                        (None, _) => vec!["host".into()],
-                        (Some(key), container) => {
-                            let named = container.and_then(|container| container.named.as_ref());
-                            named.map(|named| named.name.clone()).into_iter().chain([key.id()]).collect()
-                        }
-                    },
                     Field::Kind => container.map(Container::kind).into_iter().collect(),
-                    Field::Pod => container.and_then(|c| c.pod_uid()).map(String::from).into_iter().collect(),
+                    Field::Container | Field::Image | Field::Group(_) | Field::Label(_) => of_key(timeline, key, field),
                     Field::Comm => {
                         let name = match event.what {
                             What::Name(name) | What::Exec(name) => Some(name),

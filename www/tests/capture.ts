@@ -15,7 +15,7 @@ export interface Report {
   hostname: string;
   threads: number;
   first: number;
-  pods: { id: string }[];
+  groups: { id: string }[];
   containers: {
     id: string;
     runtime: string | null;

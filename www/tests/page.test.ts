@@ -92,7 +92,7 @@ test("a fresh capture that is dropped shows what the command line tells", async 
     expect(tree).toContain(id);
     expect(members.every(({ pid }) => tree.includes(pid.toString()))).toBe(true);
   }
-  expect(tree.includes("pod net:[")).toBe(report.pods.length > 0);
+  expect(tree.includes("pod net:[")).toBe(report.groups.length > 0);
   expect(await painted(page)).toBeGreaterThan(5000);
   await accessible(page);
   expect(problems).toEqual([]);

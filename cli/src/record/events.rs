@@ -31,8 +31,7 @@ pub(crate) enum Target {
     Container {
         /// Its cgroup's path, where it is known by one: all that will come into it is in there, too.
         cgroup: Option<String>,
-        /// The namespace that makes it one, where it is known by its namespaces.
-        #[cfg_attr(not(feature = "bpf"), expect(dead_code, reason = "perf knows no namespaces to record by"))]
+        /// A namespace of its own, which perf cannot record by.
         namespace: Option<(NsKind, NsId)>,
         /// Its threads now.
         tids: Vec<u32>,

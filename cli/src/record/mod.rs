@@ -9,6 +9,7 @@ mod dump;
 mod events;
 mod features;
 mod import;
+mod kept;
 mod names;
 mod output;
 mod pack;
@@ -32,7 +33,7 @@ use crate::{sys, time};
 use bpf::Bpf;
 use events::{Described, Events, Target};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-use names::Named;
+use names::{Answer, Follower};
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::wire::sample_id::{SampleIdLayout, SampleType};
@@ -44,11 +45,10 @@ use poll::Poller;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use synth::Synthesizer;
 use tally::Tally;
@@ -59,9 +59,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// So many bytes are worth a write of their own.
 const BATCH: usize = 4 << 20;
-
-/// When names are asked for after a sample told of cgroups.
-const NAMES_AFTER: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
 
 /// How far apart rounds end at least. Readers sort what two rounds hold, so this is how late a record may come into its
 /// ring: one takes its time first, and the CPU may be taken away from its writer in between.
@@ -145,13 +142,14 @@ fn container(name: &str) -> Outcome<Target> {
             return Err(Failure::new(format!("{name} means several containers: {}", titles.join(", "))));
         }
     };
+    let own = |kind: NsKind| container.differs.contains(&kind).then(|| (kind, container.namespaces.get(kind)));
+    // The pid namespace, if it has one of its own, holds all that is started in it.
     let (cgroup, namespace) = match &container.key {
-        Key::Cgroup(_) => (container.cgroup.clone().filter(|path| events::perf_cgroup(path).is_some()), None),
-        // The pid namespace, if it has one of its own: it holds all that is started in it.
-        Key::Namespaces(all) => {
-            let pid = all.iter().find(|(kind, _)| *kind == NsKind::Pid);
-            (None, pid.or(all.first()).copied())
+        Key::Runtime(_) => {
+            let cgroup = container.cgroup.clone().filter(|path| events::perf_cgroup(path).is_some());
+            (cgroup, own(NsKind::Pid).or(own(NsKind::Mnt)))
         }
+        Key::Namespaces(all) => (None, own(NsKind::Pid).or(all.first().copied())),
     };
     let tids = container.tasks.iter().map(|&task| timeline.at(task).tid).collect();
     Ok(Target::Container { cgroup, namespace, tids })
@@ -232,11 +230,13 @@ fn all_that_runs(described: &[Described], names: Names) -> Synthesizer {
     synth.kernel_map();
     synth.recorder("snapshot", 0);
     synth.cgroups();
-    if names == Names::Auto {
-        synth.names(&names::all());
-    }
+    let answers = (names == Names::Auto).then(names::ask);
     for pid in synth::processes() {
         synth.process(pid);
+    }
+    synth.kept(&kept::all());
+    if let Some(answers) = answers.and_then(|answers| answers.recv_timeout(LAST_ANSWER).ok()) {
+        synth.names(&answers);
     }
     synth
 }
@@ -293,7 +293,7 @@ impl Source {
         match args.backend {
             Backend::Perf => perf(),
             Backend::Bpf => bpf(),
-            Backend::Proc => Self::proc(target),
+            Backend::Proc => Ok(Self::proc(target)),
             Backend::Auto if wants_perf => perf(),
             Backend::Auto => perf().or_else(|failure| {
                 let Failure::Refused(why) = failure else { return Err(failure) };
@@ -311,7 +311,7 @@ impl Source {
                             first(&why),
                             first(&too)
                         ));
-                        Self::proc(target)
+                        Ok(Self::proc(target))
                     }
                     Err(failure) => Err(failure),
                 }
@@ -319,14 +319,8 @@ impl Source {
         }
     }
 
-    fn proc(target: &Target) -> Outcome<Self> {
-        if let Target::Container { cgroup: Some(_), .. } = target {
-            return Err(Failure::Usage(
-                "--container by cgroup needs --backend perf or bpf; name its processes with -p".into(),
-            ));
-        }
-        let poller = Poller::new(target.tids().map(<[u32]>::to_vec));
-        Ok(Self::Proc { described: snapshot_events(), poller })
+    fn proc(target: &Target) -> Self {
+        Self::Proc { described: snapshot_events(), poller: Poller::new(target) }
     }
 
     fn described(&self) -> &[Described] {
@@ -372,12 +366,10 @@ struct Recorder {
     packer: Option<Packer>,
     tally: Tally,
     layout: SampleIdLayout,
-    /// Ids of the containers whose names are in the file.
-    named: BTreeSet<String>,
-    /// When names are asked for, the last first: a runtime writes them down a moment after it has made a cgroup.
-    ask_at: Vec<Instant>,
-    /// The runtimes' answer, when they have been asked.
-    answer: Option<Receiver<Vec<Named>>>,
+    /// What runtimes have said that is in the file, by source and container.
+    named: BTreeMap<(String, String), Answer>,
+    /// What runtimes say as it happens; `None`: nobody is asked.
+    follower: Option<Follower>,
     /// When the last round ended.
     round: Instant,
     /// Bytes of the file's records at which it is full.
@@ -400,9 +392,8 @@ impl Recorder {
             sink: Sink::Memory(Vec::new()),
             packer: None,
             layout,
-            named: BTreeSet::new(),
-            ask_at: Vec::new(),
-            answer: None,
+            named: BTreeMap::new(),
+            follower: None,
             round: now,
             full_at: u64::MAX,
             files: 0,
@@ -412,6 +403,7 @@ impl Recorder {
     }
 
     fn begin_file(&mut self) -> Outcome<()> {
+        self.named.clear();
         let mut sections = self.source.sections();
         self.packer = None;
         if let Some(level) = self.plan.compress {
@@ -420,7 +412,6 @@ impl Recorder {
             self.packer = Some(Packer::new(level)?);
         }
         self.sink = Sink::create(&self.plan.path, self.plan.older, self.source.described(), &sections)?;
-        self.named.clear();
         self.files += 1;
         Ok(())
     }
@@ -471,7 +462,8 @@ impl Recorder {
             return Ok(());
         }
         if self.plan.names == Names::Auto {
-            self.answer = Some(names::ask());
+            // A new file is told all of it again.
+            self.follower = Some(Follower::start());
         }
         let mut synth = self.synthesizer();
         self.preamble(&mut synth);
@@ -485,6 +477,8 @@ impl Recorder {
             self.take(&mut synth)?;
             self.round()?;
         }
+        synth.kept(&kept::all());
+        self.take(&mut synth)?;
         hidden(&synth);
         if let Some(max) = self.plan.max_size {
             // What is there at the beginning of each file is not what fills it.
@@ -559,42 +553,31 @@ impl Recorder {
     }
 
     /// Asks for what no record tells: the cgroup of a process that was born into it (clone3 with `CLONE_INTO_CGROUP`),
-    /// and the names of containers that came since.
+    /// and what runtimes have said.
     fn ask(&mut self) -> Outcome<()> {
         let execs = std::mem::take(&mut self.tally.execs);
-        let cgroups_changed = std::mem::take(&mut self.tally.cgroups_changed);
         let mut synth = self.synthesizer();
         if let Source::Perf(_) = self.source {
             for pid in execs {
                 synth.cgroup_now(pid);
             }
         }
-        if self.plan.synthesize && self.plan.names == Names::Auto {
-            let now = Instant::now();
-            if cgroups_changed && self.ask_at.is_empty() {
-                self.ask_at = NAMES_AFTER.iter().rev().map(|&after| now + after).collect();
-            }
-            if self.answer.is_none() && self.ask_at.last().is_some_and(|&at| at <= now) {
-                self.ask_at.pop();
-                self.answer = Some(names::ask());
-            }
-        }
-        self.hear(&mut synth, Duration::ZERO);
+        let answers: Vec<Answer> = self.follower.iter().flat_map(Follower::answers).collect();
+        self.tell(&mut synth, answers);
         self.take(&mut synth)
     }
 
-    /// Writes the runtimes' answer, if there is one in time.
-    fn hear(&mut self, synth: &mut Synthesizer, patience: Duration) {
-        let Some(answer) = &self.answer else { return };
-        match answer.recv_timeout(patience) {
-            Err(RecvTimeoutError::Timeout) => return,
-            Err(RecvTimeoutError::Disconnected) => {}
-            Ok(mut names) => {
-                names.retain(|name| self.named.insert(name.id.clone()));
-                synth.names(&names);
+    /// Writes what runtimes say, where it is news.
+    fn tell(&mut self, synth: &mut Synthesizer, answers: Vec<Answer>) {
+        for mut answer in answers {
+            let known = self.named.entry((answer.source.clone(), answer.id.clone())).or_default();
+            // An event does not say all that a list does.
+            answer.add(known);
+            if answer != *known {
+                synth.names(std::slice::from_ref(&answer));
+                *known = answer;
             }
         }
-        self.answer = None;
     }
 
     /// Ends this file and begins the next, which tells all that runs, too.
@@ -727,11 +710,11 @@ impl Recorder {
             synth.dated = Some(self.tally.span.map_or(now, |(first, _)| first));
             synth.known = known;
             self.preamble(&mut synth);
-            if self.plan.names == Names::Auto {
-                synth.names(&names::all());
-            }
             for pid in self.running() {
                 synth.process(pid);
+            }
+            if self.plan.names == Names::Auto {
+                synth.names(&names::all());
             }
             self.take(&mut synth)?;
         }
@@ -753,9 +736,13 @@ impl Recorder {
         } else {
             while self.drain()? {}
             self.ask()?;
-            let mut synth = self.synthesizer();
-            self.hear(&mut synth, LAST_ANSWER);
-            self.take(&mut synth)?;
+            if self.follower.take().is_some() {
+                // Who was only just made or renamed, and whoever cannot be followed.
+                let answers = names::ask().recv_timeout(LAST_ANSWER).unwrap_or_default();
+                let mut synth = self.synthesizer();
+                self.tell(&mut synth, answers);
+                self.take(&mut synth)?;
+            }
             // The recording's own span, which is more than that of its records where nothing happened.
             let began = if self.files > 1 { u64::MAX } else { self.began };
             let span = self.tally.span.map(|(first, last)| (first.min(began), last.max(time::now())));

@@ -4,8 +4,10 @@
 //! and then. A pidfd tells of an end at once. What begins and ends between two looks is not seen, nor is a change that
 //! is undone; threads other than the first are not looked at.
 
+use super::events::Target;
 use super::synth::{self, Fact, Facts, Synthesizer};
 use crate::time;
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -23,7 +25,7 @@ const SWEEP: Duration = Duration::from_millis(250);
 pub(crate) struct Poller {
     known: BTreeMap<u32, Seen>,
     /// Only these and their descendants; `None`: all.
-    within: Option<Vec<u32>>,
+    within: Option<Within>,
     swept: Instant,
 }
 
@@ -35,9 +37,40 @@ struct Seen {
     since: Instant,
 }
 
+/// The processes that were asked for.
+#[derive(Debug)]
+struct Within {
+    pids: Vec<u32>,
+    /// Whoever is in this cgroup or below it, or in this namespace, too.
+    cgroup: Option<String>,
+    namespace: Option<(NsKind, NsId)>,
+}
+
+impl Within {
+    fn has(&self, pid: u32, facts: &Facts) -> bool {
+        let path = |line: &str| line.splitn(3, ':').nth(2).map(String::from);
+        let below = |path: &str| {
+            let rest = self.cgroup.as_deref().and_then(|cgroup| path.strip_prefix(cgroup));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let (kind, id) = self.namespace.unzip();
+        let own = kind.zip(facts.namespaces).map(|(kind, all)| all[kind.index()]);
+        self.pids.contains(&pid)
+            || facts.cgroups.lines().filter_map(path).any(|path| below(&path))
+            || (own.is_some() && own == id)
+    }
+}
+
 impl Poller {
-    /// Looks at these processes and their descendants, or at all.
-    pub(crate) fn new(within: Option<Vec<u32>>) -> Self {
+    /// Looks at the target's processes and their descendants.
+    pub(crate) fn new(target: &Target) -> Self {
+        let within = match target {
+            Target::System => None,
+            Target::Tasks { tids, .. } => Some(Within { pids: tids.clone(), cgroup: None, namespace: None }),
+            Target::Container { cgroup, namespace, tids } => {
+                Some(Within { pids: tids.clone(), cgroup: cgroup.clone(), namespace: *namespace })
+            }
+        };
         Self { known: BTreeMap::new(), within, swept: Instant::now() }
     }
 
@@ -61,7 +94,7 @@ impl Poller {
 
     fn concerns(&self, pid: u32, facts: &Facts) -> bool {
         let Some(within) = &self.within else { return true };
-        within.contains(&pid) || self.known.contains_key(&facts.ppid)
+        within.has(pid, facts) || self.known.contains_key(&facts.ppid)
     }
 
     /// Writes what is new since the last look.

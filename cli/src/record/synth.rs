@@ -4,7 +4,8 @@
 //! the kernel's own record of the change is later and wins; if it had changed before, saying so twice does no harm.
 
 use super::events::told_id;
-use super::names::Named;
+use super::kept::Kept;
+use super::names::Answer;
 use crate::{sys, time};
 use nsscope_codec::Native;
 use nsscope_codec::encode::{Cgroup, Comm, Encode, Exit, Fork, Lost, Mmap, Namespaces, TaskIds};
@@ -230,12 +231,21 @@ impl Synthesizer {
         }
     }
 
-    /// What the runtimes on this machine call their containers.
-    pub(crate) fn names(&mut self, names: &[Named]) {
+    /// What the runtimes on this machine say of their containers.
+    pub(crate) fn names(&mut self, answers: &[Answer]) {
         let time = self.dated.unwrap_or_else(time::now);
-        for Named { id, name, image } in names {
-            let raw = told::container_name(id.as_bytes(), name.as_bytes(), image.as_bytes());
-            self.sample(told::CONTAINER_NAME, &raw, time);
+        for answer in answers {
+            self.sample(told::CONTAINER, &answer.raw(), time);
+        }
+    }
+
+    /// Namespaces that something but a task keeps.
+    pub(crate) fn kept(&mut self, all: &[Kept]) {
+        let time = self.dated.unwrap_or_else(time::now);
+        for Kept { kind, id, unique, by } in all {
+            let raw =
+                told::kept_namespace(id.dev as u32, id.ino as u32, *unique, kind.name().as_bytes(), by.as_bytes());
+            self.sample(told::KEPT_NAMESPACE, &raw, time);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which container an event's task is in, and whether that is one the user asked for.
 
 use crate::args::Which;
-use crate::select::{of_task, short};
+use crate::select::{of_key, of_task};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::filter::{Field, Filter};
@@ -22,6 +22,7 @@ pub(super) struct Watch {
 pub(super) struct Seen {
     pub(super) container: Option<String>,
     pub(super) name: Option<String>,
+    title: Option<String>,
     pub(super) comm: Option<String>,
     pub(super) passes: bool,
 }
@@ -29,11 +30,8 @@ pub(super) struct Seen {
 impl Seen {
     /// The container in a column's width.
     pub(super) fn title(&self) -> String {
-        match (&self.name, &self.container) {
-            (Some(name), _) => super::safe(name.as_bytes()),
-            (None, Some(id)) => super::safe(short(id).as_bytes()),
-            (None, None) => "host".into(),
-        }
+        let title = self.name.as_ref().or(self.title.as_ref());
+        title.map_or("host".into(), |title| super::safe(title.as_bytes()))
     }
 }
 
@@ -55,27 +53,17 @@ impl Watch {
             None => session.sample_id(record).tid.and_then(|tid| timeline.current(tid)),
         };
         let key = found.and_then(|(index, _)| timeline.container_of(index, &self.definition));
-        let named = key.as_ref().and_then(|key| timeline.named(key));
-        let name = named.map(|named| named.name.clone()).filter(|name| !name.is_empty());
         let comm = found.and_then(|(_, task)| timeline.last_name(task));
         let container = key.as_ref().map(Key::id);
         let passes = self.filter.passes(|field| match (field, found) {
-            (Field::Container, _) => match &container {
-                Some(id) => name.iter().cloned().chain([id.clone()]).collect(),
-                None => vec!["host".into()],
-            },
-            (Field::Kind, _) => match &key {
-                Some(Key::Cgroup(runtime)) => vec![runtime.name.into()],
-                Some(Key::Namespaces(_)) => vec!["namespaces".into()],
-                None => Vec::new(),
-            },
-            (Field::Pod, _) => match &key {
-                Some(Key::Cgroup(runtime)) => runtime.pod.iter().cloned().collect(),
-                _ => Vec::new(),
-            },
-            (_, None) => Vec::new(),
-            (_, Some((_, task))) => of_task(timeline, task, field),
+            (Field::Cgroup | Field::Comm | Field::Pid | Field::Namespace, Some((_, task))) => {
+                of_task(timeline, task, field)
+            }
+            (Field::Cgroup | Field::Comm | Field::Pid | Field::Namespace, None) => Vec::new(),
+            _ => of_key(timeline, key.as_ref(), field),
         });
-        Seen { container, name, comm, passes }
+        let title = key.as_ref().filter(|_| passes).map(|key| timeline.title_of(key));
+        let name = key.as_ref().filter(|_| passes).and_then(|key| timeline.named(key)).map(|named| named.name);
+        Seen { container, name: name.filter(|name| !name.is_empty()), title, comm, passes }
     }
 }

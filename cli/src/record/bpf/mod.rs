@@ -316,21 +316,22 @@ fn settings(target: &Target, ring: u32) -> Outcome<Settings> {
     };
     match target {
         Target::System => settings.watch = WATCH_ALL,
-        Target::Container { cgroup: Some(path), .. } => {
-            // One of the old hierarchies is told by its processes and their children.
-            let dir = synth::cgroup2_mount().map(|mount| Path::new(&mount).join(path.trim_start_matches('/')));
-            if let Some(found) = dir.and_then(|dir| stat(&dir).ok()) {
+        Target::Tasks { .. } => {}
+        Target::Container { cgroup, namespace, .. } => {
+            // The programs see the unified hierarchy. Where its cgroup is in none but the old ones, its namespace is what
+            // tells it, and where it has none of its own, its processes and their children.
+            let dir = cgroup.as_ref().zip(synth::cgroup2_mount());
+            let dir = dir.map(|(path, mount)| Path::new(&mount).join(path.trim_start_matches('/')));
+            if let (Some(path), Some(found)) = (cgroup, dir.and_then(|dir| stat(&dir).ok())) {
                 settings.watch = WATCH_CGROUP;
                 settings.cgroup = found.st_ino;
                 settings.cgroup_level = path.split('/').filter(|part| !part.is_empty()).count() as u32;
+            } else if let Some((kind, id)) = namespace {
+                settings.watch = WATCH_NAMESPACE;
+                settings.namespace = id.ino as u32;
+                settings.namespace_kind = kind.index() as u32;
             }
         }
-        Target::Container { namespace: Some((kind, id)), .. } => {
-            settings.watch = WATCH_NAMESPACE;
-            settings.namespace = id.ino as u32;
-            settings.namespace_kind = kind.index() as u32;
-        }
-        Target::Tasks { .. } | Target::Container { .. } => {}
     }
     Ok(settings)
 }

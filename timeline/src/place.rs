@@ -1,0 +1,98 @@
+//! What a task has at a time, apart from its name: namespaces, cgroups, and the container that its namespaces are of.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use zerocopy::{Immutable, IntoBytes};
+
+/// Identity of each of a task's namespaces, indexed by [`NsKind`]. `ino` 0: not known, or not in this kernel. The time
+/// namespace is known only where [`told::TASK_NAMESPACES`](crate::told::TASK_NAMESPACES) is in the recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, IntoBytes, Immutable)]
+#[repr(transparent)]
+pub struct NsSet(pub [NsId; NsKind::ALL.len()]);
+
+impl NsSet {
+    /// The namespace of this type.
+    pub fn get(&self, kind: NsKind) -> NsId {
+        self.0[kind.index()]
+    }
+
+    /// The namespace of this type as `/proc/PID/ns` names it: `net:[4026532000]`.
+    pub fn label(&self, kind: NsKind) -> String {
+        label(kind, self.get(kind))
+    }
+
+    /// The types in which this set is known to differ from `other`.
+    pub fn differences(&self, other: &Self) -> impl Iterator<Item = NsKind> + use<> {
+        let (ours, theirs) = (*self, *other);
+        NsKind::ALL.into_iter().filter(move |&kind| {
+            let (a, b) = (ours.get(kind), theirs.get(kind));
+            a.ino != 0 && b.ino != 0 && a != b
+        })
+    }
+}
+
+/// A namespace as `/proc/PID/ns` names it.
+pub(crate) fn label(kind: NsKind, id: NsId) -> String {
+    alloc::format!("{}:[{}]", kind.name(), id.ino)
+}
+
+/// Numbers of the namespace set, the cgroup set and the owner of the namespaces, each `None` where it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) namespaces: Option<u32>,
+    pub(crate) cgroups: Option<u32>,
+    /// The container that the namespaces were of at the time.
+    pub(crate) owner: Option<u32>,
+}
+
+/// Numbers places from 0 on.
+#[derive(Debug, Default)]
+pub(crate) struct PlaceNumbers {
+    /// Namespaces and cgroups to the number of the pair.
+    pairs: BTreeMap<u64, u32>,
+    /// Pair and owner to the number of the place.
+    places: BTreeMap<u64, u32>,
+    len: u32,
+}
+
+fn packed(high: Option<u32>, low: Option<u32>) -> u64 {
+    let half = |number: Option<u32>| number.map_or(0, |number| u64::from(number) + 1);
+    half(high) << 32 | half(low)
+}
+
+impl PlaceNumbers {
+    /// The number of a place, if it has one.
+    pub(crate) fn get(&self, place: Place) -> Option<u32> {
+        let pair = *self.pairs.get(&packed(place.namespaces, place.cgroups))?;
+        self.places.get(&packed(Some(pair), place.owner)).copied()
+    }
+
+    /// The number of a place, which it gets if it has none, and whether it had none.
+    pub(crate) fn number(&mut self, place: Place) -> (u32, bool) {
+        let next = self.pairs.len() as u32;
+        let pair = *self.pairs.entry(packed(place.namespaces, place.cgroups)).or_insert(next);
+        let key = packed(Some(pair), place.owner);
+        if let Some(&number) = self.places.get(&key) {
+            return (number, false);
+        }
+        let number = self.len;
+        self.len += 1;
+        self.places.insert(key, number);
+        (number, true)
+    }
+
+    /// A place has become another: from now on `new` has the number that `old` had, and `old` none.
+    pub(crate) fn change(&mut self, old: Place, new: Place) -> bool {
+        let pair = |numbers: &Self, place: Place| numbers.pairs.get(&packed(place.namespaces, place.cgroups)).copied();
+        let (from, to) = (pair(self, old), pair(self, new));
+        let (from, to) = (packed(from, old.owner), packed(to, new.owner));
+        if self.places.contains_key(&to) {
+            return false;
+        }
+        if let Some(number) = self.places.remove(&from) {
+            self.places.insert(to, number);
+        }
+        true
+    }
+}

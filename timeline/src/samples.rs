@@ -1,0 +1,164 @@
+//! What samples say: where a task ran, into which cgroup it came, and what a recorder adds.
+
+use crate::runtime::{self, Runtime};
+use crate::task::{Since, Source, set_value};
+use crate::tracepoint::Tracepoint;
+use crate::{Kept, Named, Recorder, Timeline, told};
+use alloc::string::String;
+use alloc::vec::Vec;
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::wire::attr::{AttrFlags, CONFIG_TASK_CLOCK, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use nsscope_codec::wire::task_namespaces::{Reason, TaskNamespaces};
+use nsscope_codec::{Endian, LittleEndian, Order, RawRecord};
+
+impl Timeline {
+    pub(crate) fn sample<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>, time: u64) -> Option<usize> {
+        let event = session.event_of(raw)?;
+        let Ok(sample) = event.sample.parse(raw) else {
+            self.faulty += 1;
+            return None;
+        };
+        if event.attr.kind.get() != TYPE_TRACEPOINT {
+            let tid = sample.tid.filter(|&tid| tid != 0)?;
+            let index = self.task(sample.pid.unwrap_or(tid), tid, time);
+            if let Some(&path) = sample.cgroup.and_then(|id| self.cgroup_ids.get(&id)) {
+                self.move_to(index, 0, path, time, Source::Sample);
+            }
+            let usage = &mut self.usage[self.tasks[index].place as usize];
+            usage.samples += 1;
+            // A clock's period is in ns; of other events it is not time.
+            let clock = event.attr.kind.get() == TYPE_SOFTWARE && event.attr.config.get() <= CONFIG_TASK_CLOCK;
+            if clock {
+                let fixed = if event.attr.flags().has(AttrFlags::FREQ) { 0 } else { event.attr.sample_period.get() };
+                usage.cpu += sample.period.unwrap_or(fixed);
+            }
+            return Some(index);
+        }
+        let bytes = sample.raw?;
+        let big = O::ENDIAN == Endian::Big;
+        match self.tracepoints.read(session, &event.attr, bytes, big) {
+            Some(Tracepoint::Attach { root, path, tid }) => self.attach(tid, root, path, time, Source::Tracepoint),
+            Some(Tracepoint::TaskCgroup { root, path, tid }) => self.attach(tid, root, path, time, Source::Proc),
+            Some(Tracepoint::TaskNspid { tid, pids }) => {
+                let index = self.has(tid)?;
+                let pids = core::str::from_utf8(pids).unwrap_or_default().split_ascii_whitespace();
+                self.tasks[index].nspids = pids.map_while(|pid| pid.parse().ok()).take(MAX_PID_LEVELS).collect();
+                Some(index)
+            }
+            Some(Tracepoint::TaskNamespaces(told)) => {
+                let index = self.has(told.tid.get())?;
+                self.tell(index, &told, time);
+                Some(index)
+            }
+            Some(Tracepoint::Container(told)) => {
+                self.declare(&told);
+                None
+            }
+            Some(Tracepoint::KeptNamespace { kind, id, unique, by }) => {
+                let kind = NsKind::ALL.into_iter().find(|known| known.name().as_bytes() == kind)?;
+                self.kept.push(Kept { kind, id, unique, by: String::from_utf8_lossy(by).into_owned() });
+                None
+            }
+            Some(Tracepoint::Recorder { interval, backend, own }) => {
+                let own = String::from_utf8_lossy(own);
+                self.recorder = Some(Recorder {
+                    backend: String::from_utf8_lossy(backend).into_owned(),
+                    interval,
+                    own: own.split_ascii_whitespace().map(String::from).collect(),
+                });
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// What a runtime says of a container.
+    fn declare(&mut self, told: &told::Container<'_>) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
+        let name = core::str::from_utf8(told.runtime).map_or(runtime::UNKNOWN, runtime::known);
+        let labels = told.labels.split(|&byte| byte == b'\n');
+        let labels = labels.filter_map(|label| {
+            let at = label.iter().position(|&byte| byte == b'=')?;
+            Some((text(&label[..at]), text(&label[at + 1..])))
+        });
+        let named = Named {
+            name: text(told.name),
+            image: text(told.image),
+            runtime: name,
+            source: text(told.source),
+            rank: told.rank,
+            labels: labels.collect(),
+        };
+        let runtime = Runtime { name, id: text(told.id), namespace: some(told.namespace), group: None };
+        // The root is everybody's.
+        let path = (told.cgroup.len() > 1 && told.cgroup.starts_with(b"/")).then(|| self.paths.intern(told.cgroup));
+        let (container, news) = self.registry.declare(runtime, named, path);
+        if news {
+            self.paths_changed();
+        }
+        let init = self.has(told.pid).map(|index| &self.tasks[index]).filter(|task| task.end.is_none());
+        if let Some(place) = init.map(|init| self.usage[init.place as usize]) {
+            self.claim(place.spaces, container);
+        }
+    }
+
+    /// What [`TaskNamespaces`] tells of a task.
+    fn tell(&mut self, index: usize, told: &TaskNamespaces<LittleEndian>, time: u64) {
+        let source = if told.reason.get() == Reason::FOUND.0 { Source::Proc } else { Source::Kernel };
+        if let Some(mut set) = self.last_namespaces(&self.tasks[index]) {
+            // All are of one file system.
+            let dev = set.0.iter().map(|id| id.dev).max().unwrap_or(0);
+            set.0[NsKind::Time.index()] = NsId { dev, ino: u64::from(told.time.get()) };
+            let value = self.ns_sets.intern(&set);
+            set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
+            self.settle(index);
+        }
+        let levels = told.levels.get() as usize;
+        if levels > 1 {
+            self.tasks[index].nspids = told.pids.iter().take(levels).map(|pid| pid.get()).collect();
+        }
+        if let Some(&path) = self.cgroup_ids.get(&told.cgroup.get()) {
+            self.move_to(index, 0, path, time, source);
+        }
+    }
+
+    /// A task is in a cgroup of a hierarchy from now on; with the first thread of a process, so are the others
+    /// (`cgroup_attach_task` is traced once for a whole process).
+    fn attach(&mut self, tid: u32, root: u32, path: &[u8], time: u64, source: Source) -> Option<usize> {
+        let path = self.paths.intern(path);
+        let index = match self.has(tid) {
+            // /proc still tells of a task that has ended and that nobody has waited for.
+            Some(index) if source == Source::Proc && self.tasks[index].end.is_some_and(|end| end < time) => {
+                return None;
+            }
+            Some(index) => index,
+            None => self.add(tid, tid, time),
+        };
+        let pid = self.tasks[index].pid;
+        let whole = pid == tid && source == Source::Tracepoint;
+        let siblings = if whole { self.threads_of(pid) } else { Vec::new() };
+        for at in siblings.into_iter().filter(|&at| at != index).chain([index]) {
+            self.move_to(at, root, path, time, source);
+        }
+        Some(index)
+    }
+
+    fn move_to(&mut self, index: usize, root: u32, path: u32, time: u64, source: Source) {
+        let before = self.tasks[index].cgroups.last().map(|since| self.cgroup_sets.get(since.value).clone());
+        let mut set = before.unwrap_or_default();
+        match set.binary_search_by_key(&root, |&[root, _]| root) {
+            Ok(found) => set[found][1] = path,
+            Err(place) => set.insert(place, [root, path]),
+        }
+        let value = self.cgroup_sets.intern(set.as_slice());
+        let paths = &self.paths;
+        self.registry.look_at(value, &self.cgroup_sets, paths.values(), |path| paths.number(path));
+        set_value(&mut self.tasks[index].cgroups, Since { time, value, source });
+        self.settle(index);
+    }
+}
+
+/// Pid namespaces are nested at most so deep (`MAX_PID_NS_LEVEL`), and one is the host's.
+const MAX_PID_LEVELS: usize = 33;
