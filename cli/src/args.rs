@@ -14,7 +14,8 @@ macro_rules! filter_help {
         "\
 Filters: terms that must all hold, such as 'container=web comm~nginx pid!=1'.
   = is one of, != is none of, ~ contains; values with commas between; a* is all that begin with a.
-  container (id or name; host), kind, pod, cgroup, comm, pid (outside or inside), ns (net:[4026532000])"
+  container (name, id or title; host), kind, image, cgroup, comm, pid (outside or inside), ns (net:[4026532000]);
+  what a runtime says: pod, namespace, compose, service, job, task, unit"
     };
 }
 
@@ -82,6 +83,8 @@ Examples:
 Examples:
   nsscope ps                                      containers, and which namespaces are the host's
   nsscope ps --processes 5                        with up to five processes each
+  nsscope ps --inodes                             with the number of each namespace
+  nsscope ps --filter compose=shop                the services of a compose project
   nsscope ps --definition by:net --json           by network namespace, for a program
 
 ", filter_help!()))]
@@ -360,6 +363,9 @@ pub(crate) struct Ps {
     /// Show so many processes of each container, or all
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) processes: Most,
+    /// Show the inode of each namespace
+    #[arg(long)]
+    pub(crate) inodes: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

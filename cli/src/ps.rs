@@ -97,19 +97,20 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
             0 => style.cell("?", None, false),
             ino if ino == host.get(kind).ino => style.cell("host", Some(Color::Yellow), false),
             ino => {
-                let text = before(kind).unwrap_or_else(|| ino.to_string());
-                style.cell(&safe(text.as_bytes()), Some(Color::Green), false)
+                let own = if args.inodes { ino.to_string() } else { "own".into() };
+                style.cell(&safe(before(kind).unwrap_or(own).as_bytes()), Some(Color::Green), false)
             }
         };
         NsKind::ALL.map(cell).into_iter().collect()
     };
-    // The host's line tells its inodes; below, `host` is the same one.
+    // Below the host's line, `host` is the same one.
     let mut row = vec![
         style.cell("host", Some(Color::Yellow), true),
         style.cell("", None, false),
         style.cell(&outside.saturating_sub(inside).to_string(), None, false),
     ];
-    row.extend(NsKind::ALL.map(|kind| style.cell(&host.get(kind).ino.to_string(), None, false)));
+    let own = |kind: NsKind| if args.inodes { host.get(kind).ino.to_string() } else { String::new() };
+    row.extend(NsKind::ALL.map(|kind| style.cell(&own(kind), None, false)));
     let mut add = |mut row: Vec<Cell>, group: Option<usize>| {
         if !selection.groups.is_empty() {
             let title = group.map_or(String::new(), |number| selection.groups[number].title());

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 pub use walk::{Sum, pointer_loop};
 
+pub mod runtimes;
 mod walk;
 
 /// Where the built programs are; they are built once and optimised, because a storm should be one.

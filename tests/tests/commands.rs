@@ -47,13 +47,17 @@ fn ps_shows_what_runs_by_container_and_by_pid_inside() {
     assert!(found["why"][0].as_str().unwrap().contains(&id));
     // For people: what is the host's is marked, and its own are told.
     let table = text(&run(nsscope().args(["ps", "--processes", "3"])));
-    let line = table.lines().find(|line| line.contains(&id)).unwrap();
+    let title = format!("sleep:{pid}");
+    let line = table.lines().find(|line| line.contains(&title)).unwrap_or_else(|| panic!("{table}"));
+    assert!(line.contains(" host ") && line.contains(" own "), "{line}");
+    let inodes = text(&run(nsscope().args(["ps", "--inodes"])));
+    let line = inodes.lines().find(|line| line.contains(&title)).unwrap_or_else(|| panic!("{inodes}"));
     assert!(line.contains("host") && line.contains(&inode(pid, "net").to_string()), "{line}");
     assert!(table.contains(&format!("{pid} (inside 1)")), "{table}");
     // The pid inside finds it, with all above it.
     let tree = text(&run(nsscope().args(["tree", &pid.to_string()])));
     let line = tree.lines().find(|line| line.ends_with("<-")).unwrap();
-    assert!(line.contains(&format!("{pid} sleep, inside 1  [{id}]")), "{tree}");
+    assert!(line.contains(&format!("{pid} sleep, inside 1  [{title}]")), "{tree}");
     assert!(tree.lines().next().unwrap().starts_with("1 "), "{tree}");
 }
 
@@ -177,7 +181,7 @@ fn pods_are_containers_that_share_a_network() {
     assert_eq!(pods[0]["containers"], json!(members));
     let shown = text(&run(nsscope().arg("report").args(rule).arg(&file)));
     let pod = shown.lines().position(|line| line.contains("pod net:[")).unwrap();
-    assert!(shown.lines().nth(pod + 1).unwrap().trim_start().starts_with("|- pid:["), "{shown}");
+    assert!(shown.lines().nth(pod + 1).unwrap().trim_start().starts_with("|- true:"), "{shown}");
 }
 
 #[test]
@@ -249,7 +253,7 @@ fn diff_tells_what_came_went_and_moved() {
     assert_eq!(moved["types"], json!(["uts"]));
     assert_eq!(moved["to"]["uts"], inode(mover.0.id(), "uts"));
     let shown = text(&run(nsscope().arg("diff").args([&before, &after])));
-    for sign in ["+ pid:[", "- pid:[", "~ "] {
+    for sign in ["+ sleep:", "- sleep:", "~ "] {
         assert!(shown.lines().any(|line| line.starts_with(sign)), "{sign}: {shown}");
     }
 }
@@ -367,8 +371,8 @@ fn top_shows_a_container_come_fork_and_go() {
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let inside: u32 = children.split_whitespace().next().unwrap().parse().unwrap();
-    let id = format!("pid:[{}]", inode(inside, "pid"));
-    let row = |screen: &str| screen.lines().find(|line| line.contains(&id)).map(str::to_string);
+    let title = format!("sh:{inside}");
+    let row = |screen: &str| screen.lines().find(|line| line.contains(&title)).map(str::to_string);
     let state =
         |screen: &str, state: &str| row(screen).is_some_and(|row| row.split_whitespace().any(|word| word == state));
     terminal.until("it is new", |screen| state(screen, "new"));

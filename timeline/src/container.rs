@@ -393,11 +393,11 @@ impl Timeline {
             };
             let known = !names.is_empty() && names.iter().all(|&name| is_helper(self.names.get(name)));
             let before = |to: u64| all.created.is_some_and(|(created, _)| to <= created);
-            let helper = all.since(stay.who).is_none() && stay.to.is_some_and(|to| known || before(to));
+            let helper = all.since(stay.who).is_none() && (known || stay.to.is_some_and(before));
             if helper {
                 match stay.who {
                     Who::Task(index) => {
-                        helpers.push((u64::from(self.tasks[index].pid), self.tasks[index].process_start))
+                        helpers.push((u64::from(self.tasks[index].pid), self.tasks[index].process_start));
                     }
                     Who::Gone(number) => counted += self.gone.group(number).processes as usize,
                 }
@@ -449,20 +449,17 @@ impl Timeline {
     /// or else the longest.
     fn cgroup_path(&self, place: Place, key: &Key) -> Option<String> {
         let set = self.cgroup_sets.get(place.cgroups?);
-        let paths = set.iter().map(|&[root, path]| (root, self.paths.get(path)));
-        let longest = |(root, path): &(u32, &Vec<u8>)| (*root == 0, path.len());
         let path = match key {
             Key::Runtime(ours) => {
-                let of_cgroup = self.registry.of_cgroups(place.cgroups)?;
-                (self.registry.get(of_cgroup).runtime.identity() == ours.identity()).then_some(())?;
-                let named = paths.clone().find(|(_, path)| {
-                    runtime::recognise(path).is_some_and(|found| found.identity() == ours.identity())
-                });
-                named.or(paths.max_by_key(longest))
+                let number = self.registry.find(&ours.identity())?;
+                set.iter().map(|&[_, path]| path).find(|&path| self.registry.of_path(path) == Some(number))?
             }
-            Key::Namespaces(_) => paths.max_by_key(longest),
+            Key::Namespaces(_) => {
+                let longest = |&&[root, path]: &&[u32; 2]| (root == 0, self.paths.get(path).len());
+                set.iter().max_by_key(longest)?[1]
+            }
         };
-        Some(String::from_utf8_lossy(path?.1).into_owned())
+        Some(String::from_utf8_lossy(self.paths.get(path)).into_owned())
     }
 }
 

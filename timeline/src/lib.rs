@@ -131,6 +131,8 @@ pub struct Timeline {
     /// Cgroup id to path, from CGROUP records.
     cgroup_ids: BTreeMap<u64, u32>,
     registry: Registry,
+    /// Pids that runtimes have named as those of their containers' inits, of processes that have not ended.
+    inits: BTreeMap<u64, u32>,
     /// Namespaces that nobody need be in.
     kept: Vec<Kept>,
     ns_sets: Interner<NsSet>,

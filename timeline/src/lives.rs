@@ -129,7 +129,8 @@ impl Timeline {
         if spaces == [NONE; 2] {
             return;
         }
-        let container = self.registry.of_cgroups(cgroups);
+        let init = if self.inits.is_empty() { None } else { self.inits.get(&u64::from(tid)).copied() };
+        let container = self.registry.of_cgroups(cgroups).or(init);
         for space in spaces {
             if step < 0 {
                 self.registry.leave(space, self.now);
@@ -217,6 +218,9 @@ impl Timeline {
         self.count(index, -1);
         let task = &mut self.tasks[index];
         task.end = Some(time);
+        if !self.inits.is_empty() {
+            self.inits.remove(&u64::from(task.tid));
+        }
         self.unlink(index);
         self.ended.push_back(index);
         let Some(keep) = self.keep else { return };

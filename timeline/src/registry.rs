@@ -113,7 +113,7 @@ impl Registry {
         number_of: impl Fn(&[u8]) -> Option<u32>,
     ) {
         for path in paths.iter().skip(self.paths.len()) {
-            let container = self.of_path(path, &number_of);
+            let container = self.look_at_path(path, &number_of);
             self.paths.push(container.unwrap_or(NONE));
         }
         for set in self.sets.len()..=set as usize {
@@ -136,8 +136,12 @@ impl Registry {
         }
     }
 
-    /// The innermost container of a path.
-    fn of_path(&mut self, path: &[u8], number_of: impl Fn(&[u8]) -> Option<u32>) -> Option<u32> {
+    /// The innermost container of a path, by its number.
+    pub(crate) fn of_path(&self, path: u32) -> Option<u32> {
+        self.paths.get(path as usize).copied().filter(|&container| container != NONE)
+    }
+
+    fn look_at_path(&mut self, path: &[u8], number_of: impl Fn(&[u8]) -> Option<u32>) -> Option<u32> {
         let mut innermost = None;
         for runtime in runtime::containers(path) {
             innermost = Some(self.number(runtime, innermost));

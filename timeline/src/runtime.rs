@@ -66,7 +66,7 @@ const fn shape(runtime: &'static str, path: &'static str, source: &'static str) 
 /// The shapes, for cgroup v1 and v2 alike; of one component the first that fits counts, of several the innermost.
 #[rustfmt::skip]
 pub const SHAPES: &[Shape] = &[
-    shape("docker", "buildkit/{alnum25}", "moby: builder/builder-next/executor_linux.go"),
+    shape("buildkit", "buildkit/{alnum25}", "moby: builder/builder-next/executor_linux.go"),
     shape("docker", "docker-{id}.scope", "moby: daemon/oci_linux.go, runc: libcontainer/cgroups/systemd"),
     shape("docker", "ecs/{group}/{id}", "amazon-ecs-agent: issue 1119"),
     shape("docker", "ecs/*/{group}/{id}", "amazon-ecs-agent: agent/config/config_unix.go"),
@@ -87,7 +87,6 @@ pub const SHAPES: &[Shape] = &[
     shape("podman", "libpod-payload-{id}", "podman: libpod/container_internal_linux.go, --cgroups=split"),
     shape("podman", "libpod-{id}.scope", "podman: libpod/container_internal_linux.go"),
     shape("podman", "libpod-{id}", "podman: libpod/container_internal_linux.go, cgroupfs"),
-    shape("podman", "libpod_parent/{id}", "podman: libpod/container_internal_linux.go"),
     shape("runc", "runc-{id}.scope", "runc: libcontainer/cgroups/systemd/common.go getUnitName"),
     shape("crun", "crun-{id}.scope", "crun: src/libcrun/cgroup-systemd.c"),
     shape("youki", "youki-{id}.scope", "youki: crates/libcgroups/src/systemd/manager.rs"),
@@ -137,14 +136,15 @@ pub fn containers(path: &[u8]) -> Vec<Runtime> {
     let mut found = Vec::new();
     for end in 1..=parts.len() {
         let part = parts[end - 1];
-        pod = pod_id(part).or(pod);
+        let parent = end.checked_sub(2).map_or("", |parent| parts[parent]);
+        pod = pod_id(parent, part).or(pod);
         if MONITORS.iter().any(|monitor| part.starts_with(monitor)) {
             continue;
         }
         let Some((shape, fit)) = SHAPES.iter().find_map(|shape| Some((shape, fits(shape.path, &parts[..end])?))) else {
             continue;
         };
-        // In a cgroup namespace of its own, a component of 64 digits may be a pod of podman's.
+        // A pod of podman's has 64 digits, too.
         if pod.as_deref() == Some(fit.id) {
             continue;
         }
@@ -251,8 +251,11 @@ pub fn unit(path: &[u8]) -> Option<(&str, &str)> {
 }
 
 /// The uid of a kubernetes pod: `pod<uid>` of cgroupfs, `kubepods-burstable-pod<uid with _>.slice` of systemd. The id of
-/// one of podman's: `machine-libpod_pod_<id>.slice`, `libpod_pod_<id>`.
-fn pod_id(part: &str) -> Option<String> {
+/// one of podman's: `machine-libpod_pod_<id>.slice`, `libpod_pod_<id>`, `libpod_parent/<id>` (libpod/runtime_pod_linux.go).
+fn pod_id(parent: &str, part: &str) -> Option<String> {
+    if parent == "libpod_parent" && is_hex(part, 64) {
+        return Some(part.into());
+    }
     let slice = part.split_once(".slice:").map_or(part, |(slice, _)| slice);
     if let Some((_, id)) = part.strip_suffix(".slice").unwrap_or(part).rsplit_once("libpod_pod_") {
         return is_hex(id, 64).then(|| id.to_string());
@@ -292,7 +295,7 @@ mod tests {
         ("/system.slice/docker-ID.scope", "docker", ID, None),
         ("/system.slice/docker-ID.scope/init", "docker", ID, None),
         ("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope", "docker", ID, None),
-        ("/docker/buildkit/0mohp4xqf6t7q5hqqnn0vc8tl", "docker", "0mohp4xqf6t7q5hqqnn0vc8tl", None),
+        ("/docker/buildkit/0mohp4xqf6t7q5hqqnn0vc8tl", "buildkit", "0mohp4xqf6t7q5hqqnn0vc8tl", None),
         ("/system.slice/docker.service/system.slice:docker:ID", "docker", ID, None),
         ("/ecs/POD/ID", "docker", ID, Some(("task", POD))),
         ("/ecs/cluster/POD/ID", "docker", ID, Some(("task", POD))),
@@ -346,7 +349,7 @@ mod tests {
         ("/machine.slice/libpod-ID.scope/container", "podman", ID, None),
         ("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope/container", "podman", ID, None),
         ("/libpod_parent/libpod-ID", "podman", ID, None),
-        ("/libpod_parent/ID", "podman", ID, None),
+        ("/libpod_parent/OUTER/libpod-ID", "podman", ID, Some(("pod", OUTER))),
         ("/system.slice/web.service/libpod-payload-ID", "podman", ID, None),
         ("/machine.slice/machine-libpod_pod_OUTER.slice/libpod-ID.scope/container", "podman", ID, Some(("pod", OUTER))),
         ("/libpod_parent/libpod_pod_OUTER/libpod-ID", "podman", ID, Some(("pod", OUTER))),
@@ -465,6 +468,7 @@ mod tests {
             "/machine.slice/libpod-conmon-ID.scope",
             "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope",
             "/libpod_parent/libpod_pod_ID",
+            "/libpod_parent/ID/conmon",
             "/system.slice/ssh.service",
             "/slurm/uid_1000",
             "/pod/x",

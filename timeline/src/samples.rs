@@ -98,9 +98,18 @@ impl Timeline {
         if news {
             self.paths_changed();
         }
-        let init = self.has(told.pid).map(|index| &self.tasks[index]).filter(|task| task.end.is_none());
-        if let Some(place) = init.map(|init| self.usage[init.place as usize]) {
-            self.claim(place.spaces, container);
+        if told.pid == 0 {
+            return;
+        }
+        let init = self.has(told.pid).map(|index| &self.tasks[index]);
+        if init.is_some_and(|init| init.end.is_some()) {
+            return;
+        }
+        // It may be told before its process is.
+        let spaces = init.map(|init| self.usage[init.place as usize].spaces);
+        self.inits.insert(told.pid.into(), container);
+        if let Some(spaces) = spaces {
+            self.claim(spaces, container);
         }
     }
 

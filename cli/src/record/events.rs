@@ -46,6 +46,14 @@ impl Target {
             Self::Tasks { tids, .. } | Self::Container { tids, .. } => Some(tids),
         }
     }
+
+    /// The threads that are recorded now, where it is not all.
+    pub(crate) fn members(&self) -> Option<&[u32]> {
+        match self {
+            Self::System => None,
+            Self::Tasks { tids, .. } | Self::Container { tids, .. } => Some(tids),
+        }
+    }
 }
 
 /// An event as the file describes it.

@@ -443,7 +443,7 @@ impl Recorder {
 
     /// The processes to describe: all, or those recorded and those they descend from.
     fn running(&self) -> Vec<u32> {
-        match self.target.tids() {
+        match self.target.members() {
             None => synth::processes(),
             Some(tids) => {
                 let live = self.tally.live.iter().flatten().chain(tids).copied();

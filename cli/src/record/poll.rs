@@ -41,7 +41,7 @@ struct Seen {
 #[derive(Debug)]
 struct Within {
     pids: Vec<u32>,
-    /// Whoever is in this cgroup or below it, or in this namespace, too.
+    /// Whoever is in this cgroup or below it, or else in this namespace, too.
     cgroup: Option<String>,
     namespace: Option<(NsKind, NsId)>,
 }
@@ -68,7 +68,9 @@ impl Poller {
             Target::System => None,
             Target::Tasks { tids, .. } => Some(Within { pids: tids.clone(), cgroup: None, namespace: None }),
             Target::Container { cgroup, namespace, tids } => {
-                Some(Within { pids: tids.clone(), cgroup: cgroup.clone(), namespace: *namespace })
+                // Containers may share a namespace.
+                let namespace = namespace.filter(|_| cgroup.is_none());
+                Some(Within { pids: tids.clone(), cgroup: cgroup.clone(), namespace })
             }
         };
         Self { known: BTreeMap::new(), within, swept: Instant::now() }

@@ -17,7 +17,7 @@ use nsscope_timeline::told;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -107,11 +107,13 @@ impl Synthesizer {
         Self { layout, id, known: BTreeSet::new(), whole: false, dated: None, records: Vec::new(), tasks: 0, hidden: 0 }
     }
 
-    /// A map of the kernel without addresses: perf warns of samples it cannot resolve where there is none, and
-    /// none of ours asks to be resolved.
+    /// A map of the kernel: perf warns of samples it cannot resolve where there is none, and, as the kernel's tracepoints
+    /// are in there, where it does not tell the address of a symbol. None of ours asks to be resolved.
     pub(crate) fn kernel_map(&mut self) {
-        let filename = b"[kernel.kallsyms]_text";
-        let map = Mmap { pid: u32::MAX, tid: 0, addr: 0, len: u64::MAX, pgoff: 0, filename };
+        let (name, addr) = kernel_start().unwrap_or_else(|| ("_text".into(), 0));
+        let filename = format!("[kernel.kallsyms]{name}");
+        let map =
+            Mmap { pid: u32::MAX, tid: 0, addr, len: u64::MAX - addr, pgoff: addr, filename: filename.as_bytes() };
         self.put(&map, MISC_KERNEL, self.dated.unwrap_or_else(time::now));
     }
 
@@ -363,6 +365,19 @@ fn namespaces(dir: &str) -> io::Result<([NsId; 7], Others)> {
     };
     // A task that ended while we read has lost its namespaces one by one.
     fs::metadata(format!("{dir}/stat")).map(|_| (links, others))
+}
+
+/// The symbol that the kernel's code begins with, which is among the first, and its address, where we may know it.
+fn kernel_start() -> Option<(String, u64)> {
+    let symbols = io::BufReader::new(fs::File::open("/proc/kallsyms").ok()?).lines();
+    let symbols = symbols.map_while(Result::ok).take(64).filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let addr = u64::from_str_radix(fields.next()?, 16).ok()?;
+        Some((fields.nth(1)?.to_string(), addr))
+    });
+    let symbols: Vec<(String, u64)> = symbols.collect();
+    let find = |name: &str| symbols.iter().find(|(known, addr)| known == name && *addr != 0).cloned();
+    find("_text").or_else(|| find("_stext"))
 }
 
 /// Where the unified hierarchy is mounted.

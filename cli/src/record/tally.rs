@@ -43,7 +43,7 @@ impl Tally {
 
     /// The same with a list of the processes that live, which is what there is to describe where only some are recorded.
     pub(crate) fn following(self, target: &Target) -> Self {
-        Self { live: target.tids().map(|_| FxHashSet::default()), ..self }
+        Self { live: target.members().map(|_| FxHashSet::default()), ..self }
     }
 
     /// All records.

@@ -72,11 +72,11 @@ pub(super) fn containers_storage(file: &Path) -> Found {
     Found { answers: list.iter().filter_map(read).collect(), more: false }
 }
 
-/// `<id>/userdata`: an OCI configuration and a file with the pid. What cri-o knows of the pod is in its annotations.
+/// `<id>/userdata`: a file with the pid and, of cri-o, an OCI configuration with what it knows of the pod.
 pub(super) fn containers_run(container: &Path) -> Found {
     let userdata = container.join("userdata");
     let read = || {
-        let config = json(&userdata.join("config.json"))?;
+        let config = json(&userdata.join("config.json")).unwrap_or_default();
         let annotations = &config["annotations"];
         let labels = labels(annotations);
         let name = kubernetes_name(&labels).unwrap_or_default();

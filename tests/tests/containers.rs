@@ -1,0 +1,719 @@
+//! Containers of real runtimes, each started as its users do, and what every command says of them by every backend.
+
+use nsscope_tests::runtimes::{
+    IMAGE, Pod, SLEEP, World, busybox, docker, docker_run, no_runtimes, podman_config, until_it_works,
+};
+use nsscope_tests::{
+    Group, Running, cannot_record, errors, json_of, needs, no_bpf, no_cgroup2, not_root, nsscope, report, run, start,
+    text, wait_for,
+};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What is right of a container.
+#[derive(Clone, Debug, Default)]
+struct Right {
+    /// The row it is of.
+    what: &'static str,
+    id: String,
+    name: Option<String>,
+    image: Option<String>,
+    kind: &'static str,
+    /// Kind and name of the group it is part of.
+    group: Option<(&'static str, String)>,
+    /// Whether its root is pid 1 of a pid namespace of its own.
+    init: bool,
+    /// Programs started in it from outside, at least; `None`: as many as come.
+    execs: Option<usize>,
+    health_checks: bool,
+    /// Whether it is there when it is looked at, and not over already.
+    runs: bool,
+}
+
+impl Right {
+    fn docker(what: &'static str, name: &str, id: String) -> Self {
+        let (name, image) = (Some(name.into()), Some(IMAGE.into()));
+        Self { what, id, name, image, kind: "docker", init: true, execs: Some(0), runs: true, ..Self::default() }
+    }
+
+    /// What people call it.
+    fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+}
+
+/// What a row made, and what has to live as long as it.
+#[derive(Default)]
+struct Made {
+    right: Vec<Right>,
+    running: Vec<Running>,
+    pod: Option<Pod>,
+    groups: Vec<Group>,
+    /// What ends it.
+    end: Vec<Command>,
+}
+
+impl Made {
+    fn of(right: Vec<Right>) -> Self {
+        Self::with(right, Vec::new())
+    }
+
+    fn with(right: Vec<Right>, end: Vec<Command>) -> Self {
+        Self { right, running: Vec::new(), pod: None, groups: Vec::new(), end }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.pod.take();
+        for end in &mut self.end {
+            let _ = end.stdout(Stdio::null()).status();
+        }
+    }
+}
+
+/// A recorder that is ended with its test, whatever comes of that.
+struct Recorder(Running);
+
+impl Recorder {
+    fn start(file: &Path, args: &[&str]) -> Self {
+        Self(Running(start(file, args)))
+    }
+
+    fn stop(mut self) {
+        run(Command::new("kill").args(["-INT", &self.0.0.id().to_string()]));
+        assert!(self.0.0.wait().unwrap().success());
+    }
+}
+
+/// A kind of container, and who makes it. Each is there when this returns.
+type Row = (&'static str, fn(&World) -> Made);
+
+const ROWS: &[Row] = &[
+    ("docker run, exec, rename", |_| {
+        let id = docker_run("before", &["--network", "none"]);
+        run(&mut docker(&["exec", "before", "true"]));
+        run(&mut docker(&["rename", "before", "web"]));
+        Made::of(vec![Right { execs: Some(1), ..Right::docker("docker run", "web", id) }])
+    }),
+    ("docker, network of another", |_| {
+        let id = docker_run("web2", &["--network", "container:web"]);
+        Made::of(vec![Right::docker("docker, shared network", "web2", id)])
+    }),
+    ("docker, health check", |_| {
+        let id = docker_run("checked", &["--network", "none", "--health-cmd", "true", "--health-interval", "200ms"]);
+        until_it_works(|| {
+            let mut healthy = Command::new("sh");
+            healthy.env("DOCKER_HOST", "unix:///run/docker.sock");
+            healthy.args(["-c", "/usr/bin/docker inspect checked | grep -q '\"Status\": \"healthy\"'"]);
+            healthy
+        });
+        Made::of(vec![Right { execs: None, health_checks: true, ..Right::docker("health check", "checked", id) }])
+    }),
+    ("docker run --rm, gone at once", |_| {
+        let name = "short";
+        let mut events = docker(&[
+            "events",
+            "--since",
+            "0",
+            "--filter",
+            "event=start",
+            "--filter",
+            "container=short",
+            "--format",
+            "{{.ID}}",
+        ]);
+        run(docker(&["run", "--rm", "--name", name, "--network", "none", IMAGE]).args(["/bin/busybox", "true"]));
+        let id = text(&run(events.args(["--until", "0s"]))).trim().to_string();
+        Made::of(vec![Right { runs: false, ..Right::docker("docker run --rm", name, id) }])
+    }),
+    ("docker, restarted", |_| {
+        let options = ["run", "-d", "--name", "again", "--network", "none", "--restart", "always", IMAGE];
+        let id = text(&run(docker(&options).args(["/bin/busybox", "sleep", "0.2"]))).trim().to_string();
+        until_it_works(|| {
+            let mut restarted = Command::new("sh");
+            restarted.env("DOCKER_HOST", "unix:///run/docker.sock");
+            restarted.args(["-c", "test $(/usr/bin/docker inspect --format '{{.RestartCount}}' again) -ge 2"]);
+            restarted
+        });
+        Made::of(vec![Right { runs: false, ..Right::docker("restart policy", "again", id) }])
+    }),
+    ("docker build by BuildKit", |world| {
+        let dir = world.dir.path().join("build");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("Dockerfile"), format!("FROM {IMAGE}\nRUN [\"/bin/busybox\", \"sleep\", \"0.3\"]\n"))
+            .unwrap();
+        run(docker(&["build", "--no-cache", "--network", "none", "-t", "built"]).arg(&dir));
+        // Its id is nobody's to know.
+        Made::of(vec![Right { what: "docker build", kind: "buildkit", init: true, execs: Some(0), ..Right::default() }])
+    }),
+    ("docker in docker", |world| {
+        let dir = world.dir.path();
+        fs::write(dir.join("inside.sh"), INSIDE).unwrap();
+        let share = format!("{}:/shared", dir.display());
+        let mut outer = docker(&["run", "-d", "--name", "outer", "--network", "none"]);
+        // --privileged wants every capability there is; these are what Docker needs.
+        outer.args(["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"]);
+        outer.args(["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]);
+        for dir in ["/usr", "/lib", "/lib64", "/sbin"] {
+            outer.args(["-v", &format!("{dir}:{dir}:ro")]);
+        }
+        outer.args(["-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "-v", &share, "--tmpfs", "/tmp:exec", "--tmpfs", "/run"]);
+        outer.args(["--entrypoint", "/usr/bin/bash"]);
+        let id = text(&run(outer.args([IMAGE, "/shared/inside.sh"]))).trim().to_string();
+        let file = dir.join("inner.id");
+        wait_for(|| fs::read_to_string(&file).is_ok_and(|id| id.trim().len() == 64));
+        let inner = fs::read_to_string(&file).unwrap().trim().to_string();
+        // Only the Docker inside knows its name.
+        let inner = Right {
+            what: "docker in docker",
+            id: inner,
+            kind: "docker",
+            init: true,
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        };
+        Made::of(vec![Right { execs: None, ..Right::docker("docker around docker", "outer", id) }, inner])
+    }),
+    ("docker-compose", |world| {
+        let dir = world.dir.path().join("shop");
+        fs::create_dir_all(&dir).unwrap();
+        let service = format!("    image: {IMAGE}\n    network_mode: none\n");
+        let file = format!("version: \"3\"\nservices:\n  front:\n{service}  back:\n{service}");
+        fs::write(dir.join("docker-compose.yml"), file).unwrap();
+        let compose = |args: &[&str]| {
+            let mut compose = Command::new("docker-compose");
+            compose.env("DOCKER_HOST", "unix:///run/docker.sock").current_dir(&dir).args(["-p", "shop"]).args(args);
+            compose
+        };
+        run(&mut compose(&["up", "-d", "--scale", "front=3", "--scale", "back=3"]));
+        let list =
+            text(&run(&mut docker(&["ps", "--no-trunc", "--filter", "name=shop_", "--format", "{{.ID}} {{.Names}}"])));
+        let of = |line: &str| {
+            let (id, name) = line.split_once(' ').unwrap();
+            let group = Some(("compose", "shop".to_string()));
+            Right { group, ..Right::docker("docker-compose", name, id.into()) }
+        };
+        let right: Vec<Right> = list.lines().map(of).collect();
+        assert_eq!(right.len(), 6, "{list}");
+        Made::of(right)
+    }),
+    ("ctr run", |world| {
+        let mut made = Made::default();
+        for (namespace, name) in [("default", "plain"), ("k8s.io", "kube"), ("own", "owned")] {
+            let mut ctr = Command::new("ctr");
+            ctr.args(["-n", namespace, "run", "-d", "--rootfs"]).arg(world.rootfs()).arg(name).args(SLEEP);
+            run(&mut ctr);
+            // Whoever uses the namespace of kubernetes has a name of its own, or none.
+            let known = (namespace != "k8s.io").then(|| name.to_string());
+            made.right.push(Right {
+                what: "ctr run",
+                id: name.into(),
+                name: known,
+                kind: "containerd",
+                init: true,
+                execs: Some(0),
+                runs: true,
+                ..Right::default()
+            });
+            let mut kill = Command::new("ctr");
+            kill.args(["-n", namespace, "task", "kill", "-s", "9", name]);
+            let mut remove = Command::new("sh");
+            remove.args(["-c", &format!("until ctr -n {namespace} c rm {name}; do sleep 0.05; done")]);
+            made.end.extend([kill, remove]);
+        }
+        made
+    }),
+    ("a pod by CRI", |world| {
+        let mut pod = Pod::start(world, "cart");
+        pod.probe();
+        let group = Some(("pod", "cart".to_string()));
+        let of = |id: &String, name: &str, execs: usize, init: bool| Right {
+            what: "CRI",
+            id: id.clone(),
+            name: Some(format!("cart/{name}")),
+            // containerd does not say it of the sandbox.
+            image: Some(if init { "" } else { IMAGE }.into()),
+            kind: "containerd",
+            group: group.clone(),
+            init,
+            execs: Some(execs),
+            runs: true,
+            ..Right::default()
+        };
+        let right = vec![
+            of(&pod.sandbox, "(sandbox)", 0, true),
+            of(&pod.containers[0], "front", 1, false),
+            of(&pod.containers[1], "back", 0, false),
+        ];
+        let mut made = Made::of(right);
+        made.pod = Some(pod);
+        made
+    }),
+    ("podman", |world| {
+        let podman = |args: &[&str]| world.podman("runc", args);
+        run(podman(&["import"]).arg(world.dir.path().join("root.tar")).arg("localhost/nsscope-test:1"));
+        let image = "localhost/nsscope-test:1";
+        let start = |name: &str, options: &[&str]| {
+            let mut command = podman(&["run", "-d", "--name", name]);
+            text(&run(command.args(options).arg(image).args(SLEEP))).trim().to_string()
+        };
+        let right = |name: &str, id: String| Right {
+            what: "podman",
+            id,
+            name: Some(name.into()),
+            image: Some(image.into()),
+            kind: "podman",
+            init: true,
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        };
+        let single = start("pweb", &["--network", "none"]);
+        run(&mut podman(&["exec", "pweb", "/bin/busybox", "true"]));
+        let sleep = SLEEP.join(" ");
+        let pod = podman(&[
+            "pod",
+            "create",
+            "--name",
+            "ppod",
+            "--infra-image",
+            image,
+            "--infra-command",
+            &sleep,
+            "--network",
+            "none",
+        ])
+        .output()
+        .unwrap();
+        let pod = text(&pod).trim().to_string();
+        let member = start("member", &["--pod", "ppod"]);
+        let infra = text(&run(&mut podman(&["pod", "inspect", "--format", "{{.InfraContainerID}}", "ppod"])))
+            .trim()
+            .to_string();
+        let infra_name = format!("{}-infra", &pod[..12]);
+        // Its name only podman's own interface tells, which does not run here.
+        let group = Some(("pod", pod));
+        let mut made = Made::of(vec![
+            Right { execs: Some(1), ..right("pweb", single) },
+            Right { group: group.clone(), ..right("member", member) },
+            Right { group, ..right(&infra_name, infra) },
+        ]);
+        made.end.push(podman(&["rm", "-f", "-t", "0", "pweb"]));
+        made.end.push(podman(&["pod", "rm", "-f", "-t", "0", "ppod"]));
+        made
+    }),
+    ("podman --cgroups=split", |world| {
+        // It wants the unified hierarchy alone; a mount namespace of its own may have that.
+        let unit = format!("system.slice/nsscope-{}.service", std::process::id());
+        let group = Group::new(&unit);
+        let script = format!(
+            "umount -R /sys/fs/cgroup || umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && \
+             echo $$ > /sys/fs/cgroup/{unit}/cgroup.procs && exec \"$@\""
+        );
+        let podman = world.podman("runc", &[]);
+        let mut split = Command::new("unshare");
+        split.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]).arg(podman.get_program());
+        for (key, value) in podman.get_envs() {
+            split.env(key, value.unwrap());
+        }
+        split.args(["run", "-d", "--cgroups=split", "--pids-limit=-1", "--name", "unit", "--network", "none"]);
+        let id = text(&run(split.arg("localhost/nsscope-test:1").args(SLEEP))).trim().to_string();
+        let mut made = Made::of(vec![Right {
+            what: "podman --cgroups=split",
+            id,
+            name: Some("unit".into()),
+            image: Some("localhost/nsscope-test:1".into()),
+            kind: "podman",
+            init: true,
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        }]);
+        made.end.push(world.podman("runc", &["rm", "-f", "-t", "0", "unit"]));
+        made.groups.push(group);
+        made
+    }),
+    ("podman, rootless", |world| {
+        let user = "nsscope-test";
+        run(Command::new("useradd").args(["-m", user]));
+        let uid: u32 = text(&run(Command::new("id").args(["-u", user]))).trim().parse().unwrap();
+        let home = Path::new("/home").join(user);
+        let runtime = format!("/run/user/{uid}");
+        fs::create_dir_all(&runtime).unwrap();
+        fs::write(home.join("containers.conf"), podman_config("runc")).unwrap();
+        fs::copy(world.dir.path().join("root.tar"), home.join("root.tar")).unwrap();
+        run(Command::new("chown").args(["-R", user, &runtime]).arg(&home));
+        let podman = |args: &[&str]| {
+            let mut command = Command::new("podman");
+            command.env("XDG_RUNTIME_DIR", &runtime).env("HOME", format!("/home/{user}"));
+            command.env("CONTAINERS_CONF", format!("/home/{user}/containers.conf"));
+            command.uid(uid).gid(uid).current_dir("/").args(args);
+            command
+        };
+        run(&mut podman(&["import", &home.join("root.tar").display().to_string(), "localhost/nsscope-test:1"]));
+        let mut start = podman(&["run", "-d", "--name", "rootless", "--network", "none", "localhost/nsscope-test:1"]);
+        let id = text(&run(start.args(SLEEP))).trim().to_string();
+        let mut made = Made::of(vec![Right {
+            what: "podman, rootless",
+            id,
+            name: Some("rootless".into()),
+            image: Some("localhost/nsscope-test:1".into()),
+            kind: "podman",
+            init: true,
+            execs: None,
+            runs: true,
+            ..Right::default()
+        }]);
+        made.end.push(podman(&["rm", "-f", "-t", "0", "rootless"]));
+        let mut remove = Command::new("sh");
+        // What podman keeps there is other users' to this one.
+        let script = format!(
+            "pkill -9 -u {uid}; until userdel -r -f {user} 2> /dev/null; do sleep 0.05; done; rm -rf {runtime}"
+        );
+        remove.args(["-c", &script]);
+        made.end.push(remove);
+        made
+    }),
+    ("crun", |world| {
+        let dir = world.dir.path().join("crun");
+        busybox(&dir.join("rootfs"));
+        run(Command::new("crun").arg("spec").current_dir(&dir));
+        let file = dir.join("config.json");
+        let mut spec: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        spec["process"]["terminal"] = json!(false);
+        spec["process"]["args"] = json!(SLEEP);
+        // Limits that whoever runs this may set.
+        spec["process"]["rlimits"] = json!([]);
+        fs::write(file, spec.to_string()).unwrap();
+        // It refuses the hybrid layout, and takes what of it is cgroup v1.
+        let script = "umount /sys/fs/cgroup/unified; exec crun run -d crunweb";
+        run(Command::new("unshare")
+            .args(["-m", "sh", "-c", script])
+            .current_dir(&dir)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()));
+        let mut end = Command::new("crun");
+        end.args(["delete", "-f", "crunweb"]);
+        let right = Right {
+            what: "crun",
+            id: "crunweb".into(),
+            name: Some("crunweb".into()),
+            kind: "crun",
+            init: true,
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        };
+        Made::with(vec![right], vec![end])
+    }),
+    ("lxc", |world| {
+        let dir = world.dir.path().join("lxc");
+        fs::create_dir_all(&dir).unwrap();
+        let config = world.dir.path().join("lxc.conf");
+        let lines = [
+            format!("lxc.rootfs.path = dir:{}", world.rootfs().display()),
+            "lxc.net.0.type = none".into(),
+            "lxc.mount.auto = proc:rw".into(),
+            format!("lxc.init.cmd = {}", SLEEP.join(" ")),
+        ];
+        fs::write(&config, lines.join("\n") + "\n").unwrap();
+        run(Command::new("lxc-start").args(["-d", "-n", "lweb", "-f"]).arg(config).arg("-P").arg(&dir));
+        run(Command::new("lxc-wait").args(["-n", "lweb", "-s", "RUNNING", "-P"]).arg(&dir));
+        let mut end = Command::new("lxc-stop");
+        end.args(["-k", "-n", "lweb", "-P"]).arg(&dir);
+        let right = Right {
+            what: "lxc",
+            id: "lweb".into(),
+            kind: "lxc",
+            init: true,
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        };
+        Made::with(vec![right], vec![end])
+    }),
+    ("systemd-nspawn", |world| {
+        let root = world.dir.path().join("machine");
+        busybox(&root);
+        let group = Group::new("machine.slice/systemd-nspawn@nspawned.service");
+        // Without systemd nobody makes its cgroup, so it is started in the one that systemd has for it.
+        let script = format!(
+            "echo $$ > {}; exec systemd-nspawn --register=no --keep-unit -q -M nspawned -D {} {}",
+            group.procs(),
+            root.display(),
+            SLEEP.join(" ")
+        );
+        let child =
+            Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        wait_for(|| runs_below(child.id(), "busybox"));
+        let right = Right {
+            what: "systemd-nspawn",
+            id: "nspawned".into(),
+            kind: "systemd-nspawn",
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        };
+        let mut made = Made::of(vec![right]);
+        made.running.push(Running(child));
+        made.groups.push(group);
+        made
+    }),
+    ("bubblewrap", |_| {
+        let options = [
+            "--unshare-all",
+            "--ro-bind",
+            "/",
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "sh",
+            "-c",
+            "echo $(readlink /proc/self/ns/pid); exec sleep 6000",
+        ];
+        let mut child = Command::new("bwrap").args(options).stdout(Stdio::piped()).spawn().unwrap();
+        let mut id = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut id).unwrap();
+        let right = Right {
+            what: "bubblewrap",
+            id: id.trim().into(),
+            kind: "bubblewrap",
+            init: true,
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        };
+        let mut end = Command::new("pkill");
+        end.args(["-9", "-P", &child.id().to_string()]);
+        {
+            let mut made = Made::with(vec![right], vec![end]);
+            made.running.push(Running(child));
+            made
+        }
+    }),
+];
+
+/// Whether a process of this name descends from another.
+fn runs_below(pid: u32, comm: &str) -> bool {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().any(|child| {
+        let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+        name.trim_end() == comm || runs_below(child.parse().unwrap(), comm)
+    })
+}
+
+/// What runs in the container around Docker.
+const INSIDE: &str = r#"export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mkdir -p /tmp/state /tmp/root /var/lib /var/run
+containerd --root /tmp/root/c --state /tmp/state/c --address /tmp/state/c.sock > /tmp/c.log 2>&1 &
+until [ -S /tmp/state/c.sock ]; do sleep 0.1; done
+dockerd --containerd /tmp/state/c.sock -H unix:///tmp/state/d.sock --data-root /tmp/root/d --exec-root /tmp/state/d \
+    -p /tmp/state/d.pid --iptables=false --bridge=none --storage-driver=vfs > /tmp/d.log 2>&1 &
+docker() { /usr/bin/docker -H unix:///tmp/state/d.sock "$@"; }
+until docker ps > /dev/null 2>&1; do sleep 0.1; done
+docker import /shared/root.tar inner
+docker run -d --name inner --network none inner /bin/busybox sleep 6000 > /shared/inner.id
+sleep 6000
+"#;
+
+/// The containers of what a command says, by id.
+fn by_id(said: &Value) -> BTreeMap<String, Value> {
+    let containers = said["containers"].as_array().unwrap().iter();
+    containers.map(|container| (container["id"].as_str().unwrap().to_string(), container.clone())).collect()
+}
+
+/// What is the same in every answer.
+fn agrees(right: &Right, container: &Value, where_: &str) {
+    let what = format!("{} ({}) in {where_}: {container}", right.what, right.title());
+    assert_eq!(container["kind"], right.kind, "{what}");
+    assert_eq!(container["name"].as_str().filter(|name| !name.is_empty()), right.name.as_deref(), "{what}");
+    if right.image.is_some() {
+        assert_eq!(container["image"].as_str(), right.image.as_deref(), "{what}");
+    }
+    let title = container["title"].as_str().unwrap();
+    match &right.name {
+        Some(name) => assert!(title.starts_with(name.as_str()), "{what}"),
+        None if right.id.starts_with("pid:[") => {
+            assert!(title.starts_with("sh:") || title.starts_with("bwrap:") || title.starts_with("sleep:"), "{what}")
+        }
+        None => assert!(right.id.starts_with(title), "{what}"),
+    }
+    assert!(container["processes"].as_u64() >= Some(1), "{what}");
+    let commands: Vec<&str> = container["commands"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(commands.iter().all(|command| !command.contains("runc") && !command.contains("crun")), "{what}");
+}
+
+/// The group of a container: kind and name.
+fn group_of(said: &Value, id: &str) -> Option<(String, String)> {
+    let mut groups = said["groups"].as_array().unwrap().iter();
+    let group = groups.find(|group| group["containers"].as_array().unwrap().iter().any(|member| member == id))?;
+    Some((group["kind"].as_str().unwrap().into(), group["name"].as_str().unwrap().into()))
+}
+
+/// Nobody but those that are right is there.
+fn no_others(right: &[Right], said: &Value, where_: &str) {
+    let known: BTreeSet<&str> = right.iter().map(|right| right.id.as_str()).collect();
+    let others: Vec<Value> =
+        by_id(said).into_iter().filter(|(id, _)| !known.contains(id.as_str())).map(|(_, other)| other).collect();
+    assert!(others.is_empty(), "phantoms in {where_}: {others:#?}");
+}
+
+#[test]
+fn every_runtimes_containers_are_what_they_are() {
+    needs!("every_runtimes_containers", cannot_record(), no_bpf(), not_root(), no_cgroup2(), no_runtimes());
+    let world = World::start();
+    let dir = world.dir.path();
+    let before = by_id(&json_of(nsscope().args(["ps", "--json"])));
+    assert!(before.is_empty(), "other containers run here: {before:?}");
+    let backends = ["perf", "bpf", "proc"];
+    let files = backends.map(|backend| dir.join(format!("{backend}.data")));
+    let recorders: Vec<_> = backends
+        .iter()
+        .zip(&files)
+        .map(|(backend, file)| Recorder::start(file, &["-a", "--backend", backend]))
+        .collect();
+    let seen = dir.join("events.json");
+    let events = nsscope()
+        .args(["events", "--json", "--filter", "container!=host"])
+        .stdout(fs::File::create(&seen).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let events = Running(events);
+
+    let made: Vec<(&str, Made)> = ROWS
+        .iter()
+        .map(|&(what, start)| {
+            eprintln!("starting: {what}");
+            (what, start(&world))
+        })
+        .collect();
+    let mut right: Vec<Right> = made.iter().flat_map(|(_, made)| made.right.clone()).collect();
+
+    // What runs, to one who asks now.
+    let ps = json_of(nsscope().args(["ps", "--json"]));
+    let now = by_id(&ps);
+    for right in right.iter().filter(|right| right.runs) {
+        let container = now.get(&right.id).unwrap_or_else(|| panic!("{right:?} is not in {ps:#}"));
+        agrees(right, container, "ps");
+        let group = group_of(&ps, &right.id);
+        let group = group.as_ref().map(|(kind, name)| (kind.as_str(), name.clone()));
+        assert_eq!(group, right.group, "{right:?}");
+        let members = container["members"].as_array().unwrap();
+        let root = members.iter().find(|member| member["role"] == "root").unwrap();
+        let inside = root["nspids"].as_array().unwrap().last().and_then(Value::as_u64);
+        if right.init {
+            assert_eq!(inside, Some(1), "{right:?}: {container:#}");
+        }
+    }
+    let web = &now[&right[0].id];
+    assert_eq!(now[&right[1].id]["shares"], json!({ "net": [right[0].id] }), "{web:#}");
+    let table = text(&run(nsscope().arg("ps")));
+    let line = table.lines().find(|line| line.trim_start().starts_with("web2 ")).unwrap_or_else(|| panic!("{table}"));
+    assert!(line.contains("=web") && line.contains("docker"), "{table}");
+    let shop = json_of(nsscope().args(["ps", "--json", "--filter", "compose=shop service=back"]));
+    assert_eq!(shop["containers"].as_array().unwrap().len(), 3, "{shop:#}");
+    let pod = json_of(nsscope().args(["ps", "--json", "--filter", "pod=cart namespace=prod"]));
+    assert_eq!(pod["containers"].as_array().unwrap().len(), 3, "{pod:#}");
+
+    let top = text(&run(nsscope().args(["top", "--json", "--duration", "600ms", "--interval", "500ms"])));
+    let top: Value = serde_json::from_str(top.lines().last().unwrap()).unwrap();
+    for right in right.iter().filter(|right| right.runs) {
+        let all = by_id(&top);
+        agrees(right, all.get(&right.id).unwrap_or_else(|| panic!("{right:?} is not in {top:#}")), "top");
+    }
+
+    // One of them alone, by its name.
+    let named: Vec<&Right> = right
+        .iter()
+        .filter(|right| right.runs && !right.health_checks && right.what != "docker around docker")
+        .collect();
+    for right in named {
+        for backend in backends {
+            let file = dir.join("one.data");
+            let container = if right.id.starts_with("pid:[") { right.id.as_str() } else { right.title() };
+            let args = ["record", "--backend", backend, "--container", container, "--duration", "50ms", "-o"];
+            let output = nsscope().args(args).arg(&file).output().unwrap();
+            assert!(output.status.success(), "{right:?} by {backend}: {}", errors(&output));
+            let one = report(&file);
+            let all = by_id(&one);
+            agrees(right, all.get(&right.id).unwrap_or_else(|| panic!("{right:?} is not in {one:#}")), backend);
+            let inside: Vec<&Value> =
+                all.values().filter(|container| container["running_processes"].as_u64() > Some(0)).collect();
+            // Those it descends from are told, too, and Docker's are in the container around it.
+            let around = usize::from(right.what == "docker in docker");
+            assert_eq!(inside.len(), 1 + around, "{right:?} by {backend}: {inside:#?}");
+        }
+    }
+
+    let ids: Vec<&str> = right.iter().filter(|right| right.kind == "docker").map(|right| right.id.as_str()).collect();
+    let _ = docker(&["rm", "-f"]).args(ids).output();
+    drop(made);
+    wait_for(|| by_id(&json_of(nsscope().args(["ps", "--json"]))).is_empty());
+    recorders.into_iter().for_each(Recorder::stop);
+    drop(events);
+
+    // Afterwards.
+    for (backend, file) in backends.iter().zip(&files) {
+        let report = report(file);
+        let all = by_id(&report);
+        let built: Vec<&Value> = all.values().filter(|container| container["kind"] == "buildkit").collect();
+        // One that lives so short /proc need not show.
+        assert!(built.len() == 1 || *backend == "proc", "{built:#?}");
+        if let Some(built) = built.first() {
+            right.iter_mut().find(|right| right.kind == "buildkit").unwrap().id = built["id"].as_str().unwrap().into();
+        }
+        no_others(&right, &report, backend);
+        for right in &right {
+            let Some(container) = all.get(&right.id) else {
+                assert!(*backend == "proc" && !right.runs, "{right:?} is not in {backend}: {report:#}");
+                continue;
+            };
+            agrees(right, container, backend);
+            let what = format!("{right:?} by {backend}: {container:#}");
+            assert_eq!(container["first_exact"], true, "{what}");
+            assert!(container["first"].as_u64() < container["last"].as_u64(), "{what}");
+            if *backend == "proc" {
+                continue;
+            }
+            if let Some(execs) = right.execs {
+                assert_eq!(container["execs"], execs, "{what}");
+            }
+            assert_eq!(container["health_checks"].as_u64() > Some(0), right.health_checks, "{what}");
+            let by = container["created_by"].as_str();
+            let maker = match right.kind {
+                "lxc" => "lxc-start",
+                "crun" => "crun",
+                "bubblewrap" => "bwrap",
+                "systemd-nspawn" => "systemd-nspawn",
+                _ => "runc",
+            };
+            assert!(by.is_some_and(|by| by.contains(maker) || by.starts_with('(')), "{what}");
+            assert!(container["created_ns"].as_u64() > Some(0), "{what}");
+        }
+    }
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in fs::read_to_string(&seen).unwrap().lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let id = event["container"].as_str().unwrap().to_string();
+        told.entry(id).or_default().extend(event["container_name"].as_str().map(String::from));
+    }
+    for right in &right {
+        let names = told.get(&right.id).unwrap_or_else(|| panic!("{right:?} is in no event of {:?}", told.keys()));
+        if let Some(name) = &right.name {
+            assert!(names.contains(name), "{right:?}: {names:?}");
+        }
+    }
+    let known: BTreeSet<&str> = right.iter().map(|right| right.id.as_str()).collect();
+    let others: Vec<&String> = told.keys().filter(|id| !known.contains(id.as_str())).collect();
+    assert!(others.is_empty(), "phantoms in events: {others:?}");
+}
