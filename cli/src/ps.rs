@@ -3,7 +3,7 @@
 use crate::args::{self, Sort};
 use crate::capture::Capture;
 use crate::error::Outcome;
-use crate::report::{container_json, groups_json, members_json, running, sharers, shares};
+use crate::report::{container_json, groups_json, kept_json, kept_text, members_json, running, sharers, shares};
 use crate::script::safe;
 use crate::select::{Selection, namespaces_json, select, title};
 use crate::sys::namespace_id;
@@ -11,10 +11,9 @@ use crate::view::{Style, list};
 use comfy_table::{Cell, Color};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::process::in_tree_order;
-use nsscope_timeline::{Container, Group, Kept, NsSet, Timeline};
+use nsscope_timeline::{Container, Group, NsSet, Timeline};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -40,7 +39,7 @@ pub(crate) fn run(args: &args::Ps) -> Outcome {
         serde_json::to_writer_pretty(&mut out, &document)?;
         writeln!(out)?;
     } else {
-        writeln!(out, "{}", as_text(&timeline, &selection, args))?;
+        out.write_all(as_text(&timeline, &selection, args).as_bytes())?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -65,12 +64,6 @@ fn census(timeline: &Timeline) -> Vec<serde_json::Value> {
         })
     });
     entries.collect()
-}
-
-/// A namespace that something but a task keeps, for a program.
-fn kept_json(kept: &Kept) -> serde_json::Value {
-    let Kept { kind, id, unique, by } = kept;
-    json!({ "type": kind.name(), "ino": id.ino, "unique": (*unique != 0).then_some(unique), "by": by })
 }
 
 fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> String {
@@ -148,12 +141,8 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
     if selection.containers.is_empty() {
         out += "\n\nno container runs by this definition";
     }
-    if !timeline.kept().is_empty() {
-        out += "\n\nnamespaces without a process:";
-        for Kept { kind, id, by, .. } in timeline.kept() {
-            let _ = write!(out, "\n {}:[{}]  {}", kind.name(), id.ino, safe(by.as_bytes()));
-        }
-    }
+    out.push('\n');
+    out += &kept_text(timeline);
     out
 }
 

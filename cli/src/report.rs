@@ -12,7 +12,7 @@ use comfy_table::{Color, Table};
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::process::in_tree_order;
-use nsscope_timeline::{Container, Group, Key, NsSet, Process, Timeline};
+use nsscope_timeline::{Container, Group, Kept, Key, NsSet, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -103,6 +103,7 @@ fn as_text(capture: &Capture, selection: &Selection, args: &args::Report) -> Str
             let _ = writeln!(out, "  {:<24} {:>4} {threads}: {}", kinds.join(" "), tasks.len(), list(&names, 6));
         }
     }
+    out += &kept_text(timeline);
     out
 }
 
@@ -258,7 +259,7 @@ fn story(container: &Container) -> String {
 
 /// What a process is to its container: its `root`, a `member`, an `exec` or a `health check`.
 pub(crate) fn role(container: &Container, process: &Process) -> &'static str {
-    if container.root == Some(process.leader) {
+    if container.inits.contains(&process.leader) {
         "root"
     } else if container.checks.contains(&process.leader) {
         "health check"
@@ -323,8 +324,27 @@ fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Val
         "host": namespaces_json(&timeline.host()),
         "groups": groups_json(selection),
         "containers": containers,
+        "kept": timeline.kept().iter().map(kept_json).collect::<Vec<_>>(),
         "namespaced": namespaced,
     })
+}
+
+/// A namespace that something but a task keeps, for a program.
+pub(crate) fn kept_json(kept: &Kept) -> Value {
+    let Kept { kind, id, unique, by } = kept;
+    json!({ "type": kind.name(), "ino": id.ino, "unique": (*unique != 0).then_some(unique), "by": by })
+}
+
+/// Those that there are, for people.
+pub(crate) fn kept_text(timeline: &Timeline) -> String {
+    let mut out = String::new();
+    if !timeline.kept().is_empty() {
+        out += "\nnamespaces without a process:\n";
+    }
+    for Kept { kind, id, by, .. } in timeline.kept() {
+        let _ = writeln!(out, "  {}:[{}]  {}", kind.name(), id.ino, safe(by.as_bytes()));
+    }
+    out
 }
 
 /// A container for a program, without its processes.

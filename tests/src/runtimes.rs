@@ -70,6 +70,9 @@ impl World {
     }
 
     /// podman, configured for a machine where limits may not be raised and systemd does not run.
+    ///
+    /// # Panics
+    /// Where its configuration cannot be written.
     pub fn podman(&self, runtime: &str, args: &[&str]) -> Command {
         let config = self.dir.path().join("containers.conf");
         fs::write(&config, podman_config(runtime)).expect("written");
@@ -233,6 +236,9 @@ pub fn no_runtimes() -> Option<String> {
 }
 
 /// Runs a command until it works: a daemon may need a moment.
+///
+/// # Panics
+/// Where it is not there.
 pub fn until_it_works(mut command: impl FnMut() -> Command) {
     wait_for(|| {
         let output = command().output().expect("it runs");

@@ -34,7 +34,9 @@ pub struct Container {
     pub created: Option<Created>,
     /// The thread that is its root: its first, once it is made. An index for [`Timeline::at`].
     pub root: Option<usize>,
-    /// Its pid, and the first program that it started there.
+    /// All that were first in its pid namespace, the root among them: it may have been started again.
+    pub inits: Vec<usize>,
+    /// The root's pid, and the first program that it started there.
     pub root_pid: Option<u32>,
     /// See [`root_pid`](Self::root_pid); empty where it is not known.
     pub command: String,
@@ -239,8 +241,8 @@ impl Timeline {
         let mut found = Vec::new();
         for (index, task) in self.tasks() {
             // The kernel's own threads (parent kthreadd) are not anybody's container, nor is a runtime on its way into one.
-            let name = task.names.last().map_or(&[][..], |name| self.names.get(name.value));
-            if task.ppid == Some(2) || (task.end.is_some() && is_helper(name)) {
+            let helper = task.names.last().is_some_and(|name| self.is_helper(name.value));
+            if task.ppid == Some(2) || (task.end.is_some() && helper) {
                 continue;
             }
             let states = task.states(&self.ns_sets, &self.registry);
@@ -311,7 +313,9 @@ impl Timeline {
             matches!(key, Key::Runtime(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
         });
         let root = self.root(&tasks, &stays);
-        let entered = self.entered(&all, &tasks, root);
+        let is_init = |&task: &usize| self.is_init(&self.tasks[task], &host);
+        let inits: Vec<usize> = tasks.iter().copied().filter(is_init).chain(root).collect();
+        let entered = self.entered(&all, &tasks, &inits);
         let named = self.named(key);
         let health = named.as_ref().and_then(|named| named.label(HEALTH_CHECK)).map(String::from);
         let is_health_check = |&&task: &&usize| {
@@ -335,6 +339,7 @@ impl Timeline {
                 .and_then(|root| self.first_name(root, all.since(Who::Task(root)).unwrap_or(0)))
                 .unwrap_or_default(),
             execs: entered.len() + all.entered_gone(&gone),
+            inits,
             health_checks: checks.len(),
             checks,
             began: all.began(&tasks),
@@ -373,6 +378,45 @@ impl Timeline {
         title_of(key, self.named(key).as_ref(), root.as_ref().map(|(pid, name)| (*pid, name.as_str())))
     }
 
+    /// Whether the program that a task started at a time is a runtime's, on its way into a container.
+    pub(crate) fn helps(&self, task: &Task, time: u64) -> bool {
+        let name = task.names.iter().take_while(|name| name.time <= time).last();
+        name.is_some_and(|name| self.is_helper(name.value))
+    }
+
+    /// Whether a runtime's processes have this name while they set up a container or enter it. One that has started no
+    /// program inside has come from outside, so that nothing within a container can pass for one.
+    pub(crate) fn is_helper(&self, name: u32) -> bool {
+        let names: [&[u8]; 12] = [
+            b"runc",
+            b"crun",
+            b"youki",
+            b"runsc",
+            b"exe",
+            b"conmon",
+            b"nsenter",
+            b"lxc-start",
+            b"lxc-attach",
+            b"systemd-nspawn",
+            b"docker-runc",
+            b"dockerd",
+        ];
+        let name = self.names.get(name).as_slice();
+        let stage = [&b"runc:["[..], b"crun:[", b"youki:["].iter().any(|stage| name.starts_with(stage));
+        stage || names.contains(&name)
+    }
+
+    /// Whether a task is the first in a pid namespace that is not the host's: a container that is started again has
+    /// several.
+    fn is_init(&self, task: &Task, host: &NsSet) -> bool {
+        let mut states = task.states(&self.ns_sets, &self.registry);
+        let own = states.find_map(|(place, from, _)| {
+            let pid = self.ns_sets.get(place.namespaces?).get(NsKind::Pid);
+            (pid.ino != 0 && pid != host.get(NsKind::Pid)).then_some((pid, from))
+        });
+        task.leads() && own.is_some_and(|(pid, from)| self.registry.life(pid, from) == Some(from))
+    }
+
     /// The program that set up a container: the name that its first process had before it started one of its own.
     fn maker(&self, task: &Task, time: u64) -> String {
         let before = task.names.iter().take_while(|name| name.time < time).last().or(task.names.first());
@@ -391,7 +435,7 @@ impl Timeline {
                 Who::Task(index) => self.tasks[index].names.last().map(|name| name.value).into_iter().collect(),
                 Who::Gone(number) => self.gone.group(number).names.iter().map(|&(_, name, _)| name).collect(),
             };
-            let known = !names.is_empty() && names.iter().all(|&name| is_helper(self.names.get(name)));
+            let known = !names.is_empty() && names.iter().all(|&name| self.is_helper(name));
             let before = |to: u64| all.created.is_some_and(|(created, _)| to <= created);
             let helper = all.since(stay.who).is_none() && (known || stay.to.is_some_and(before));
             if helper {
@@ -420,17 +464,18 @@ impl Timeline {
     }
 
     /// The tasks that came in from outside to run a program there.
-    fn entered(&self, all: &Members, tasks: &[usize], root: Option<usize>) -> Vec<usize> {
+    fn entered(&self, all: &Members, tasks: &[usize], inits: &[usize]) -> Vec<usize> {
         let members = distinct(tasks.iter().map(|&task| (u64::from(self.tasks[task].pid), 0)));
         let is_member = |pid: u32| members.binary_search(&(u64::from(pid), 0)).is_ok();
         let from_outside = |&task: &usize| {
             let (index, task) = (task, &self.tasks[task]);
+            // One that was there before is a child of somebody else's although it is not the first.
+            let outside = task.ppid.is_some_and(|ppid| !is_member(ppid));
             let came = match all.since(Who::Task(index)) {
-                Some(since) if task.born != NONE => since > 0,
-                // It was there before: a child of somebody else's, although it is not the first.
-                _ => !task.start_exact && task.ppid.is_some_and(|ppid| !is_member(ppid)),
+                Some(since) if task.born != NONE => since > 0 && outside,
+                _ => !task.start_exact && outside,
             };
-            came && task.leads() && root != Some(index)
+            came && task.leads() && !inits.contains(&index)
         };
         tasks.iter().copied().filter(from_outside).collect()
     }
@@ -490,24 +535,6 @@ fn is_program(command: &str, name: &[u8]) -> bool {
     !program.is_empty() && &program[..program.len().min(15)] == name
 }
 
-/// Whether a runtime's processes have this name while they set up a container or enter it. One that has started no
-/// program inside has come from outside, so that nothing within a container can pass for one.
-fn is_helper(name: &[u8]) -> bool {
-    let names: [&[u8]; 10] = [
-        b"runc",
-        b"crun",
-        b"youki",
-        b"runsc",
-        b"exe",
-        b"conmon",
-        b"nsenter",
-        b"lxc-attach",
-        b"docker-runc",
-        b"dockerd",
-    ];
-    name.starts_with(b"runc:[") || name.starts_with(b"crun:[") || name.starts_with(b"youki:[") || names.contains(&name)
-}
-
 /// Since when each task of a container runs a program that was started there.
 struct Members {
     /// By task, in order: since when; [`NEVER`].
@@ -528,10 +555,15 @@ impl Members {
             match stay.who {
                 Who::Task(index) => {
                     let task = &timeline.tasks[index];
-                    let since = if inside(task.born) {
+                    // Of one whose parent was not known yet, its name has to do.
+                    let stray = task.born == NONE
+                        && task.start_exact
+                        && task.names.first().is_some_and(|name| timeline.is_helper(name.value));
+                    let since = if inside(task.born) && !stray {
                         0
                     } else {
-                        let ran = task.ran.iter().find(|&&(_, place)| inside(place)).map(|&(time, _)| time);
+                        let own = |&&(time, place): &&(u64, u32)| inside(place) && !timeline.helps(task, time);
+                        let ran = task.ran.iter().find(own).map(|&(time, _)| time);
                         if let Some(time) = ran.filter(|&time| all.created.is_none_or(|(first, _)| time < first)) {
                             all.created = Some((time, index));
                         }
@@ -541,10 +573,18 @@ impl Members {
                 }
                 Who::Gone(group) => {
                     let of = timeline.gone.group(group);
-                    let since = if inside(of.born) {
+                    let stray = of.born == NONE
+                        && of.stays.first().is_some_and(|&(.., exact)| exact)
+                        && of.names.first().is_some_and(|&(_, name, _)| timeline.is_helper(name));
+                    let since = if inside(of.born) && !stray {
                         0
                     } else {
-                        of.ran.iter().position(|&(_, place)| inside(place)).map_or(NEVER, |at| at as u64 + 1)
+                        let helps = |at: usize| {
+                            let mut names = of.names.iter().filter(|&&(.., phase)| phase as usize == at + 1);
+                            names.next().is_some_and(|&(_, name, _)| timeline.is_helper(name))
+                        };
+                        let ran = of.ran.iter().enumerate().find(|&(at, &(_, place))| inside(place) && !helps(at));
+                        ran.map_or(NEVER, |(at, _)| at as u64 + 1)
                     };
                     all.gone.push((u64::from(group), since));
                 }

@@ -134,13 +134,20 @@ impl Timeline {
         }
     }
 
-    /// What tells the container that a task is in now, if it is in one.
+    /// What tells the container that a task is in now, if it is in one. A runtime that has made namespaces, and not
+    /// started a program in them, is in none yet: what becomes of them is not known.
     pub fn container_of(&self, task: usize, definition: &Definition) -> Option<Key> {
         let task = &self.tasks[task];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
         let time = task.end.unwrap_or(self.now);
         let place = self.registry.place(last(&task.namespaces), last(&task.cgroups), &self.ns_sets, time);
-        find(self, definition, &self.host(), place)
+        let host = self.host();
+        let key = find(self, definition, &host, place)?;
+        if matches!(key, Key::Namespaces(_)) && task.names.last().is_some_and(|name| self.is_helper(name.value)) {
+            let program = self.usage.get(task.program() as usize)?;
+            return Some(key).filter(|key| find(self, definition, &host, program.place).as_ref() == Some(key));
+        }
+        Some(key)
     }
 
     /// The host's namespaces: the first init's. Where pid 1 may not be read, the kernel's own thread 2 (`kthreadd`)

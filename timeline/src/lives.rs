@@ -51,7 +51,7 @@ impl Timeline {
             Some(free) => *free = task,
             None => self.tasks.push(task),
         }
-        self.count(index, 1);
+        self.count(index, self.tasks[index].place, 1);
         self.current.insert(u64::from(tid), index as u32);
         self.recent[0] = Some((tid, index as u32));
         self.link(index);
@@ -111,14 +111,14 @@ impl Timeline {
         number
     }
 
-    /// Counts a task in or out of its place.
-    fn count(&mut self, index: usize, step: i32) {
+    /// Counts a task into or out of a place.
+    fn count(&mut self, index: usize, place: u32, step: i32) {
         let task = &self.tasks[index];
         if task.end.is_some() {
             return;
         }
         let tid = task.tid;
-        let usage = &mut self.usage[task.place as usize];
+        let usage = &mut self.usage[place as usize];
         usage.first = usage.first.min(self.now);
         usage.tasks = usage.tasks.saturating_add_signed(step);
         if task.leads() {
@@ -205,9 +205,10 @@ impl Timeline {
         let before = task.place;
         if place != self.usage[before as usize].place {
             let place = self.place(place);
-            self.count(index, -1);
             self.tasks[index].place = place;
-            self.count(index, 1);
+            // In before out: a namespace that both have goes on.
+            self.count(index, place, 1);
+            self.count(index, before, -1);
         }
     }
 
@@ -215,7 +216,7 @@ impl Timeline {
         if self.tasks[index].end.is_some() {
             return;
         }
-        self.count(index, -1);
+        self.count(index, self.tasks[index].place, -1);
         let task = &mut self.tasks[index];
         task.end = Some(time);
         if !self.inits.is_empty() {
@@ -266,7 +267,7 @@ impl Timeline {
         }
         if let Some(leader) = self.has(pid).filter(|&at| self.tasks[at].end.is_some()) {
             self.tasks[leader].end = None;
-            self.count(leader, 1);
+            self.count(leader, self.tasks[leader].place, 1);
         }
         for other in others {
             self.end(other, time);
@@ -293,7 +294,12 @@ impl Timeline {
             last.map(|since| Since { time, source: Source::Inherited, ..*since })
         };
         let (name, ns, cgroup) = (inherit(|t| &t.names), inherit(|t| &t.namespaces), inherit(|t| &t.cgroups));
-        let born = parent.filter(|_| exact).map_or(NONE, Task::program);
+        // What a runtime starts on its way into a container is none of the container's programs.
+        let own = |task: &Task| {
+            let own = task.ran.iter().rev().find(|&&(time, _)| !self.helps(task, time));
+            own.map_or(task.born, |&(_, place)| place)
+        };
+        let born = parent.filter(|_| exact).map_or(NONE, own);
         let task = &mut self.tasks[index];
         task.ppid = Some(if pid == tid { ppid } else { pid });
         task.start_exact = exact;

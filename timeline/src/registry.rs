@@ -322,6 +322,16 @@ impl Registry {
         life.filter(|&&(_, to, _)| time <= to).map_or(&[], |(.., owners)| owners)
     }
 
+    /// Since when there has been anybody in a pid namespace at a time, of those that belong to a container.
+    pub(crate) fn life(&self, pid: NsId, time: u64) -> Option<u64> {
+        let space = &self.spaces[self.space_numbers.number(&space_key(NsKind::Pid, pid))? as usize];
+        if space.live > 0 && time >= space.since {
+            return Some(space.since);
+        }
+        let before = space.past.partition_point(|&(from, ..)| from <= time);
+        Some(space.past[before.checked_sub(1)?].0)
+    }
+
     /// The thread that was the first in a pid namespace, in the life that it has or had last.
     pub(crate) fn first_in(&self, pid: NsId) -> Option<u32> {
         let number = self.space_numbers.number(&space_key(NsKind::Pid, pid))?;

@@ -2,7 +2,7 @@
 
 use crate::Interner;
 use crate::place::{NsSet, Place};
-use crate::registry::{NONE, Registry};
+use crate::registry::Registry;
 use alloc::vec::Vec;
 
 /// Where a fact comes from.
@@ -63,13 +63,13 @@ pub struct Task {
     pub nspids: Vec<u32>,
     /// Where it is now: the number of a place.
     pub(crate) place: u32,
-    /// Where the program was started that it runs since its fork, the number of a place; [`NONE`]: not known.
+    /// Where the program was started that it runs since its fork, the number of a place; `u32::MAX`: not known.
     pub(crate) born: u32,
     /// Programs that it started itself, each somewhere else than the one before: when, and the number of the place.
     pub(crate) ran: Vec<(u64, u32)>,
     /// When the thread that leads its process began: with the pid, what tells one process from another.
     pub(crate) process_start: u64,
-    /// The threads before and behind it in the list of its process; [`NONE`]: there is none.
+    /// The threads before and behind it in the list of its process; `u32::MAX`: there is none.
     pub(crate) before: u32,
     pub(crate) behind: u32,
 }
@@ -85,14 +85,14 @@ impl Task {
         self.nspids.last().copied().filter(|_| self.nspids.len() > 1)
     }
 
-    /// Where the program that it runs was started; [`NONE`]: not known.
+    /// Where the program that it runs was started; `u32::MAX`: not known.
     pub(crate) fn program(&self) -> u32 {
         self.ran.last().map_or(self.born, |&(_, place)| place)
     }
 
     /// A program was started.
     pub(crate) fn run(&mut self, time: u64) {
-        if self.program() != self.place || self.born == NONE {
+        if self.program() != self.place {
             self.ran.push((time, self.place));
         }
     }

@@ -18,6 +18,7 @@ export interface Report {
   groups: { id: string }[];
   containers: {
     id: string;
+    title: string;
     runtime: string | null;
     kind: string;
     why: string[];

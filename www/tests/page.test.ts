@@ -88,8 +88,8 @@ test("a fresh capture that is dropped shows what the command line tells", async 
   });
   // The tree and the picture show them, too.
   const tree = (await labels(page)).join("\n");
-  for (const { id, members } of report.containers) {
-    expect(tree).toContain(id);
+  for (const { title, members } of report.containers) {
+    expect(tree).toContain(title);
     expect(members.every(({ pid }) => tree.includes(pid.toString()))).toBe(true);
   }
   expect(tree.includes("pod net:[")).toBe(report.groups.length > 0);
