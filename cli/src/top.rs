@@ -18,6 +18,9 @@ use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Row, Table, TableState};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::time::Timespec;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::cell::RefCell;
@@ -215,7 +218,11 @@ impl Screen {
     /// Whether to go on, and whether the picture has changed.
     fn keys(&mut self) -> Outcome<(bool, bool)> {
         let mut changed = false;
-        while event::poll(if changed { Duration::ZERO } else { KEYS })? {
+        // The library that reads keys does not come back from a terminal that has gone.
+        if !has_keys()? {
+            return Ok((false, true));
+        }
+        while event::poll(Duration::ZERO)? {
             changed = true;
             let Event::Key(key) = event::read()? else { continue };
             if key.kind == KeyEventKind::Release {
@@ -320,6 +327,18 @@ impl Screen {
         })?;
         Ok(())
     }
+}
+
+/// Waits a moment for a key. Returns whether there is a terminal to have any from.
+fn has_keys() -> Outcome<bool> {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    let timeout = Timespec { tv_sec: 0, tv_nsec: KEYS.as_nanos() as i64 };
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(!fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
 }
 
 /// How long it has been there, or was.

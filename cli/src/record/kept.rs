@@ -1,12 +1,15 @@
 //! Namespaces that no task is in: those that a mount or an open file keeps.
 
-use super::synth;
 use crate::sys;
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// Type and inode of the namespaces that tasks are in or have for their children.
+pub(crate) type Inhabited = BTreeSet<(NsKind, u64)>;
 
 /// A namespace and what keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,60 +21,67 @@ pub(crate) struct Kept {
     pub(crate) by: String,
 }
 
-/// All of them: mounts in any mount namespace, open files of any process, as far as they may be seen.
-pub(crate) fn all() -> Vec<Kept> {
-    let pids = synth::processes();
-    let mut inhabited = BTreeSet::new();
-    let mut mounts = Vec::new();
-    let mut files = Vec::new();
-    let mut looked_at = BTreeSet::new();
-    let mut mounted = BTreeSet::new();
-    for pid in pids {
-        let dir = format!("/proc/{pid}");
-        let mut mount_namespace = None;
-        for kind in NsKind::ALL {
-            for name in [kind.name().to_string(), format!("{}_for_children", kind.name())] {
-                let link = fs::read_link(format!("{dir}/ns/{name}")).ok();
-                let Some(ino) = link.and_then(|link| parse(link.as_os_str().as_bytes())) else { continue };
-                inhabited.insert(ino);
-                if name == "mnt" {
-                    mount_namespace = Some(ino);
-                }
+/// What may keep a namespace that no task is in.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    /// Mount namespaces that were looked at.
+    looked_at: BTreeSet<u64>,
+    /// Namespaces that are mounted somewhere, with the process that sees the mount.
+    mounts: BTreeMap<(NsKind, u64, String), u32>,
+    /// Namespaces that are open.
+    files: Vec<(u32, (NsKind, u64), PathBuf)>,
+}
+
+impl Candidates {
+    /// Looks at the open files of a process, and at what is mounted where it is (the inode of its mount namespace).
+    pub(crate) fn look(&mut self, pid: u32, mount_namespace: u64) {
+        if mount_namespace != 0 && self.looked_at.insert(mount_namespace) {
+            for ((kind, ino), path) in nsfs_mounts(&fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default()) {
+                self.mounts.entry((kind, ino, path)).or_insert(pid);
             }
         }
-        if mount_namespace.is_some_and(|namespace| looked_at.insert(namespace)) {
-            let first = looked_at.len() == 1;
-            for (ino, path) in nsfs_mounts(&fs::read_to_string(format!("{dir}/mountinfo")).unwrap_or_default()) {
-                if mounted.insert((ino, path.clone())) {
-                    mounts.push((pid, first, ino, path));
-                }
-            }
-        }
-        for entry in fs::read_dir(format!("{dir}/fd")).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
             let link = fs::read_link(entry.path()).ok();
             if let Some(namespace) = link.and_then(|link| parse(link.as_os_str().as_bytes())) {
-                files.push((pid, namespace, entry.path()));
+                self.files.push((pid, namespace, entry.path()));
             }
         }
     }
-    let name = |pid: u32| {
-        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        format!("{pid} ({})", comm.trim_end())
-    };
-    let mut kept = Vec::new();
-    for (pid, first, namespace, path) in
-        mounts.into_iter().filter(|(_, _, namespace, _)| !inhabited.contains(namespace))
-    {
-        let file = File::open(format!("/proc/{pid}/root{path}")).ok();
-        let place = if first { String::new() } else { format!(" in the mount namespace of {}", name(pid)) };
-        kept.push(kept_by(namespace, file, format!("mount {path}{place}")));
+
+    /// Adds what another has found.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (mount, pid) in other.mounts {
+            let known = self.mounts.entry(mount).or_insert(pid);
+            *known = pid.min(*known);
+        }
+        self.files.extend(other.files);
     }
-    for (pid, namespace, path) in files.into_iter().filter(|(_, namespace, _)| !inhabited.contains(namespace)) {
-        let number = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        kept.push(kept_by(namespace, File::open(&path).ok(), format!("fd {number} of {}", name(pid))));
+
+    /// Those whose namespaces no task is in.
+    pub(crate) fn kept(self, inhabited: &Inhabited) -> Vec<Kept> {
+        let name = |pid: u32| {
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            format!("{pid} ({})", comm.trim_end())
+        };
+        let own = fs::metadata("/proc/self/ns/mnt").map_or(0, |metadata| metadata.ino());
+        let mut kept = Vec::new();
+        for ((kind, ino, path), pid) in self.mounts {
+            if inhabited.contains(&(kind, ino)) {
+                continue;
+            }
+            let here = fs::metadata(format!("/proc/{pid}/ns/mnt")).is_ok_and(|metadata| metadata.ino() == own);
+            let place = if here { String::new() } else { format!(" in the mount namespace of {}", name(pid)) };
+            let file = File::open(format!("/proc/{pid}/root{path}")).ok();
+            kept.push(kept_by((kind, ino), file, format!("mount {path}{place}")));
+        }
+        for (pid, namespace, path) in self.files.into_iter().filter(|(_, namespace, _)| !inhabited.contains(namespace))
+        {
+            let number = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            kept.push(kept_by(namespace, File::open(&path).ok(), format!("fd {number} of {}", name(pid))));
+        }
+        kept.sort();
+        kept
     }
-    kept.sort();
-    kept
 }
 
 fn kept_by((kind, ino): (NsKind, u64), file: Option<File>, by: String) -> Kept {
@@ -90,8 +100,13 @@ fn parse(link: &[u8]) -> Option<(NsKind, u64)> {
 }
 
 /// Of a mountinfo (proc_pid_mountinfo(5)) the namespaces that are mounted, and where. Blanks in paths are `\\040`.
-fn nsfs_mounts(mountinfo: &str) -> Vec<((NsKind, u64), String)> {
-    let mount = |line: &str| {
+fn nsfs_mounts(mountinfo: &[u8]) -> Vec<((NsKind, u64), String)> {
+    let mount = |line: &[u8]| {
+        // Most lines are of others, and there may be very many.
+        if !line.windows(8).any(|part| part == b" - nsfs ") {
+            return None;
+        }
+        let line = String::from_utf8_lossy(line);
         let (before, after) = line.split_once(" - ")?;
         let mut fields = before.split(' ').skip(3);
         let (root, path) = (fields.next()?, fields.next()?);
@@ -100,7 +115,7 @@ fn nsfs_mounts(mountinfo: &str) -> Vec<((NsKind, u64), String)> {
         let path = codes.iter().fold(path.to_string(), |path, (code, text)| path.replace(code, text));
         Some((namespace, path))
     };
-    mountinfo.lines().filter_map(mount).collect()
+    mountinfo.split(|&byte| byte == b'\n').filter_map(mount).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +127,7 @@ mod tests {
         let mountinfo = "22 1 0:21 / / rw - ext4 /dev/vda rw\n\
             300 22 0:4 net:[4026532281] /run/netns/a\\040b rw shared:7 - nsfs nsfs rw\n\
             301 22 0:4 / /x rw - proc nsfs rw\n";
-        assert_eq!(nsfs_mounts(mountinfo), [((NsKind::Net, 4_026_532_281), "/run/netns/a b".to_string())]);
+        assert_eq!(nsfs_mounts(mountinfo.as_bytes()), [((NsKind::Net, 4_026_532_281), "/run/netns/a b".to_string())]);
         assert_eq!(parse(b"pid_for_children:[7]"), Some((NsKind::Pid, 7)));
         assert_eq!(parse(b"socket:[7]"), None);
     }

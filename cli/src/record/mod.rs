@@ -231,10 +231,28 @@ fn all_that_runs(described: &[Described], names: Names) -> Synthesizer {
     synth.recorder("snapshot", 0);
     synth.cgroups();
     let answers = (names == Names::Auto).then(names::ask);
-    for pid in synth::processes() {
-        synth.process(pid);
-    }
-    synth.kept(&kept::all());
+    let pids = synth::processes();
+    // The kernel makes up what it says in /proc, which takes a while: on every CPU.
+    let share = pids.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from)).max(SYNTH_BATCH);
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = pids
+            .chunks(share)
+            .map(|pids| {
+                let mut synth = Synthesizer::new(layout(described), 1);
+                synth.whole = true;
+                scope.spawn(move || {
+                    for &pid in pids {
+                        synth.process(pid);
+                    }
+                    synth
+                })
+            })
+            .collect();
+        for share in shares {
+            synth.add(share.join().expect("it reads /proc and nothing more"));
+        }
+    });
+    synth.kept();
     if let Some(answers) = answers.and_then(|answers| answers.recv_timeout(LAST_ANSWER).ok()) {
         synth.names(&answers);
     }
@@ -477,7 +495,7 @@ impl Recorder {
             self.take(&mut synth)?;
             self.round()?;
         }
-        synth.kept(&kept::all());
+        synth.kept();
         self.take(&mut synth)?;
         hidden(&synth);
         if let Some(max) = self.plan.max_size {

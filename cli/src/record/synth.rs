@@ -4,7 +4,7 @@
 //! the kernel's own record of the change is later and wins; if it had changed before, saying so twice does no harm.
 
 use super::events::told_id;
-use super::kept::Kept;
+use super::kept::{Candidates, Inhabited, Kept};
 use super::names::Answer;
 use crate::{sys, time};
 use nsscope_codec::Native;
@@ -14,13 +14,17 @@ use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout};
 use nsscope_codec::wire::task_namespaces::{MAX_LEVELS, Reason, TaskNamespaces};
 use nsscope_timeline::told;
+use rustix::buffer::spare_capacity;
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufRead};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::{U16, U32, U64};
 
@@ -47,16 +51,16 @@ impl Facts {
     /// # Errors
     /// Where it has ended.
     pub(crate) fn of(pid: u32, tid: u32) -> io::Result<Self> {
-        let dir = format!("/proc/{pid}/task/{tid}");
-        let (comm, ppid, start) = stat(&dir)?;
+        let dir = rustix::fs::open(format!("/proc/{pid}/task/{tid}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let (comm, ppid, start) = stat(&read(&dir, "stat")?)?;
         let (namespaces, others) = match namespaces(&dir) {
             Ok((links, others)) => (Some(links), others),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (None, Others::default()),
             Err(error) => return Err(error),
         };
-        let cgroups = fs::read_to_string(format!("{dir}/cgroup")).unwrap_or_default();
-        let status = fs::read_to_string(format!("{dir}/status")).unwrap_or_default();
-        Ok(Self { comm, ppid, start, namespaces, others, cgroups, nspids: nspids(&status).map(String::from) })
+        let text = |name| read(&dir, name).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+        let cgroups = text("cgroup");
+        Ok(Self { comm, ppid, start, namespaces, others, cgroups, nspids: nspids(&text("status")).map(String::from) })
     }
 
     /// Whether any of its namespaces is another one.
@@ -99,12 +103,27 @@ pub(crate) struct Synthesizer {
     pub(crate) tasks: u64,
     /// Tasks whose namespaces may not be read.
     pub(crate) hidden: u64,
+    /// Namespaces that tasks are in or have for their children.
+    inhabited: Inhabited,
+    /// What may keep others.
+    candidates: Candidates,
 }
 
 impl Synthesizer {
     /// `id` is that of an event of the recording.
     pub(crate) fn new(layout: SampleIdLayout, id: u64) -> Self {
-        Self { layout, id, known: BTreeSet::new(), whole: false, dated: None, records: Vec::new(), tasks: 0, hidden: 0 }
+        Self {
+            layout,
+            id,
+            known: BTreeSet::new(),
+            whole: false,
+            dated: None,
+            records: Vec::new(),
+            tasks: 0,
+            hidden: 0,
+            inhabited: Inhabited::new(),
+            candidates: Candidates::default(),
+        }
     }
 
     /// A map of the kernel: perf warns of samples it cannot resolve where there is none, and, as the kernel's tracepoints
@@ -143,10 +162,20 @@ impl Synthesizer {
                 self.facts(pid, tid, &facts, time);
             }
             if tid == pid {
+                self.candidates.look(pid, facts.namespaces.map_or(0, |all| all[NsKind::Mnt.index()].ino));
                 first = Some(facts);
             }
         }
         first
+    }
+
+    /// Adds what another has found.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.tasks += other.tasks;
+        self.hidden += other.hidden;
+        self.inhabited.extend(other.inhabited);
+        self.candidates.add(other.candidates);
     }
 
     /// All of a task's facts.
@@ -164,6 +193,12 @@ impl Synthesizer {
         }
         self.hidden += u64::from(facts.namespaces.is_none());
         self.tasks += 1;
+        let Others { time, time_for_children, pid_for_children } = facts.others;
+        let recorded = NsKind::RECORDED.into_iter().zip(facts.namespaces.into_iter().flatten());
+        let others =
+            [(NsKind::Time, time), (NsKind::Time, time_for_children), (NsKind::Pid, pid_for_children)].into_iter();
+        let all = recorded.map(|(kind, id)| (kind, id.ino)).chain(others.map(|(kind, ino)| (kind, u64::from(ino))));
+        self.inhabited.extend(all);
     }
 
     /// One of a task's facts, but its birth.
@@ -241,12 +276,12 @@ impl Synthesizer {
         }
     }
 
-    /// Namespaces that something but a task keeps.
-    pub(crate) fn kept(&mut self, all: &[Kept]) {
+    /// Namespaces that none of the tasks which were described is in, and that something else keeps. All that run have to
+    /// be among those.
+    pub(crate) fn kept(&mut self) {
         let time = self.dated.unwrap_or_else(time::now);
-        for Kept { kind, id, unique, by } in all {
-            let raw =
-                told::kept_namespace(id.dev as u32, id.ino as u32, *unique, kind.name().as_bytes(), by.as_bytes());
+        for Kept { kind, id, unique, by } in std::mem::take(&mut self.candidates).kept(&self.inhabited) {
+            let raw = told::kept_namespace(id.dev as u32, id.ino as u32, unique, kind.name().as_bytes(), by.as_bytes());
             self.sample(told::KEPT_NAMESPACE, &raw, time);
         }
     }
@@ -294,7 +329,7 @@ pub(crate) fn threads(pid: u32) -> Vec<u32> {
 pub(crate) fn ancestry(pid: u32) -> Vec<u32> {
     let mut line = vec![pid];
     let mut at = pid;
-    while let Ok((_, parent, _)) = stat(&format!("/proc/{at}/task/{at}")) {
+    while let Ok((_, parent, _)) = fs::read(format!("/proc/{at}/task/{at}/stat")).and_then(|stat| self::stat(&stat)) {
         if parent == 0 || line.contains(&parent) {
             break;
         }
@@ -315,13 +350,22 @@ fn numbers(dir: &Path) -> Vec<u32> {
     numbers
 }
 
+/// A file of /proc, in as few reads as it takes: each makes the kernel write it anew up to there.
+fn read(dir: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
+    let fd = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = Vec::with_capacity(4096);
+    while rustix::io::read(&fd, spare_capacity(&mut text))? > 0 {
+        text.reserve(4096);
+    }
+    Ok(text)
+}
+
 /// Name, parent and start from a `stat` file: `pid (comm) state ppid ...`, the start being field 22 (proc_pid_stat(5)).
 /// The name may hold anything, `)` too.
 ///
 /// # Errors
 /// Where it has ended.
-fn stat(dir: &str) -> io::Result<(Vec<u8>, u32, u64)> {
-    let stat = fs::read(format!("{dir}/stat"))?;
+fn stat(stat: &[u8]) -> io::Result<(Vec<u8>, u32, u64)> {
     let bad = || io::Error::from(io::ErrorKind::InvalidData);
     let open = stat.iter().position(|&b| b == b'(').ok_or_else(bad)?;
     let close = stat.iter().rposition(|&b| b == b')').filter(|&close| close > open).ok_or_else(bad)?;
@@ -343,28 +387,49 @@ fn nspids(status: &str) -> Option<&str> {
 }
 
 /// Device and inode of each namespace of a task. Types the kernel lacks stay zero.
-fn namespaces(dir: &str) -> io::Result<([NsId; 7], Others)> {
-    let ns = rustix::fs::open(format!("{dir}/ns"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+fn namespaces(dir: &OwnedFd) -> io::Result<([NsId; 7], Others)> {
+    let ns = rustix::fs::openat(dir, "ns", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let (major, minor) = nsfs();
+    // The link tells the inode, for less than the file behind it does; all are of the one nsfs there is.
+    let mut buffer = [MaybeUninit::uninit(); 64];
+    let mut inode = |name: &str| -> io::Result<u64> {
+        match rustix::fs::readlinkat_raw(&ns, name, &mut buffer) {
+            Ok((link, _)) => inode_of(link).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+            // Not in this kernel.
+            Err(rustix::io::Errno::NOENT) => Ok(0),
+            Err(errno) => Err(errno.into()),
+        }
+    };
     let mut links = [NsId::default(); 7];
     for kind in NsKind::RECORDED {
-        match statat(&ns, kind.name(), AtFlags::empty()) {
-            Ok(stat) => {
-                let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-                links[kind.index()] = NsId::new(major, minor, stat.st_ino);
-            }
-            // Not in this kernel.
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(errno) => return Err(errno.into()),
+        let ino = inode(kind.name())?;
+        if ino != 0 {
+            links[kind.index()] = NsId::new(major, minor, ino);
         }
     }
-    let inode = |name| statat(&ns, name, AtFlags::empty()).map_or(0, |stat| stat.st_ino as u32);
+    let mut other = |name| inode(name).map_or(0, |ino| ino as u32);
     let others = Others {
-        time: inode("time"),
-        time_for_children: inode("time_for_children"),
-        pid_for_children: inode("pid_for_children"),
+        time: other("time"),
+        time_for_children: other("time_for_children"),
+        pid_for_children: other("pid_for_children"),
     };
     // A task that ended while we read has lost its namespaces one by one.
-    fs::metadata(format!("{dir}/stat")).map(|_| (links, others))
+    Ok(statat(dir, "stat", AtFlags::empty()).map(|_| (links, others))?)
+}
+
+/// Major and minor number of the file system that namespaces are in.
+fn nsfs() -> (u32, u32) {
+    static NSFS: OnceLock<(u32, u32)> = OnceLock::new();
+    *NSFS.get_or_init(|| {
+        let dev = fs::metadata("/proc/self/ns/mnt").map_or(0, |metadata| metadata.dev());
+        (rustix::fs::major(dev), rustix::fs::minor(dev))
+    })
+}
+
+/// The inode in `net:[4026531840]`.
+fn inode_of(link: &[u8]) -> Option<u64> {
+    let (_, rest) = core::str::from_utf8(link).ok()?.split_once(":[")?;
+    rest.strip_suffix(']')?.parse().ok()
 }
 
 /// The symbol that the kernel's code begins with, which is among the first, and its address, where we may know it.
@@ -402,10 +467,8 @@ mod tests {
 
     #[test]
     fn a_name_may_hold_parentheses_and_newlines() {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join("stat"), b"12 (a) b (\n) S 7 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 8")
-            .expect("written");
-        let (comm, ppid, start) = stat(dir.path().to_str().expect("utf-8")).expect("read");
+        let line = b"12 (a) b (\n) S 7 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 8";
+        let (comm, ppid, start) = stat(line).expect("read");
         assert_eq!((comm.as_slice(), ppid, start), (&b"a) b (\n"[..], 7, 4711));
     }
 
@@ -417,6 +480,5 @@ mod tests {
         let mut synth = Synthesizer::new(SampleIdLayout::NONE, 1);
         assert_eq!(synth.process(pid), None);
         assert!(synth.records.is_empty());
-        assert!(namespaces(&format!("/proc/{pid}/task/{pid}")).is_err());
     }
 }
