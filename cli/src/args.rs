@@ -21,11 +21,22 @@ Filters: terms that must all hold, such as 'container=web comm~nginx pid!=1'.
 
 /// See what containers do on a Linux machine, from the kernel's own records.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100)]
+#[command(version, max_term_width = 100)]
 pub(crate) struct Args {
+    /// Without one, a few lines say what there is to begin with
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
+
+/// What `nsscope` alone prints.
+pub(crate) const WELCOME: &str = "\
+nsscope shows what containers do on this machine, from the kernel's own records.
+
+  nsscope demo                        see it work, in a few seconds
+  nsscope ps                          the containers that run now
+  sudo nsscope record -- COMMAND      record a command, or the whole machine without one; then nsscope report
+  sudo nsscope top                    what the containers do, live
+  nsscope help                        everything else";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -23,11 +23,17 @@ mod view;
 use args::Command;
 use clap::{CommandFactory, Parser};
 use error::Failure;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Rust ignores SIGPIPE; writes to a closed pipe come back as errors and end the program quietly (`Failure`).
-    let result = match args::Args::parse().command {
+    let Some(command) = args::Args::parse().command else {
+        // A pipe that is closed is no error.
+        let _ = writeln!(std::io::stdout(), "{}", args::WELCOME);
+        return ExitCode::SUCCESS;
+    };
+    let result = match command {
         Command::Record(args) => record::run(&args),
         Command::Snapshot(args) => record::snapshot(&args),
         Command::Import(args) => record::import(&args),

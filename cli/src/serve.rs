@@ -38,9 +38,14 @@ const HEADERS: [(&str, &str); 5] = [
     ("Cache-Control", "no-store"),
 ];
 
+/// Whether the viewer is built in.
+pub(crate) fn has_viewer() -> bool {
+    Viewer::get("index.html").is_some()
+}
+
 /// `nsscope view`.
 pub(crate) fn run(args: &args::View) -> Outcome {
-    if Viewer::get("index.html").is_none() {
+    if !has_viewer() {
         return Err(Failure::new(
             "this nsscope was built without the viewer\n  \
              build it in: cargo xtask viewer && cargo build --release -p nsscope",

@@ -477,3 +477,17 @@ fn every_command_has_a_man_page_and_examples() {
         assert!(script.contains("snapshot") && script.contains("definition"), "{shell}");
     }
 }
+
+#[test]
+fn alone_it_says_what_to_begin_with() {
+    let output = run(&mut nsscope());
+    let shown = text(&output);
+    assert_eq!((shown.lines().count(), errors(&output).as_str()), (7, ""), "{shown}");
+    for command in ["demo", "ps", "record", "top", "help"] {
+        assert!(shown.contains(&format!("nsscope {command}")), "{shown}");
+    }
+    // Who mistypes a command is told the one that was meant.
+    let output = nsscope().arg("reprot").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("report"), "{}", errors(&output));
+}

@@ -794,3 +794,38 @@ fn namespaces_without_a_process_are_shown_with_what_keeps_them() {
     let after = json_of(nsscope().args(["ps", "--json"]));
     assert!(kept(&after, &name).is_none(), "{after:#}");
 }
+
+/// The README's first command, where Docker runs: three containers, and nothing left of them, also after Ctrl-C.
+#[test]
+fn the_demo_starts_containers_and_removes_them() {
+    needs!("the_demo_starts_containers", cannot_record(), not_root(), no_runtimes());
+    let _world = World::start();
+    let nothing_left = || {
+        let left = text(&run(&mut docker(&["ps", "-aq"])));
+        let images = text(&run(&mut docker(&["images", "-q", "nsscope-demo"])));
+        assert_eq!((left.as_str(), images.as_str()), ("", ""));
+    };
+    let demo = || {
+        let mut demo = nsscope();
+        demo.arg("demo")
+            .env("DOCKER_HOST", "unix:///run/docker.sock")
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY");
+        demo
+    };
+    let output = run(&mut demo());
+    let shown = text(&output);
+    assert!(shown.contains("compose nsscope-demo"), "{shown}");
+    for (name, of) in [("web", "health check"), ("cache", "created by runc"), ("batch", "sh")] {
+        let at = shown.find(&format!("nsscope-demo-{name} (")).unwrap_or_else(|| panic!("{name}: {shown}"));
+        assert!(shown[at..].contains(of), "{name}: {shown}");
+    }
+    assert!(errors(&output).contains("nsscope ps"), "{}", errors(&output));
+    nothing_left();
+
+    let child = demo().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(|| !text(&run(&mut docker(&["ps", "-q"]))).is_empty());
+    run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    Running(child).0.wait().unwrap();
+    nothing_left();
+}
