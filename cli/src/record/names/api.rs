@@ -1,6 +1,6 @@
 //! The HTTP interface of Docker, which podman has too, over a Unix socket: what runs, and what happens.
 
-use super::{Answer, Rank, health_check, labels};
+use super::answer::{Answer, Rank, health_check, labels};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -145,7 +145,8 @@ impl<'s> Events<'s> {
 fn send(socket: &Path, path: &str) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    // In one piece: who answers may read but once.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
     Ok(stream)
 }
 
