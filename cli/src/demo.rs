@@ -36,6 +36,9 @@ sleep 1.5
 "$engine" exec nsscope-demo-web true
 "#;
 
+/// The script's exit code after Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
 /// What runs inside where there is no engine.
 const INSIDE: &str = "sleep 0.2; echo hello from pid $$ of the container >&2";
 
@@ -44,7 +47,7 @@ pub(crate) fn run() -> Outcome {
     let file = dir.path().join("demo.data");
     let cpu = sys::online_cpus()?.first().copied().unwrap_or(0);
     let mut which = args::Which::default();
-    if sys::Event::open(&record::side_band_attr(), -1, cpu as i32).is_err() {
+    if sys::Event::open(&record::events::side_band_attr(), -1, cpu as i32).is_err() {
         without_privileges(&file)?;
     } else if let Some(engine) = engine() {
         eprintln!(
@@ -53,16 +56,18 @@ pub(crate) fn run() -> Outcome {
         eprintln!("$ nsscope record -F 99 -a -- ...");
         let script = ["sh", "-c", CONTAINERS, "sh", engine];
         let code = record_command(&file, &script, true)?;
-        if code != ExitCode::SUCCESS {
+        if code == ExitCode::from(INTERRUPTED) {
             return Ok(code);
         }
-        which.filter = Filter::only(Field::Group("compose"), [PROJECT.to_string()]);
-        eprintln!("$ nsscope report --cpu --filter compose={PROJECT}");
+        if code == ExitCode::SUCCESS {
+            which.filter = Filter::only(Field::Group("compose"), [PROJECT.to_string()]);
+            eprintln!("$ nsscope report --cpu --filter compose={PROJECT}");
+        } else {
+            note(format_args!("{engine} did not start them, as it says above; here is one by unshare(1) instead"));
+            by_unshare(&file)?;
+        }
     } else {
-        let unshare = ["unshare", "--fork", "--pid", "--net", "--mount", "--uts", "--ipc", "sh", "-c", INSIDE];
-        eprintln!("$ nsscope record -- {}", unshare[..8].join(" ") + " ...");
-        record_command(&file, &unshare, false)?;
-        eprintln!("$ nsscope report");
+        by_unshare(&file)?;
     }
     let cpu = !which.filter.is_empty();
     report::print(&args::Report {
@@ -85,6 +90,14 @@ pub(crate) fn run() -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+fn by_unshare(file: &Path) -> Outcome<()> {
+    let unshare = ["unshare", "--fork", "--pid", "--net", "--mount", "--uts", "--ipc", "sh", "-c", INSIDE];
+    eprintln!("$ nsscope record -- {}", unshare[..8].join(" ") + " ...");
+    record_command(file, &unshare, false)?;
+    eprintln!("$ nsscope report");
+    Ok(())
+}
+
 /// The first engine whose daemon answers.
 fn engine() -> Option<&'static str> {
     let answers = |engine: &str, args: &[&str]| {
@@ -96,7 +109,7 @@ fn engine() -> Option<&'static str> {
 }
 
 fn record_command(file: &Path, command: &[&str], all: bool) -> Outcome {
-    record::run(&args::Record {
+    record::command::run(&args::Record {
         output: file.into(),
         command: command.iter().map(OsString::from).collect(),
         frequency: all.then_some(99),
@@ -117,7 +130,7 @@ fn without_privileges(file: &Path) -> Outcome<()> {
     // The container is there once its `sleep` is; where user namespaces are forbidden, it never is.
     std::thread::sleep(std::time::Duration::from_millis(300));
     eprintln!("$ nsscope snapshot && nsscope report");
-    let snapshot = record::snapshot(&args::Snapshot { output: file.into(), names: args::Names::Auto });
+    let snapshot = record::snapshot::snapshot(&args::Snapshot { output: file.into(), names: args::Names::Auto });
     let _ = child.kill();
     let _ = child.wait();
     snapshot.map(drop)

@@ -4,7 +4,7 @@ use crate::args;
 use crate::capture::Capture;
 use crate::error::Outcome;
 use crate::report::container_json;
-use crate::script::safe;
+use crate::safe::safe;
 use crate::select::{kind_names, title};
 use crate::view::list;
 use nsscope_codec::wire::namespaces::NsKind;

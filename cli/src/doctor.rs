@@ -2,7 +2,8 @@
 
 use crate::args;
 use crate::error::Outcome;
-use crate::record::{cgroup_tracepoints, cgroup2_mount};
+use crate::record::mounts::cgroup2_mount;
+use crate::record::tracefs::cgroup_tracepoints;
 use crate::sys;
 use nsscope_codec::wire::namespaces::NsKind;
 use serde_json::{Value, json};
@@ -64,7 +65,7 @@ fn kernel() -> Check {
 
 /// The one check that counts: the event is opened as `record` does it.
 fn perf_event() -> Check {
-    let attr = crate::record::side_band_attr();
+    let attr = crate::record::events::side_band_attr();
     let cpu = sys::online_cpus().ok().and_then(|cpus| cpus.first().copied()).unwrap_or(0);
     let (state, found, mend) = match sys::Event::open(&attr, -1, cpu as i32) {
         Ok(_) => (State::Works, "the whole system can be recorded".into(), None),
@@ -208,7 +209,7 @@ fn namespace(kind: NsKind) -> Check {
 
 /// The eBPF programs are loaded and run as `record --backend bpf` does it.
 fn bpf() -> Vec<Check> {
-    let ways = match crate::record::bpf_ways() {
+    let ways = match crate::record::bpf::ways() {
         Ok(ways) => ways,
         Err(failure) => {
             return vec![Check {

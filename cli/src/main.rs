@@ -10,6 +10,7 @@ mod input;
 mod ps;
 mod record;
 mod report;
+mod safe;
 mod script;
 mod select;
 mod serve;
@@ -34,9 +35,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let result = match command {
-        Command::Record(args) => record::run(&args),
-        Command::Snapshot(args) => record::snapshot(&args),
-        Command::Import(args) => record::import(&args),
+        Command::Record(args) => record::command::run(&args),
+        Command::Snapshot(args) => record::snapshot::snapshot(&args),
+        Command::Import(args) => record::import::run(&args),
         Command::Script(args) => script::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Ps(args) => ps::run(&args),

@@ -4,7 +4,7 @@ use crate::args::{self, Sort};
 use crate::capture::Capture;
 use crate::error::Outcome;
 use crate::report::{container_json, groups_json, kept_json, kept_text, members_json, running, sharers, shares};
-use crate::script::safe;
+use crate::safe::safe;
 use crate::select::{Selection, namespaces_json, select, title};
 use crate::sys::namespace_id;
 use crate::view::{Style, list};

@@ -3,8 +3,8 @@
 use crate::args::{self, Most, Sort};
 use crate::capture::Capture;
 use crate::error::Outcome;
-use crate::record::blind_spots;
-use crate::script::safe;
+use crate::record::snapshot::blind_spots;
+use crate::safe::safe;
 use crate::select::{self, Selection, kind_names, namespaces_json, process_json, title};
 use crate::time::{rfc3339, seconds};
 use crate::view::{Style, list, plural};

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::error::{Failure, Outcome};
 use crate::report::{container_json, running};
-use crate::script::safe;
+use crate::safe::safe;
 use crate::select::{self, title};
 use crate::view::list;
 use crate::{record, sys, time};
@@ -115,7 +115,7 @@ pub(crate) fn run(args: &args::Top) -> Outcome {
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     let mut screen = None;
     let mut last: Option<Instant> = None;
-    let result = record::live(
+    let result = record::command::live(
         |bytes| decoder.push(bytes, &mut *ordered.borrow_mut()).map_err(|error| Failure::new(error.to_string())),
         || {
             let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);

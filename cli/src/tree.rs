@@ -3,7 +3,7 @@
 use crate::args;
 use crate::capture::Capture;
 use crate::error::{Failure, Outcome};
-use crate::script::safe;
+use crate::safe::safe;
 use crate::select::{container_of, process_json, title};
 use crate::time::seconds;
 use crate::view::Style;

@@ -1,6 +1,6 @@
 //! How things are shown to people: tables, trees, colours, and what a name may not do to a terminal.
 
-use crate::script::safe;
+use crate::safe::safe;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use std::io::{self, IsTerminal};
 

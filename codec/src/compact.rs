@@ -23,11 +23,12 @@
 //! ```
 
 use crate::encode::{self, Encode, TaskIds};
-use crate::record::{RawRecord, Record};
+use crate::error::{Error, ErrorKind};
+use crate::raw::RawRecord;
+use crate::record::Record;
 use crate::wire::namespaces::{NsId, NR_NAMESPACES};
 use crate::wire::sample_id::{SampleId, SampleIdLayout};
 use crate::wire::Order;
-use crate::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 /// CRC-32 as Ethernet and zlib have it, over the postcard bytes, little-endian behind them.

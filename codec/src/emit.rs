@@ -344,7 +344,8 @@ pub use ring_event::RingEvent;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
-    use crate::record::{Record, Records};
+    use crate::raw::Records;
+    use crate::record::Record;
     use crate::ring::{Consumer, OwnedMemory, Producer};
     use crate::wire::namespaces::new_encode_dev;
     use core::cell::Cell;

@@ -17,6 +17,8 @@
 //! # Ok::<(), nsscope_codec::Error>(())
 //! ```
 
+use crate::error::{Error, ErrorKind};
+pub use crate::sink::Sink;
 use crate::wire::cgroup::CgroupFixed;
 use crate::wire::comm::CommFixed;
 use crate::wire::header::{Header, RecordType, HEADER_SIZE, MAX_RECORD_SIZE};
@@ -26,26 +28,8 @@ use crate::wire::namespaces::{NamespacesFixed, NsId, NsLink};
 use crate::wire::sample_id::{SampleId, SampleIdLayout};
 use crate::wire::task;
 use crate::wire::{Native, Order};
-use crate::{Error, ErrorKind};
 use zerocopy::byteorder::{U16, U32, U64};
 use zerocopy::IntoBytes;
-
-/// Takes a record's bytes from its first to its last.
-pub trait Sink {
-    /// Takes the next bytes. What does not fit is dropped; the sizes are checked before anything is written.
-    fn put(&mut self, bytes: &[u8]);
-}
-
-/// One piece of memory, filled from the front.
-impl Sink for &mut [u8] {
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some((to, rest)) = core::mem::take(self).split_at_mut_checked(bytes.len()) {
-            to.copy_from_slice(bytes);
-            *self = rest;
-        }
-    }
-}
 
 /// A record's content, ready to be written.
 pub trait Encode {
@@ -356,7 +340,8 @@ fn put_text<S: Sink>(to: &mut S, text: &[u8]) {
 )]
 mod tests {
     use super::*;
-    use crate::record::{RawRecord, Record, Records};
+    use crate::raw::{RawRecord, Records};
+    use crate::record::Record;
     use crate::wire::sample_id::SampleType;
     use crate::wire::{BigEndian, LittleEndian};
     use proptest::prelude::*;

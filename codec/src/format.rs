@@ -5,7 +5,8 @@
 
 #[cfg(target_has_atomic = "32")]
 use crate::emit::NamespaceEvents;
-use crate::record::{RawRecord, Record, Records};
+use crate::raw::{RawRecord, Records};
+use crate::record::Record;
 use crate::wire::cgroup::Cgroup;
 use crate::wire::comm::Comm;
 use crate::wire::misc::Ksymbol;
@@ -14,40 +15,6 @@ use crate::wire::namespaces::Namespaces;
 use crate::wire::sample::Sample;
 use crate::wire::Order;
 use defmt::{write, Format, Formatter};
-use zerocopy::byteorder::{I32, U16, U32, U64};
-
-/// A field as the host has it.
-pub(crate) trait Host {
-    /// What is written of it.
-    type Out: Format;
-    fn host(&self) -> Self::Out;
-}
-
-macro_rules! host {
-    ($($wire:ident => $out:ident),*) => {
-        $(impl<O: Order> Host for $wire<O> {
-            type Out = $out;
-            fn host(&self) -> $out {
-                self.get()
-            }
-        })*
-    };
-}
-host!(U16 => u16, U32 => u32, U64 => u64, I32 => i32);
-
-impl Host for u8 {
-    type Out = u8;
-    fn host(&self) -> u8 {
-        *self
-    }
-}
-
-impl<T: Host, const N: usize> Host for [T; N] {
-    type Out = [T::Out; N];
-    fn host(&self) -> Self::Out {
-        self.each_ref().map(Host::host)
-    }
-}
 
 /// Text of a record: names and paths are UTF-8 as a rule; what is not shows as bytes.
 struct Text<'a>(&'a [u8]);

@@ -43,6 +43,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod byte_order;
 #[cfg(feature = "postcard")]
 pub mod compact;
 pub mod emit;
@@ -50,19 +51,24 @@ pub mod encode;
 mod error;
 #[cfg(feature = "defmt")]
 mod format;
+#[cfg(feature = "defmt")]
+mod host;
 #[cfg(feature = "alloc")]
 pub mod order;
 #[cfg(feature = "heapless")]
 pub mod owned;
 pub mod perf_data;
+mod raw;
 mod record;
 #[cfg(target_has_atomic = "64")]
 pub mod ring;
+mod sink;
 pub mod wire;
 
 #[doc = include_str!("../USING.md")]
 pub mod guide {}
 
+pub use byte_order::{BigEndian, Endian, LittleEndian, Native, Order};
 pub use error::{Error, ErrorKind};
-pub use record::{Parse, RawRecord, Record, Records};
-pub use wire::{BigEndian, Endian, LittleEndian, Native, Order};
+pub use raw::{Parse, RawRecord, Records};
+pub use record::Record;

@@ -21,11 +21,12 @@
 //! ```
 
 use crate::encode::{self, Encode, TaskIds};
-use crate::record::{RawRecord, Record};
+use crate::error::{Error, ErrorKind};
+use crate::raw::RawRecord;
+use crate::record::Record;
 use crate::wire::namespaces::NsId;
 use crate::wire::sample_id::{SampleId, SampleIdLayout};
 use crate::wire::Order;
-use crate::{Error, ErrorKind};
 use heapless::Vec;
 
 /// One of the records that tell of tasks and containers, with room for `N` namespaces and `T` bytes of text.

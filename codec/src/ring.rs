@@ -13,7 +13,7 @@
 // A mapping begins at a page, and the control page's fields are aligned within it.
 #![allow(clippy::cast_ptr_alignment)]
 
-use crate::encode::Sink;
+use crate::sink::Sink;
 use crate::wire::header::{Header, HEADER_SIZE};
 use crate::wire::mmap_page::{DATA_HEAD, DATA_OFFSET, DATA_SIZE, DATA_TAIL};
 use crate::wire::Native;
@@ -409,7 +409,8 @@ unsafe impl Memory for OwnedMemory {
 mod tests {
     use super::*;
     use crate::encode::{Comm, Encode};
-    use crate::record::{Record, Records};
+    use crate::raw::Records;
+    use crate::record::Record;
     use crate::wire::sample_id::{SampleId, SampleIdLayout};
     use proptest::prelude::*;
     use std::collections::VecDeque;

@@ -699,7 +699,8 @@ fn every_runtimes_containers_are_what_they_are() {
         }
     }
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in fs::read_to_string(&seen).unwrap().lines() {
+    let lines = fs::read_to_string(&seen).unwrap();
+    for line in lines.lines() {
         let event: Value = serde_json::from_str(line).unwrap();
         let id = event["container"].as_str().unwrap().to_string();
         told.entry(id).or_default().extend(event["container_name"].as_str().map(String::from));
@@ -715,7 +716,8 @@ fn every_runtimes_containers_are_what_they_are() {
     let late = told_late.map(|right| format!("pid:[{}]", now[&right.id]["namespaces"]["pid"]));
     let known: BTreeSet<String> = right.iter().map(|right| right.id.clone()).chain(late).collect();
     let others: Vec<&String> = told.keys().filter(|id| !known.contains(*id)).collect();
-    assert!(others.is_empty(), "phantoms in events: {others:?}");
+    let theirs = |line: &&str| others.iter().any(|id| line.contains(id.as_str()));
+    assert!(others.is_empty(), "phantoms in events: {:#?}", lines.lines().filter(theirs).collect::<Vec<_>>());
 }
 
 /// What somebody is told who was not there: each by its name, none twice, and nothing else.

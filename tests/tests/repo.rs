@@ -1,6 +1,7 @@
 //! What the repository promises about itself.
 
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -71,5 +72,160 @@ fn the_readme_states_the_oldest_rust_and_its_two_commands() {
     }
     for command in ["cargo run --release -- demo", "cargo xtask test"] {
         assert!(readme.contains(&format!("```sh\n{command}\n```")), "{command}");
+    }
+}
+
+/// The modules of a crate by their paths, with the text of each but its tests.
+fn modules(src: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![src.to_path_buf()];
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let parts: Vec<_> = path
+                .strip_prefix(src)
+                .unwrap()
+                .with_extension("")
+                .iter()
+                .map(|part| part.to_str().unwrap().to_string())
+                .collect();
+            let module: Vec<_> =
+                parts.iter().filter(|part| !["mod", "lib", "main"].contains(&part.as_str())).cloned().collect();
+            // Programs are crates of their own.
+            if path.extension().is_some_and(|kind| kind == "rs")
+                && parts[0] != "bin"
+                && !module.ends_with(&["tests".into()])
+            {
+                let text = fs::read_to_string(&path).unwrap();
+                let code: Vec<&str> = text
+                    .split("#[cfg(test)]")
+                    .next()
+                    .unwrap()
+                    .lines()
+                    .map(|line| line.split("//").next().unwrap())
+                    .collect();
+                found.insert(module.join("::"), code.join("\n"));
+            }
+        }
+    }
+    found
+}
+
+/// The paths in a tree of `use`: `a::{b, c::{d}}` is `a::b` and `a::c::d`.
+fn paths(tree: &str) -> Vec<String> {
+    let Some((before, rest)) = tree.split_once('{') else {
+        return vec![tree.split(" as ").next().unwrap().trim().to_string()];
+    };
+    let (mut depth, mut part, mut all) = (0, String::new(), Vec::new());
+    for c in rest.trim_end().trim_end_matches('}').chars().chain([',']) {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if c == ',' && depth == 0 {
+            all.extend(
+                paths(part.trim())
+                    .into_iter()
+                    .filter(|path| !path.is_empty())
+                    .map(|path| format!("{}{path}", before.trim_start())),
+            );
+            part.clear();
+        } else {
+            part.push(c);
+        }
+    }
+    all
+}
+
+/// The modules that a module imports from, by its `use` and by paths that begin with `crate` or `super`.
+fn imports(modules: &BTreeMap<String, String>, module: &str) -> BTreeSet<String> {
+    let code = &modules[module];
+    let mut used: Vec<String> =
+        code.split(';').filter_map(|item| item.rsplit_once("use ").map(|(_, tree)| tree)).flat_map(paths).collect();
+    for word in code.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+        if word.starts_with("crate::") || word.starts_with("super::") {
+            used.push(word.into());
+        }
+    }
+    let here: Vec<&str> = module.split("::").filter(|part| !part.is_empty()).collect();
+    let mut found = BTreeSet::new();
+    for path in used {
+        let mut parts: Vec<&str> = path.split("::").collect();
+        let mut at: Vec<&str> = here.clone();
+        match parts[0] {
+            "crate" => at.clear(),
+            "super" => {
+                while parts.first() == Some(&"super") {
+                    at.pop();
+                    parts.remove(0);
+                }
+            }
+            "self" => {}
+            child
+                if modules
+                    .contains_key(&[here.join("::"), child.into()].join("::").trim_start_matches("::").to_string()) =>
+            {
+                parts.insert(0, "");
+            }
+            _ => continue,
+        }
+        parts.retain(|part| !["crate", "self", ""].contains(part));
+        let declared = |at: &[&str], name: &str| modules[&at.join("::")].contains(&format!("mod {name};"));
+        let mut left = parts.into_iter();
+        let mut elsewhere = false;
+        for part in left.by_ref() {
+            let next: Vec<&str> = at.iter().copied().chain([part]).collect();
+            if !modules.contains_key(&next.join("::")) {
+                // A module of another folder, by `#[path]`.
+                elsewhere = modules.contains_key(&at.join("::")) && declared(&at, part);
+                break;
+            }
+            at = next;
+        }
+        let target = at.join("::");
+        if target != module && !elsewhere {
+            found.insert(target);
+        }
+    }
+    found
+}
+
+/// What imports each other, round in a circle, can only be understood together.
+#[test]
+fn no_modules_import_each_other() {
+    for krate in ["codec", "timeline", "wasm", "cli", "cli/bpf", "tests", "xtask"] {
+        let modules = modules(&root().join(krate).join("src"));
+        let graph: BTreeMap<&str, BTreeSet<String>> =
+            modules.keys().map(|module| (module.as_str(), imports(&modules, module))).collect();
+        for start in graph.keys() {
+            let (mut seen, mut waiting) = (BTreeSet::new(), vec![(vec![start.to_string()])]);
+            while let Some(way) = waiting.pop() {
+                for next in &graph[way.last().unwrap().as_str()] {
+                    assert!(next != start, "{krate}: {} -> {start} is a circle", way.join(" -> "));
+                    if seen.insert(next.clone()) {
+                        waiting.push(way.iter().chain([next]).cloned().collect());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Arrows go one way: see ARCHITECTURE.md.
+#[test]
+fn crates_depend_only_on_those_below_them() {
+    let allowed = [
+        ("codec", &[][..]),
+        ("timeline", &["codec"]),
+        ("wasm", &["codec", "timeline"]),
+        ("cli", &["codec", "timeline"]),
+    ];
+    for (krate, below) in allowed {
+        let manifest = fs::read_to_string(root().join(krate).join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split("\n[").filter(|table| table.starts_with("dependencies]"));
+        let ours = dependencies.flat_map(str::lines).filter_map(|line| line.strip_prefix("nsscope-"));
+        let ours: Vec<&str> = ours.map(|line| line.split(['.', ' ', '=']).next().unwrap()).collect();
+        assert!(ours.iter().all(|name| below.contains(name)), "{krate} depends on {ours:?}");
     }
 }

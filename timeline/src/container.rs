@@ -1,6 +1,5 @@
 //! Containers: a definition applied to the facts.
 
-use crate::Timeline;
 use crate::definition::Definition;
 use crate::gone::Group;
 use crate::keys::{Key, Keys};
@@ -9,6 +8,7 @@ use crate::place::{NsSet, Place, label};
 use crate::registry::{NONE, Named};
 use crate::runtime::{self, Membership};
 use crate::task::Task;
+use crate::timeline::Timeline;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};

@@ -1,6 +1,6 @@
 //! Tasks that ended and are only counted, by the sequence of places they were in: storms repeat the same few.
 
-use crate::Interner;
+use crate::intern::Interner;
 use crate::registry::NONE;
 use crate::task::{Since, Task};
 use alloc::vec::Vec;

@@ -1,9 +1,10 @@
 //! Containers that belong together: a pod, a compose project, a task or job.
 
 use crate::container::{Container, short};
+use crate::intern::Interner;
 use crate::order::{distinct, sorted};
 use crate::place::label;
-use crate::{Interner, Timeline};
+use crate::timeline::Timeline;
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};

@@ -1,10 +1,11 @@
 //! What tells containers from one another, by a definition.
 
 use crate::definition::Definition;
+use crate::intern::Interner;
 use crate::place::{NsSet, Place, PlaceNumbers, label};
 use crate::runtime::Runtime;
 use crate::task::Since;
-use crate::{Interner, Timeline};
+use crate::timeline::Timeline;
 use alloc::string::String;
 use alloc::vec::Vec;
 use nsscope_codec::wire::namespaces::{NsId, NsKind};

@@ -3,7 +3,9 @@
 use crate::place::Place;
 use crate::registry::NONE;
 use crate::task::{Since, Source, Task};
-use crate::{NOBODY, Timeline, Usage};
+use crate::timeline::NOBODY;
+use crate::timeline::Timeline;
+use crate::timeline::Usage;
 use alloc::vec::Vec;
 
 impl Timeline {

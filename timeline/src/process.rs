@@ -1,7 +1,10 @@
 //! Processes: threads by the id they share.
 
 use crate::order::{distinct, sorted};
-use crate::{NsSet, Since, Task, Timeline};
+use crate::place::NsSet;
+use crate::task::Since;
+use crate::task::Task;
+use crate::timeline::Timeline;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;

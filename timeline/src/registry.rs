@@ -5,7 +5,7 @@
 //! into the namespaces of a container, and not yet into its cgroup, is known to be that container's. The kernel gives
 //! the number of a namespace again once nobody is in it: each life has its own owners.
 
-use crate::Interner;
+use crate::intern::Interner;
 use crate::place::{NsSet, Place};
 use crate::runtime::{self, Runtime};
 use alloc::collections::BTreeMap;

@@ -1,9 +1,13 @@
 //! What samples say: where a task ran, into which cgroup it came, and what a recorder adds.
 
+use crate::registry::Named;
 use crate::runtime::{self, Runtime};
 use crate::task::{Since, Source, set_value};
+use crate::timeline::Kept;
+use crate::timeline::Recorder;
+use crate::timeline::Timeline;
+use crate::told;
 use crate::tracepoint::Tracepoint;
-use crate::{Kept, Named, Recorder, Timeline, told};
 use alloc::string::String;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;

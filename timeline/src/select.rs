@@ -1,8 +1,17 @@
 //! The containers and processes that somebody asked for.
 
+use crate::container::Container;
+use crate::container::Namespaced;
 use crate::container::title_of;
+use crate::definition::Definition;
 use crate::filter::{Field, Filter};
-use crate::{Container, Definition, Group, Key, Namespaced, NsSet, Process, Task, Timeline, runtime};
+use crate::group::Group;
+use crate::keys::Key;
+use crate::place::NsSet;
+use crate::process::Process;
+use crate::runtime;
+use crate::task::Task;
+use crate::timeline::Timeline;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;

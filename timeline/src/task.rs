@@ -1,6 +1,6 @@
 //! A thread over time.
 
-use crate::Interner;
+use crate::intern::Interner;
 use crate::place::{NsSet, Place};
 use crate::registry::Registry;
 use alloc::vec::Vec;

@@ -2,7 +2,7 @@
 //! is compared with /proc and with perf's records of the same moments. The eBPF programs run there, too.
 
 use crate::toolchain::Toolchain;
-use crate::{root, run, setup, test};
+use crate::{programs, root, run, setup};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     let out = root().join("target/kernel");
     let kernel = image(&version, &out)?;
     let module = module(&headers, &out)?;
-    test::programs()?;
+    programs::build()?;
     let told = boot(&kernel, &initramfs(&module, &out)?, &out)?;
     compare(&told)?;
     Ok(Ok(()))
@@ -157,7 +157,7 @@ fn initramfs(module: &Path, out: &Path) -> Result<PathBuf> {
     for folder in ["bin", "dev", "proc", "sys", "tmp"] {
         fs::create_dir_all(dir.join(folder))?;
     }
-    let tested = test::programs_dir();
+    let tested = programs::dir();
     let programs = ["nsscope", "ns-actor", "ns-ring"].map(|name| tested.join(name));
     fs::copy("/bin/busybox", dir.join("bin/busybox"))?;
     fs::copy(module, dir.join("nsscope.ko"))?;
@@ -210,7 +210,7 @@ type Facts = String;
 
 /// What a recording tells between the two marks, by kind, in no order.
 fn records(file: &Path, marks: (u64, u64)) -> Result<BTreeMap<String, Vec<Facts>>> {
-    let mut script = Command::new(test::programs_dir().join("nsscope"));
+    let mut script = Command::new(programs::dir().join("nsscope"));
     let output = script.args(["script", "--format", "json"]).arg(file).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{script:?}: {}", output.status);
     let mut found: BTreeMap<String, Vec<Facts>> = BTreeMap::new();

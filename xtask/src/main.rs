@@ -6,6 +6,7 @@ mod cortex_m;
 mod example;
 mod fuzz;
 mod kernel;
+mod programs;
 mod setup;
 mod targets;
 mod test;

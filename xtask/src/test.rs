@@ -1,13 +1,14 @@
 //! Every check and every test, with counts that are the runners' own.
 
 use crate::{
-    bare, bpf, cargo, cortex_m, example, fuzz, kernel, npm, npm_command, root, run, setup, targets, tools, viewer, wasm,
+    bare, bpf, cargo, cortex_m, example, fuzz, kernel, npm, npm_command, programs, root, run, setup, targets, tools,
+    viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -72,7 +73,7 @@ pub(crate) fn all() -> Result<ExitCode> {
         Ok(())
     });
     totals.step("Rust tests", |totals| {
-        programs()?;
+        programs::build()?;
         // defmt's symbols cannot be in a shared library, which the wasm crate is here: its feature is the codec's alone.
         let crates: [&[&str]; 2] =
             [&["--workspace", "--exclude=nsscope-codec"], &["--package=nsscope-codec", "--all-features"]];
@@ -152,17 +153,6 @@ pub(crate) fn all() -> Result<ExitCode> {
     }
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     Ok(if totals.broken.is_empty() && totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Builds the programs that tests run.
-pub(crate) fn programs() -> Result<()> {
-    let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"];
-    run(cargo().args(["build", "--quiet", "--profile=tested"]).args(what))
-}
-
-/// Where they are then.
-pub(crate) fn programs_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into).join("tested")
 }
 
 /// Compiles with the oldest Rust that is promised, where it can be had. The lint `incompatible_msrv` and the test of

@@ -1,6 +1,6 @@
 //! Builds the viewer, and puts it where the build of `nsscope` takes it from.
 
-use crate::{cargo, npm, npm_command, root, run, test, wasm};
+use crate::{cargo, npm, npm_command, programs, root, run, wasm};
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) fn build() -> Result<()> {
     copy(&built, &within)?;
     // A service worker would outlive the port that nsscope view has.
     fs::remove_file(within.join("sw.js"))?;
-    test::programs()
+    programs::build()
 }
 
 /// Prints a table of what the viewer does how fast. Files of 6 GiB are made beside the tests' for it, and removed.

@@ -1,6 +1,6 @@
 //! The perf events of a recording: which, on which CPUs, and their rings.
 
-use super::synth;
+use super::mounts;
 use super::tracefs::{self, Tracepoint};
 use crate::error::{Failure, Outcome, note, reason};
 use crate::sys::{self, Event, Ring};
@@ -319,8 +319,8 @@ impl Events {
 
 /// Where the cgroup `path` is in the hierarchy that perf events go by: the v1 controller where it is mounted, else v2.
 pub(crate) fn perf_cgroup(path: &str) -> Option<PathBuf> {
-    let v1 = synth::mount(|kind, options| kind == "cgroup" && options.split(',').any(|o| o == "perf_event"));
-    let mount = v1.or_else(synth::cgroup2_mount)?;
+    let v1 = mounts::mount(|kind, options| kind == "cgroup" && options.split(',').any(|o| o == "perf_event"));
+    let mount = v1.or_else(mounts::cgroup2_mount)?;
     let dir = PathBuf::from(mount).join(path.trim_start_matches('/'));
     dir.is_dir().then_some(dir)
 }

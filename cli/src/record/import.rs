@@ -1,8 +1,9 @@
 //! `nsscope import`: compact frames that came over a slow link, as a perf.data file.
 
 use super::events;
+use super::features;
 use super::output::{Older, Sink};
-use super::{features, layout};
+use super::snapshot::layout;
 use crate::args;
 use crate::error::{Failure, Outcome, note};
 use indicatif::HumanCount;

@@ -5,6 +5,7 @@
 
 use super::events::told_id;
 use super::kept::{Candidates, Inhabited, Kept};
+use super::mounts;
 use super::names::Answer;
 use crate::{sys, time};
 use nsscope_codec::Native;
@@ -138,7 +139,7 @@ impl Synthesizer {
 
     /// The paths of the cgroups of the unified hierarchy (v2), by id.
     pub(crate) fn cgroups(&mut self) {
-        let Some(root) = cgroup2_mount() else { return };
+        let Some(root) = mounts::cgroup2_mount() else { return };
         let mut waiting = vec![std::path::PathBuf::from(&root)];
         while let Some(dir) = waiting.pop() {
             let time = self.dated.unwrap_or_else(time::now);
@@ -443,22 +444,6 @@ fn kernel_start() -> Option<(String, u64)> {
     let symbols: Vec<(String, u64)> = symbols.collect();
     let find = |name: &str| symbols.iter().find(|(known, addr)| known == name && *addr != 0).cloned();
     find("_text").or_else(|| find("_stext"))
-}
-
-/// Where the unified hierarchy is mounted.
-pub(crate) fn cgroup2_mount() -> Option<String> {
-    mount(|kind, _| kind == "cgroup2")
-}
-
-/// The first mount in `/proc/self/mountinfo` whose file system's type and options pass.
-pub(crate) fn mount(passes: impl Fn(&str, &str) -> bool) -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    mounts.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let mut after = after.split(' ');
-        let (kind, options) = (after.next()?, after.nth(1)?);
-        passes(kind, options).then(|| before.split(' ').nth(4).map(String::from))?
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One JSON object a line.
 
-use super::{Context, Print};
+use super::print::{Context, Print};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::perf_data::tracing::Field;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};

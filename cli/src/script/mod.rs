@@ -2,76 +2,33 @@
 
 mod json;
 mod perf;
+mod print;
 mod text;
 mod tracepoint;
 mod watch;
-
-pub(crate) use text::safe;
 
 use crate::args::{self, Format, Kind};
 use crate::error::{Failure, Outcome, note};
 use crate::input::{self, Consumer};
 use crate::{record, sys, time};
-use nsscope_codec::perf_data::{Decoder, Event, Ordered, Session, Visitor};
+use nsscope_codec::perf_data::{Decoder, Ordered, Session, Visitor};
 use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, RecordType};
 use nsscope_codec::{Order, RawRecord};
-use rustc_hash::FxHashMap;
+use print::{Context, Print};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
-use tracepoint::{Printer, Tracepoints};
-use watch::{Seen, Watch};
+use watch::Watch;
 
 /// How much of live events is held for sorting, in bytes.
 const LIVE_LIMIT: usize = 64 << 20;
 
 /// Output is written in pieces of about this size, in bytes.
 const PIECE: usize = 1 << 18;
-
-/// A way to print an event.
-trait Print {
-    /// Whether it prints samples that are not of tracepoints.
-    const SAMPLES: bool;
-
-    /// Appends the event to `out`.
-    fn event<O: Order>(
-        &mut self,
-        context: &mut Context,
-        session: &Session,
-        record: &RawRecord<'_, O>,
-        out: &mut Vec<u8>,
-    );
-}
-
-/// What every format needs to know of the events before.
-#[derive(Debug, Default)]
-struct Context {
-    tracepoints: Tracepoints,
-    /// Names of threads by id, for formats that are not perf's.
-    names: FxHashMap<u32, Vec<u8>>,
-    /// Where the event's task is, if somebody watches.
-    seen: Option<Seen>,
-}
-
-impl Context {
-    /// The name that the capture gives an event, or that its tracepoint has.
-    fn event_name(&mut self, session: &Session, event: &Event) -> String {
-        if let Some(name) = &event.name {
-            return name.clone();
-        }
-        let printer = self.tracepoint(session, event);
-        printer.map_or("[unknown]".into(), |p| format!("{}:{}", p.format.system, p.format.name))
-    }
-
-    /// How an event's samples are printed, if it is a tracepoint that the capture describes.
-    fn tracepoint(&mut self, session: &Session, event: &Event) -> Option<&Printer> {
-        (event.attr.kind.get() == TYPE_TRACEPOINT).then(|| self.tracepoints.get(session, event.attr.config.get()))?
-    }
-}
 
 pub(crate) fn run(args: &args::Script) -> Outcome {
     match args.format {
@@ -164,7 +121,7 @@ fn follow_as<P: Print>(args: &args::Events, format: P) -> Outcome {
     let stream = Stream::new(format, args.kind.clone(), Some(Watch::new(&args.which)));
     let mut decoder = Decoder::new();
     let ordered = RefCell::new(Ordered::new(Live { stream, from: u64::MAX }, LIVE_LIMIT));
-    record::live(
+    record::command::live(
         |bytes| {
             decoder.push(bytes, &mut *ordered.borrow_mut()).map_err(|error| Failure::new(error.to_string()))?;
             ordered.borrow_mut().visitor_mut().stream.write()

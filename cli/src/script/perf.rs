@@ -1,7 +1,7 @@
 //! `perf script`'s format, byte for byte, and with it perf's idea of which name a thread has
 //! (`tools/perf/util/machine.c`, `thread.c`).
 
-use super::{Context, Print};
+use super::print::{Context, Print};
 use nsscope_codec::perf_data::{Event, Session};
 use nsscope_codec::wire::attr::{AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
 use nsscope_codec::wire::header::MISC_COMM_EXEC;

@@ -1,6 +1,7 @@
 //! The format for people: one line an event, times from the first, namespaces by what changed.
 
-use super::{Context, Print};
+use super::print::{Context, Print};
+use crate::safe::safe;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
@@ -116,28 +117,5 @@ impl Print for Text {
             context.names.remove(&tid);
             self.namespaces.remove(&tid);
         }
-    }
-}
-
-/// A process chooses its own name: nothing in it may move the cursor.
-pub(crate) fn safe(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let hostile = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if text.contains(hostile) {
-        text.chars().map(|c| if hostile(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
-    } else {
-        text.into_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_cannot_move_the_cursor() {
-        assert_eq!(super::safe(b"\x1b[2Jevil\n"), "\\u{1b}[2Jevil\\n");
-        assert_eq!(super::safe("\u{202e}gpj".as_bytes()), "\\u{202e}gpj");
-        assert_eq!(super::safe("héllo".as_bytes()), "héllo");
     }
 }

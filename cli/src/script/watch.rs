@@ -1,6 +1,7 @@
 //! Which container an event's task is in, and whether that is one the user asked for.
 
 use crate::args::Which;
+use crate::safe::safe;
 use crate::select::{of_key, of_task};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::{Order, RawRecord};
@@ -31,7 +32,7 @@ impl Seen {
     /// The container in a column's width.
     pub(super) fn title(&self) -> String {
         let title = self.name.as_ref().or(self.title.as_ref());
-        title.map_or("host".into(), |title| super::safe(title.as_bytes()))
+        title.map_or("host".into(), |title| safe(title.as_bytes()))
     }
 }
 

@@ -4,16 +4,17 @@
 //! at most one record. The metadata of a file (all that lies between its header and its records, and its feature
 //! sections) is held in memory up to a limit that the input has no say in.
 
+use super::header::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
 use super::inflate::Inflate;
 use super::session::Session;
 use super::tracing;
-use super::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
-use crate::record::{RawRecord, Records};
+use super::visitor::Visitor;
+use crate::error::{Error, ErrorKind};
+use crate::raw::{RawRecord, Records};
 use crate::wire::attr::Attr;
 use crate::wire::header::{RecordType, HEADER_SIZE};
 use crate::wire::user::{Auxtrace, Compressed2, EventUpdate, HeaderFeature, TracingData, EVENT_UPDATE_NAME};
 use crate::wire::{until_nul, BigEndian, Endian, LittleEndian, Order};
-use crate::{Error, ErrorKind};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -22,15 +23,6 @@ use zerocopy::FromBytes;
 
 /// Most metadata that is held at once, in bytes.
 const METADATA_LIMIT: u64 = 32 << 20;
-
-/// Takes what the decoder finds.
-pub trait Visitor {
-    /// A record, the perf tool's own included. `session` is what the stream has told so far.
-    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>);
-
-    /// Damage that costs a part of the input: the decoder goes on behind it where it can.
-    fn fault(&mut self, error: Error);
-}
 
 /// Decodes a perf.data stream that is pushed in chunks.
 ///

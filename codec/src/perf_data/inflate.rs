@@ -1,11 +1,11 @@
 //! Records out of `COMPRESSED` and `COMPRESSED2`: one zstd stream across all of them, and in it records that may
 //! straddle two of them. perf flushes the stream at the end of each and never ends it.
 
-use super::decoder::Visitor;
 use super::session::Session;
-use crate::record::RawRecord;
+use super::visitor::Visitor;
+use crate::error::{Error, ErrorKind};
+use crate::raw::RawRecord;
 use crate::wire::Order;
-use crate::{Error, ErrorKind};
 use alloc::boxed::Box;
 use alloc::vec;
 use mzstd::{DecodeOperation, DecoderSessionOwned, DecoderStatus, Decompressor};

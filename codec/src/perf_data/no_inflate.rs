@@ -1,9 +1,9 @@
 //! Stands in for `inflate` where there is no zstd.
 
-use super::decoder::Visitor;
 use super::session::Session;
+use super::visitor::Visitor;
+use crate::error::{Error, ErrorKind};
 use crate::wire::Order;
-use crate::{Error, ErrorKind};
 
 #[derive(Debug, Default)]
 pub(super) struct Inflate;

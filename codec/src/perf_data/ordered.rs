@@ -1,13 +1,13 @@
 //! The stage between decoder and consumer that puts records in time order.
 
-use super::decoder::Visitor;
 use super::session::Session;
+use super::visitor::Visitor;
+use crate::error::Error;
 use crate::order::Sorter;
-use crate::record::RawRecord;
+use crate::raw::RawRecord;
 use crate::wire::header::RecordType;
 use crate::wire::sample_id::known_time;
 use crate::wire::{BigEndian, Endian, LittleEndian, Order};
-use crate::Error;
 use alloc::vec::Vec;
 use core::ops::Range;
 

@@ -1,8 +1,9 @@
 //! Reads a file that can be sought in.
 
-use super::decoder::{Decoder, Visitor};
+use super::decoder::Decoder;
 use super::session::Session;
-use crate::Error;
+use super::visitor::Visitor;
+use crate::error::Error;
 
 /// Reads a file in two passes, because perf writes part of the metadata behind the records that need it.
 ///

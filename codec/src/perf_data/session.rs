@@ -1,7 +1,7 @@
 //! What a stream has told about itself: byte order, events with their ids, feature sections.
 
-use super::Feature;
-use crate::record::RawRecord;
+use super::header::Feature;
+use crate::raw::RawRecord;
 use crate::wire::attr::{Attr, AttrFlags};
 use crate::wire::header::RecordType;
 use crate::wire::sample::SampleFormat;

@@ -1,16 +1,17 @@
 //! The container as a whole: what is written is read, in pieces of any size, in both byte orders, damaged or not.
 
 use super::*;
+use crate::byte_order::Order;
 use crate::encode::{Comm, Encode, Fork, Namespaces, TaskIds};
-use crate::record::RawRecord;
+use crate::error::{Error, ErrorKind};
+use crate::raw::RawRecord;
 use crate::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
 use crate::wire::header::{Header, RecordType};
 use crate::wire::namespaces::NsId;
 use crate::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
 use crate::wire::{BigEndian, Endian, LittleEndian};
-use crate::{Error, ErrorKind};
 use proptest::prelude::*;
-use zerocopy::byteorder::{U16, U32};
+use zerocopy::byteorder::{U16, U32, U64};
 use zerocopy::IntoBytes;
 
 const FIELDS: SampleType =

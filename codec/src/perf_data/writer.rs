@@ -5,7 +5,7 @@
 //! writes: what lies behind the old table, what takes its place, and the new size. One that is killed in the first
 //! leaves the file as it was; between the other two, a file whose records can be read, and its metadata not.
 
-use super::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE};
+use super::header::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE};
 use crate::wire::attr::{Attr, ATTR_SIZE_VER0};
 use crate::wire::{Endian, Order};
 use core::mem::offset_of;

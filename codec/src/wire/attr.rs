@@ -4,7 +4,7 @@
 //! an older one lacks and tolerates a longer one (`perf_copy_attr()` in `kernel/events/core.c` does the same).
 
 use super::{impl_layout, Endian, Order};
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 use zerocopy::byteorder::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 

@@ -3,8 +3,8 @@
 //! Emitted when a cgroup is made (`perf_event_cgroup()`, since Linux 5.7). It does not say which tasks are inside.
 
 use super::{impl_layout, until_nul, Order};
-use crate::record::{Parse, RawRecord};
-use crate::Error;
+use crate::error::Error;
+use crate::raw::{Parse, RawRecord};
 use zerocopy::byteorder::U64;
 
 /// The fixed part after the header: 8 bytes.

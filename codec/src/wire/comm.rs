@@ -7,8 +7,8 @@
 //! tells an exec from a `prctl(PR_SET_NAME)`.
 
 use super::{impl_layout, until_nul, Order};
-use crate::record::{Parse, RawRecord};
-use crate::Error;
+use crate::error::Error;
+use crate::raw::{Parse, RawRecord};
 use zerocopy::byteorder::U32;
 
 /// The fixed part after the header: 8 bytes.

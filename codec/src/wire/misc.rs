@@ -1,8 +1,8 @@
 //! The remaining kernel records: KSYMBOL, `BPF_EVENT`, AUX, `ITRACE_START`, `TEXT_POKE`, `AUX_OUTPUT_HW_ID`.
 
 use super::{impl_layout, until_nul, Order};
-use crate::record::{Parse, RawRecord};
-use crate::Error;
+use crate::error::Error;
+use crate::raw::{Parse, RawRecord};
 use zerocopy::byteorder::{U16, U32, U64};
 
 /// The fixed part of KSYMBOL after the header: 16 bytes, a NUL-terminated name follows.

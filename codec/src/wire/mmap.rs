@@ -1,8 +1,8 @@
 //! `PERF_RECORD_MMAP` and `PERF_RECORD_MMAP2`: a file was mapped.
 
 use super::{impl_layout, until_nul, Order};
-use crate::record::{Parse, RawRecord};
-use crate::Error;
+use crate::error::Error;
+use crate::raw::{Parse, RawRecord};
 use zerocopy::byteorder::{U32, U64};
 
 /// The fixed part of MMAP after the header: 32 bytes, a NUL-terminated file name follows.

@@ -19,39 +19,7 @@ pub mod task;
 pub mod task_namespaces;
 pub mod user;
 
-use zerocopy::byteorder::ByteOrder;
-pub use zerocopy::byteorder::{BigEndian, LittleEndian};
-
-/// Byte order of a record, known at compile time: [`LittleEndian`] or [`BigEndian`].
-pub trait Order: ByteOrder + 'static {
-    /// The same as a value.
-    const ENDIAN: Endian;
-}
-
-impl Order for LittleEndian {
-    const ENDIAN: Endian = Endian::Little;
-}
-
-impl Order for BigEndian {
-    const ENDIAN: Endian = Endian::Big;
-}
-
-/// The byte order of the machine this is compiled for: what a live ring holds.
-#[cfg(target_endian = "little")]
-pub type Native = LittleEndian;
-/// The byte order of the machine this is compiled for: what a live ring holds.
-#[cfg(target_endian = "big")]
-pub type Native = BigEndian;
-
-/// Byte order as a value, for what is only known at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Endian {
-    /// Least significant byte first (`x86_64`, `aarch64`, `riscv64`).
-    Little,
-    /// Most significant byte first (`s390x`).
-    Big,
-}
+pub use crate::byte_order::{BigEndian, Endian, LittleEndian, Native, Order};
 
 /// A layout as data: what [`SPEC.md`](https://github.com/nsscope/nsscope/blob/main/codec/SPEC.md) states in a table.
 pub trait Layout {
@@ -81,7 +49,7 @@ macro_rules! impl_layout {
         }
 
         #[cfg(feature = "defmt")]
-        impl<O: Order> $crate::format::Host for $name<O> {
+        impl<O: Order> $crate::host::Host for $name<O> {
             type Out = Self;
             fn host(&self) -> Self {
                 *self
@@ -97,7 +65,7 @@ macro_rules! impl_layout {
                 struct $name<$($field),*> {
                     $($field: $field,)*
                 }
-                defmt::write!(f, "{}", $name { $($field: $crate::format::Host::host(&self.$field),)* });
+                defmt::write!(f, "{}", $name { $($field: $crate::host::Host::host(&self.$field),)* });
             }
         }
     };

@@ -8,8 +8,8 @@
 //! ```
 
 use super::{impl_layout, Order};
-use crate::record::{Parse, RawRecord};
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::raw::{Parse, RawRecord};
 use zerocopy::byteorder::{U32, U64};
 use zerocopy::FromBytes;
 

@@ -5,8 +5,8 @@
 use super::attr::Attr;
 use super::sample_id::{Fields, SampleType};
 use super::Order;
-use crate::record::RawRecord;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::raw::RawRecord;
 use zerocopy::byteorder::U64;
 use zerocopy::FromBytes;
 

@@ -9,8 +9,8 @@
 //! it is found without knowing the record.
 
 use super::Order;
-use crate::encode::Sink;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::sink::Sink;
 use zerocopy::byteorder::{U32, U64};
 use zerocopy::FromBytes;
 

@@ -7,7 +7,7 @@ mod offsets;
 mod shared;
 
 use super::events::{Described, Target, side_band, side_band_attr, told_events, told_id, tracepoint_attr};
-use super::{synth, tracefs};
+use super::{mounts, tracefs};
 use crate::error::{Failure, Outcome, note};
 use crate::sys::{self, Event};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
@@ -320,7 +320,7 @@ fn settings(target: &Target, ring: u32) -> Outcome<Settings> {
         Target::Container { cgroup, namespace, .. } => {
             // The programs see the unified hierarchy. Where its cgroup is in none but the old ones, its namespace is what
             // tells it, and where it has none of its own, its processes and their children.
-            let dir = cgroup.as_ref().zip(synth::cgroup2_mount());
+            let dir = cgroup.as_ref().zip(mounts::cgroup2_mount());
             let dir = dir.map(|(path, mount)| Path::new(&mount).join(path.trim_start_matches('/')));
             if let (Some(path), Some(found)) = (cgroup, dir.and_then(|dir| stat(&dir).ok())) {
                 settings.watch = WATCH_CGROUP;

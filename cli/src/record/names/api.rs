@@ -1,6 +1,6 @@
 //! The HTTP interface of Docker, which podman has too, over a Unix socket: what runs, and what happens.
 
-use super::{Answer, Rank, health_check, labels};
+use super::answer::{Answer, Rank, health_check, labels};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;

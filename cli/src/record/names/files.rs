@@ -1,6 +1,6 @@
 //! The files that runtimes keep. All are untrusted: what is not as expected is passed over.
 
-use super::{Answer, Rank, health_check, kubernetes_name, labels};
+use super::answer::{Answer, Rank, health_check, kubernetes_name, labels};
 use nsscope_timeline::runtime;
 use serde_json::Value;
 use std::fs::{self, OpenOptions};

@@ -1,7 +1,7 @@
 //! Follows what runtimes say: their event streams, and their files as they come, by inotify(7). Nobody is waited for: what
 //! is not said in time is not in the recording.
 
-use super::Answer;
+use super::answer::Answer;
 use super::api::{self, Events};
 use super::places::{self, PLACES, Place, What};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};

@@ -1,8 +1,8 @@
 //! Where runtimes keep what they know: files and sockets, by pattern. Who reads them is in the table, how is not.
 
+use super::answer::{Answer, USERS};
 use super::api::{self, Api};
 use super::files::{self, Reader};
-use super::{Answer, USERS};
 use crate::sys;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,0 +1,322 @@
+//! Everything known about the tasks of a recording, from its records. What is made of that stands above.
+
+use crate::gone::Gone;
+use crate::intern::Interner;
+use crate::place::{NsSet, Place, PlaceNumbers};
+use crate::registry::Registry;
+use crate::task::{Since, Source, Task, set_value};
+use crate::tracepoint::Tracepoints;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use nsscope_codec::wire::sample_id::known_time;
+use nsscope_codec::{Order, RawRecord, Record};
+
+/// What happens in a place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) place: Place,
+    /// The mount and the pid namespace, where they are not the host's.
+    pub(crate) spaces: [u32; 2],
+    /// When a task first came there, ns.
+    pub(crate) first: u64,
+    /// Tasks there now.
+    pub(crate) tasks: u32,
+    /// Processes there now.
+    pub(crate) live: u32,
+    /// Most at one time.
+    pub(crate) peak: u32,
+    pub(crate) samples: u64,
+    pub(crate) cpu: u64,
+}
+
+/// How a recording was made, where its recorder says so ([`told::RECORDER`](crate::told::RECORDER)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorder {
+    /// `perf`, `proc` or `snapshot`.
+    pub backend: String,
+    /// ns between two looks at /proc; 0 where the kernel told by itself.
+    pub interval: u32,
+    /// Types of the recorder's own namespaces where they were not the machine's first ones: it ran in a container.
+    pub own: Vec<String>,
+}
+
+/// A namespace that something but a task keeps, as the recorder found it ([`told::KEPT_NAMESPACE`](crate::told::KEPT_NAMESPACE)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its type.
+    pub kind: NsKind,
+    /// Device and inode.
+    pub id: NsId,
+    /// The kernel's number that is never given again (`NS_GET_ID` of ioctl_nsfs(2)); 0 where it has none.
+    pub unique: u64,
+    /// What keeps it: `mount /run/netns/x`, `fd 5 of 1234 (dockerd)`.
+    pub by: String,
+}
+
+/// Records that the kernel could not deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostInterval {
+    /// When it was noticed, ns.
+    pub time: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// Everything known about the tasks of a recording.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    pub(crate) tasks: Vec<Task>,
+    /// Tasks that have ended, the longest ago first.
+    pub(crate) ended: VecDeque<usize>,
+    /// How many of those are kept; `None`: all.
+    pub(crate) keep: Option<usize>,
+    /// Entries of `tasks` that hold nothing.
+    pub(crate) free: Vec<usize>,
+    pub(crate) gone: Gone,
+    /// Room to count a task in.
+    pub(crate) states: Vec<(Place, u64, Option<u64>)>,
+    pub(crate) way: Vec<u32>,
+    /// Thread id to the task that has it now, or had it last.
+    pub(crate) current: BTreeMap<u64, u32>,
+    /// Entries of it that were of use last, a task's and a parent's: records of a task stand together, and those of its
+    /// children.
+    pub(crate) recent: [Option<(u32, u32)>; 2],
+    /// Process id to the first of its threads that live, the leader left out.
+    pub(crate) threads: BTreeMap<u64, u32>,
+    /// What happens in each place, by number.
+    pub(crate) usage: Vec<Usage>,
+    pub(crate) places: PlaceNumbers,
+    /// Cgroup id to path, from CGROUP records.
+    pub(crate) cgroup_ids: BTreeMap<u64, u32>,
+    pub(crate) registry: Registry,
+    /// Pids that runtimes have named as those of their containers' inits, of processes that have not ended.
+    pub(crate) inits: BTreeMap<u64, u32>,
+    /// Namespaces that nobody need be in.
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) ns_sets: Interner<NsSet>,
+    /// Hierarchy and path of each cgroup that a task is in at a time.
+    pub(crate) cgroup_sets: Interner<Vec<[u32; 2]>>,
+    pub(crate) names: Interner<Vec<u8>>,
+    pub(crate) paths: Interner<Vec<u8>>,
+    pub(crate) lost: Vec<LostInterval>,
+    pub(crate) tracepoints: Tracepoints,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) span: Option<(u64, u64)>,
+    /// The time of the record that was pushed last, ns.
+    pub(crate) now: u64,
+    pub(crate) faulty: u64,
+    pub(crate) outside: u64,
+}
+
+impl Timeline {
+    /// An empty timeline that keeps all tasks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty timeline that keeps about so many of the tasks that have ended, the latest; of the others it keeps
+    /// counts.
+    pub fn keeping(ended: usize) -> Self {
+        Self { keep: Some(ended), ..Self::default() }
+    }
+
+    /// Takes the next record in time order, and returns the task that it tells of. Records of types that do not matter
+    /// here are ignored; a record that cannot be read is counted in [`faulty`](Self::faulty).
+    pub fn push<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>) -> Option<usize> {
+        if raw.kind().is_user() {
+            return None;
+        }
+        let Ok(record) = raw.parse() else {
+            self.faulty += 1;
+            return None;
+        };
+        let trailer_time = known_time(session.time(raw));
+        // perf's synthesized records have no time: they tell of the moment before the first that has one.
+        let time = trailer_time.or(self.span.map(|(first, _)| first)).unwrap_or(0);
+        self.now = time;
+        if let Some(time) = trailer_time {
+            let (first, last) = self.span.unwrap_or((time, time));
+            self.span = Some((first.min(time), last.max(time)));
+        }
+        let pid = match &record {
+            Record::Namespaces(ns) => Some(ns.pid()),
+            Record::Comm(comm) => Some(comm.fixed.pid.get()),
+            Record::Fork(task) | Record::Exit(task) => Some(task.pid.get()),
+            _ => None,
+        };
+        // Nobody makes the idle task: this is one that has no pid in the recorder's pid namespace.
+        if matches!(pid, Some(0 | NOBODY)) {
+            self.outside += 1;
+            return None;
+        }
+        match record {
+            Record::Namespaces(ns) => {
+                let mut set = NsSet::default();
+                for kind in NsKind::RECORDED {
+                    set.0[kind.index()] = ns.get(kind).unwrap_or_default();
+                }
+                // perf writes zeros for a process whose namespaces it may not read.
+                if set == NsSet::default() {
+                    return None;
+                }
+                let source = if is_synthesized(session, raw) { Source::Proc } else { Source::Kernel };
+                if ns.pid() == 1 && self.registry.set_host(set.get(NsKind::Pid)) {
+                    self.forget_spaces();
+                }
+                let index = self.task(ns.pid(), ns.tid(), time);
+                // The record does not tell of the time namespace; who can tell says so of each change.
+                let before =
+                    self.tasks[index].namespaces.last().map(|since| (since.value, *self.ns_sets.get(since.value)));
+                set.0[NsKind::Time.index()] = before.map_or(NsId::default(), |(_, before)| before.get(NsKind::Time));
+                // Most say again what was inherited.
+                let value = match before {
+                    Some((value, before)) if before == set => value,
+                    _ => self.ns_sets.intern(&set),
+                };
+                set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
+                self.settle(index);
+                return Some(index);
+            }
+            Record::Comm(comm) => {
+                let value = self.names.intern(comm.comm);
+                let ids = (comm.fixed.pid.get(), comm.fixed.tid.get());
+                if raw.misc() & MISC_COMM_EXEC != 0 {
+                    self.exec(ids, time);
+                }
+                let index = self.task(ids.0, ids.1, time);
+                set_value(&mut self.tasks[index].names, Since { time, value, source: Source::Kernel });
+                if raw.misc() & MISC_COMM_EXEC != 0 {
+                    self.tasks[index].run(time);
+                }
+                return Some(index);
+            }
+            Record::Fork(fork) => {
+                let ids = (fork.pid.get(), fork.tid.get());
+                return Some(self.fork(ids, fork.ppid.get(), fork.ptid.get(), time, raw.misc() & MISC_FORK_EXEC == 0));
+            }
+            Record::Exit(exit) => {
+                let index = self.task(exit.pid.get(), exit.tid.get(), time);
+                self.end(index, time);
+                return Some(index);
+            }
+            Record::Cgroup(cgroup) => {
+                let path = self.paths.intern(cgroup.path);
+                self.cgroup_ids.insert(cgroup.fixed.id.get(), path);
+            }
+            Record::Lost(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
+            Record::LostSamples(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
+            Record::Sample => return self.sample(session, raw, time),
+            _ => {}
+        }
+        None
+    }
+
+    /// The stream is over: what perf synthesized without a time is dated to the first record that has one.
+    pub fn finish(&mut self, session: &Session) {
+        let Some((first, last)) = self.span else { return };
+        // A recorder may say how long it looked; in silence that is longer than its records tell.
+        if let Some((from, to)) = session.sample_time() {
+            self.span = Some((if from == 0 { first } else { first.min(from) }, last.max(to)));
+        }
+        for task in &mut self.tasks {
+            if task.start == 0 {
+                task.start = first;
+            }
+            if task.process_start == 0 {
+                task.process_start = first;
+            }
+            let all = task.names.iter_mut().chain(&mut task.namespaces).chain(&mut task.cgroups);
+            all.filter(|since| since.time == 0).for_each(|since| since.time = first);
+        }
+    }
+
+    /// The threads that are kept, by index; those that live and those that have ended, in no order.
+    pub fn tasks(&self) -> impl Iterator<Item = (usize, &Task)> {
+        self.tasks.iter().enumerate().filter(|(_, task)| task.tid != NOBODY)
+    }
+
+    /// The thread at an index that a container or a process names.
+    pub fn at(&self, index: usize) -> &Task {
+        &self.tasks[index]
+    }
+
+    /// The thread that has this id now, or had it last.
+    pub fn current(&self, tid: u32) -> Option<(usize, &Task)> {
+        let index = self.has(tid)?;
+        Some((index, &self.tasks[index]))
+    }
+
+    /// The place that a thread is in now or was in last: the number that namespaces and cgroups have together.
+    pub fn place_of(&self, task: usize) -> u32 {
+        self.tasks[task].place
+    }
+
+    /// Namespace set and cgroup set of a place, by number, each where it is known.
+    pub fn at_place(&self, place: u32) -> (Option<u32>, Option<u32>) {
+        let Place { namespaces, cgroups, .. } = self.usage[place as usize].place;
+        (namespaces, cgroups)
+    }
+
+    /// How many threads there were, those that are only counted included.
+    pub fn threads_seen(&self) -> u64 {
+        (self.tasks.len() - self.free.len()) as u64 + self.gone.tasks()
+    }
+
+    /// How many threads have ended and are only counted.
+    pub fn threads_gone(&self) -> u64 {
+        self.gone.tasks()
+    }
+
+    /// Namespace sets by index.
+    pub fn ns_sets(&self) -> &Interner<NsSet> {
+        &self.ns_sets
+    }
+
+    /// Names by index.
+    pub fn names(&self) -> &Interner<Vec<u8>> {
+        &self.names
+    }
+
+    /// Gaps in the recording.
+    pub fn lost(&self) -> &[LostInterval] {
+        &self.lost
+    }
+
+    /// How many records could not be read.
+    pub fn faulty(&self) -> u64 {
+        self.faulty
+    }
+
+    /// How many records are of tasks outside the recorder's pid namespace, which have no pid there
+    /// (`perf_event_pid_type()` in kernel/events/core.c); they are left out.
+    pub fn outside(&self) -> u64 {
+        self.outside
+    }
+
+    /// How the recording was made, where its recorder says so.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// Namespaces that something but a task keeps, as far as the recorder looked.
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
+    /// First and last time, ns.
+    pub fn span(&self) -> Option<(u64, u64)> {
+        self.span
+    }
+}
+
+/// Thread id of an entry that holds no task: no kernel gives it.
+pub(crate) const NOBODY: u32 = u32::MAX;
+
+/// Whether the recorder, not the kernel, made the record: its trailer names no task.
+fn is_synthesized<O: Order>(session: &Session, raw: &RawRecord<'_, O>) -> bool {
+    matches!(session.sample_id(raw).tid, Some(0 | u32::MAX))
+}

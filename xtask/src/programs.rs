@@ -1,0 +1,16 @@
+//! The programs that tests run.
+
+use crate::{cargo, root, run};
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// Builds the programs that tests run.
+pub(crate) fn build() -> Result<()> {
+    let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"];
+    run(cargo().args(["build", "--quiet", "--profile=tested"]).args(what))
+}
+
+/// Where they are then.
+pub(crate) fn dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into).join("tested")
+}
