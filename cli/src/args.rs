@@ -329,6 +329,8 @@ pub(crate) enum Sort {
     /// By first appearance
     #[default]
     First,
+    /// By the pid of its first process
+    Root,
     /// Most processes first
     Processes,
     /// Most CPU time or samples first

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 pub(crate) fn run(args: &args::Ps) -> Outcome {
     let Capture { timeline, .. } = Capture::now()?;
-    let selection = select(&timeline, &args.which, (0, u64::MAX), Sort::First);
+    let selection = select(&timeline, &args.which, (0, u64::MAX), Sort::Root);
     let mut out = io::stdout().lock();
     if args.json {
         let containers = selection.containers.iter().zip(&selection.members).map(|(container, members)| {

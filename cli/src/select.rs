@@ -25,6 +25,7 @@ pub(crate) fn window(capture: &Capture, since: Option<Moment>, until: Option<Mom
 pub(crate) fn select(timeline: &Timeline, which: &Which, window: Window, sort: Sort) -> Selection {
     Selection::of(timeline, &which.definition, &which.filter(), window, |containers| match sort {
         Sort::First => {}
+        Sort::Root => containers.sort_by_key(|container| container.root_pid),
         Sort::Processes => containers.sort_by_key(|container| Reverse(container.processes)),
         Sort::Cpu => containers.sort_by_key(|container| Reverse((container.cpu, container.samples))),
         Sort::Name => containers.sort_by_key(title),

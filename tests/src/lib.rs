@@ -14,7 +14,7 @@ mod walk;
 /// Where the built programs are; they are built once and optimised, because a storm should be one.
 fn bin_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| build("tested", &["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"]))
+    DIR.get_or_init(|| build("release", &["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"]))
 }
 
 /// Builds programs by a profile. Returns where they are.
@@ -41,7 +41,7 @@ pub fn actor() -> PathBuf {
 
 /// The program that does one piece of work over and over, as optimised as what is released: its instructions are counted.
 pub fn work() -> PathBuf {
-    build("release", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
+    build("dist", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
 }
 
 /// Runs to the end and fails the test unless the exit code is 0.

@@ -797,6 +797,31 @@ fn namespaces_without_a_process_are_shown_with_what_keeps_them() {
     assert!(kept(&after, &name).is_none(), "{after:#}");
 }
 
+/// What comes into a container that was there before the recording began.
+#[test]
+fn an_exec_into_a_container_that_already_ran_is_one() {
+    needs!("an_exec_into_a_container_that_already_ran", cannot_record(), no_bpf(), not_root(), no_runtimes());
+    let world = World::start();
+    let id = docker_run("old", &["--network", "none"]);
+    for backend in ["perf", "bpf"] {
+        let file = world.dir.path().join(format!("{backend}.data"));
+        let recorder = Recorder::start(&file, &["-a", "--backend", backend]);
+        run(&mut docker(&["exec", "old", "true"]));
+        recorder.stop();
+        let report = report(&file);
+        let container = &by_id(&report)[&id];
+        assert_eq!(
+            (&container["execs"], &container["health_checks"]),
+            (&json!(1), &json!(0)),
+            "{backend}: {container:#}"
+        );
+        let members = container["members"].as_array().unwrap();
+        let role = |role: &str| members.iter().filter(|member| member["role"] == role).count();
+        assert_eq!((role("root"), role("exec"), members.len()), (1, 1, 2), "{backend}: {container:#}");
+        assert_eq!(report["containers"].as_array().unwrap().len(), 1, "{backend}: {report:#}");
+    }
+}
+
 /// The README's first command, where Docker runs: three containers, and nothing left of them, also after Ctrl-C.
 #[test]
 fn the_demo_starts_containers_and_removes_them() {

@@ -469,13 +469,10 @@ impl Timeline {
         let is_member = |pid: u32| members.binary_search(&(u64::from(pid), 0)).is_ok();
         let from_outside = |&task: &usize| {
             let (index, task) = (task, &self.tasks[task]);
-            // One that was there before is a child of somebody else's although it is not the first.
+            // One that was there before may be a child of somebody else's although it is not the first.
+            let came = all.since(Who::Task(index)).is_some_and(|since| since > 0) || !task.start_exact;
             let outside = task.ppid.is_some_and(|ppid| !is_member(ppid));
-            let came = match all.since(Who::Task(index)) {
-                Some(since) if task.born != NONE => since > 0 && outside,
-                _ => !task.start_exact && outside,
-            };
-            came && task.leads() && !inits.contains(&index)
+            came && outside && task.leads() && !inits.contains(&index)
         };
         tasks.iter().copied().filter(from_outside).collect()
     }

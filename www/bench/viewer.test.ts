@@ -13,7 +13,7 @@ import { Machine, chosen } from "../tests/browser";
 import { ACTOR, TARGET, nsscope, scratch } from "../tests/capture";
 import { type Sizes, sent } from "../tests/sent";
 
-const LARGE = join(TARGET, "release/examples/large");
+const LARGE = join(TARGET, "dist/examples/large");
 const WALK = process.env.WALK ?? "";
 const WASM = fileURLToPath(new URL("../../wasm/pkg/nsscope_wasm_bg.wasm", import.meta.url));
 const RUNS = 7;

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url));
-export const NSSCOPE = join(TARGET, "tested/nsscope");
+export const NSSCOPE = join(TARGET, "release/nsscope");
 /** The program that acts on namespaces. */
-export const ACTOR = join(TARGET, "tested/ns-actor");
+export const ACTOR = join(TARGET, "release/ns-actor");
 
 /** What `nsscope report --json` tells, as far as it is compared. */
 export interface Report {
@@ -40,7 +40,7 @@ export interface Report {
 /** Runs the program under test. */
 export function nsscope(...args: string[]): string {
   if (!existsSync(NSSCOPE)) {
-    throw new Error(`${NSSCOPE} is missing: cargo build --profile tested -p nsscope -p nsscope-tests`);
+    throw new Error(`${NSSCOPE} is missing: cargo build --release -p nsscope -p nsscope-tests`);
   }
   return execFileSync(NSSCOPE, args, { encoding: "utf8", maxBuffer: 1 << 28 });
 }

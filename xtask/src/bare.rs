@@ -85,7 +85,7 @@ impl Bare {
     fn new(target: &'static str, flags: &'static [&'static str]) -> Result<Self> {
         let toolchain = Toolchain::find(target)?;
         let mut cargo = toolchain.cargo("build", &[target], "core");
-        cargo.args(["--package", "nsscope-codec", "--release", "--message-format=json"]);
+        cargo.args(["--package", "nsscope-codec", "--profile=dist", "--message-format=json"]);
         let output = cargo.stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
             bail!("{cargo:?}: {}", output.status);
@@ -98,7 +98,7 @@ impl Bare {
             let library = files.map(PathBuf::from).find(|file| file.extension().is_some_and(|ending| ending == "rlib"));
             crates.extend(library.map(|library| (name.to_owned(), library)));
         }
-        let deps = toolchain.target_dir().join("release/deps");
+        let deps = toolchain.target_dir().join("dist/deps");
         let out = root().join("target/bare").join(target);
         fs::create_dir_all(&out)?;
         Ok(Self { toolchain, target, flags, crates, deps, out })

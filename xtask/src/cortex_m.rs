@@ -83,7 +83,7 @@ fn import(frames: &Path, dir: &Path) -> Result<()> {
     fs::write(&noisy, [b"\x07line noise\0", &fs::read(frames)?[..]].concat())?;
     let file = dir.join("board.data");
     let nsscope = |args: &[&str], path: &[&Path]| -> Result<String> {
-        let run = ["run", "--quiet", "--profile=tested", "-p", "nsscope", "--"];
+        let run = ["run", "--quiet", "--release", "-p", "nsscope", "--"];
         let output = cargo().args(run).args(args).args(path).stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "nsscope {args:?}: {}", output.status);
         Ok(String::from_utf8(output.stdout)?)

@@ -7,7 +7,5 @@ use anyhow::Result;
 pub(crate) fn record() -> Result<()> {
     let file = root().join("www/public/example.data");
     let _ = std::fs::remove_file(&file);
-    run(cargo()
-        .args(["run", "--quiet", "--profile=tested", "-p", "nsscope-tests", "--bin", "ns-example", "--"])
-        .arg(&file))
+    run(cargo().args(["run", "--quiet", "--release", "-p", "nsscope-tests", "--bin", "ns-example", "--"]).arg(&file))
 }

@@ -57,7 +57,7 @@ fn seed(corpus: &Path) -> Result<()> {
     let file = corpus.join("file/recorded");
     let nsscope = |args: &[&str]| {
         let mut nsscope = cargo();
-        nsscope.args(["run", "--quiet", "--profile=tested", "-p", "nsscope", "--"]).args(args).stderr(Stdio::null());
+        nsscope.args(["run", "--quiet", "--release", "-p", "nsscope", "--"]).args(args).stderr(Stdio::null());
         nsscope
     };
     let mut record = nsscope(&["record", "--no-synth", "-o"]);

@@ -25,7 +25,7 @@ pub(crate) fn build() -> Result<()> {
 
 /// Prints a table of what the viewer does how fast. Files of 6 GiB are made beside the tests' for it, and removed.
 pub(crate) fn bench() -> Result<()> {
-    run(cargo().args(["build", "--quiet", "--release", "-p", "nsscope-wasm", "--example", "large"]))?;
+    run(cargo().args(["build", "--quiet", "--profile=dist", "-p", "nsscope-wasm", "--example", "large"]))?;
     let walk = wasm::walk()?;
     run(npm_command().args(["run", "--silent", "bench"]).env("WALK", walk))
 }

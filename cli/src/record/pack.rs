@@ -2,8 +2,8 @@
 
 use super::output::user_record;
 use crate::error::{Failure, Outcome};
-use mzstd::{Compressor, EncoderConfig, EncoderSessionOwned, EncoderStatus, Level, Operation, StreamConfig};
 use nsscope_codec::wire::header::RecordType;
+use zstd::stream::raw::{Encoder, InBuffer, Operation, OutBuffer};
 
 /// How much goes into one COMPRESSED record, in bytes: what does not shrink still has to fit one.
 const PIECE: usize = 32 << 10;
@@ -13,7 +13,7 @@ const ROOM: u32 = 1 << 20;
 
 /// Compresses records.
 pub(super) struct Packer {
-    stream: EncoderSessionOwned,
+    stream: Encoder<'static>,
 }
 
 /// The section `HEADER_COMPRESSED`: version, type (zstd), level, ratio (not known yet), room for what is in one record.
@@ -23,27 +23,29 @@ pub(super) fn section(level: i32) -> Vec<u8> {
 
 impl Packer {
     pub(super) fn new(level: i32) -> Outcome<Self> {
-        let bad = |error: &dyn std::fmt::Display| Failure::Usage(format!("no zstd at level {level}: {error}"));
-        let config = EncoderConfig::new().with_level(Level::try_from(level).map_err(|e| bad(&e))?);
-        let compressor = Compressor::new(config).map_err(|e| bad(&e))?;
-        Ok(Self { stream: compressor.into_session(StreamConfig::default()) })
+        let stream = Encoder::new(level)
+            .map_err(|error| Failure::Usage(format!("zstd does not compress at level {level}: {error}")))?;
+        Ok(Self { stream })
     }
 
     /// The COMPRESSED records that hold these bytes; all of them can be read at once.
     pub(super) fn pack(&mut self, pieces: &[&[u8]]) -> Outcome<Vec<u8>> {
         let mut out = Vec::new();
         let mut packed = vec![0; 2 * PIECE - 64];
-        for mut plain in pieces.iter().flat_map(|piece| piece.chunks(PIECE)) {
+        let failed = |error: std::io::Error| Failure::new(format!("zstd failed: {error}"));
+        for plain in pieces.iter().flat_map(|piece| piece.chunks(PIECE)) {
+            let mut input = InBuffer::around(plain);
             loop {
-                let step = self
-                    .stream
-                    .process(plain, &mut packed, Operation::Flush)
-                    .map_err(|error| Failure::new(format!("zstd failed: {error}")))?;
-                plain = &plain[step.consumed..];
-                if step.produced > 0 {
-                    out.extend(user_record(RecordType::COMPRESSED, &[&packed[..step.produced]], false));
+                let mut output = OutBuffer::around(packed.as_mut_slice());
+                if input.pos() < plain.len() {
+                    self.stream.run(&mut input, &mut output).map_err(failed)?;
                 }
-                if step.status != EncoderStatus::NeedsOutput {
+                let left = self.stream.flush(&mut output).map_err(failed)?;
+                let produced = output.pos();
+                if produced > 0 {
+                    out.extend(user_record(RecordType::COMPRESSED, &[&packed[..produced]], false));
+                }
+                if left == 0 && input.pos() == plain.len() {
                     break;
                 }
             }
