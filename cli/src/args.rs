@@ -470,8 +470,8 @@ pub(crate) struct Top {
 /// Whether to ask what containers are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Names {
-    /// From docker's and podman's sockets and the files of docker, podman, cri-o, containerd and systemd-machined, as far
-    /// as they may be read
+    /// From the sockets of Docker and podman, which are followed, and the files of Docker, podman, cri-o, containerd, runc,
+    /// crun and systemd-machined, as far as they may be read
     #[default]
     Auto,
     /// Not at all

@@ -12,7 +12,7 @@ use comfy_table::{Color, Table};
 use nsscope_codec::perf_data::Feature;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::process::in_tree_order;
-use nsscope_timeline::{Container, Group, Kept, Key, NsSet, Process, Timeline};
+use nsscope_timeline::{Container, Group, Kept, Key, Namespaced, NsSet, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,17 +30,18 @@ pub(crate) fn print(args: &args::Report) -> Outcome<()> {
     let sort = if args.cpu { Sort::Cpu } else { args.sort };
     let window = select::window(&capture, args.since, args.until);
     let selection = select::select(&capture.timeline, &args.which, window, sort);
+    let namespaced = select::namespaced(&capture.timeline, &args.which.definition, &args.which.filter(), window);
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &as_json(&capture, &selection, args))?;
+        serde_json::to_writer_pretty(&mut out, &as_json(&capture, &selection, &namespaced, args))?;
         writeln!(out)?;
     } else {
-        out.write_all(as_text(&capture, &selection, args).as_bytes())?;
+        out.write_all(as_text(&capture, &selection, &namespaced, args).as_bytes())?;
     }
     Ok(out.flush()?)
 }
 
-fn as_text(capture: &Capture, selection: &Selection, args: &args::Report) -> String {
+fn as_text(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], args: &args::Report) -> String {
     let Capture { session, timeline } = capture;
     let mut out = String::new();
     let (first, last) = timeline.span().unwrap_or_default();
@@ -75,9 +76,7 @@ fn as_text(capture: &Capture, selection: &Selection, args: &args::Report) -> Str
         let all = args.which.filter().is_empty() && args.since.is_none() && args.until.is_none();
         out += match (all, args.which.definition.to_string().as_str()) {
             (false, _) => "no container passes the filter\n",
-            (true, "auto") if selection.namespaced.is_empty() => {
-                "no container: every process shares the host's namespaces\n"
-            }
+            (true, "auto") if namespaced.is_empty() => "no container: every process shares the host's namespaces\n",
             (true, "auto") => {
                 "no container: no process has both a pid and a mount namespace of its own, or a runtime's cgroup\n"
             }
@@ -88,10 +87,10 @@ fn as_text(capture: &Capture, selection: &Selection, args: &args::Report) -> Str
         out += &tree(timeline, selection, args, first);
         out.push('\n');
     }
-    if !selection.namespaced.is_empty() {
+    if !namespaced.is_empty() {
         out += "\nin no container, but with namespaces of their own:\n";
         let mut groups: BTreeMap<&[NsKind], Vec<usize>> = BTreeMap::new();
-        for other in &selection.namespaced {
+        for other in namespaced {
             groups.entry(&other.differs).or_default().push(other.task);
         }
         for (kinds, tasks) in groups {
@@ -277,7 +276,7 @@ fn cpu(container: &Container) -> String {
     }
 }
 
-fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Value {
+fn as_json(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], args: &args::Report) -> Value {
     let Capture { session, timeline } = capture;
     let wall = |time: u64| session.wall_clock(time).map(rfc3339);
     let containers: Vec<Value> = selection
@@ -294,8 +293,7 @@ fn as_json(capture: &Capture, selection: &Selection, args: &args::Report) -> Val
             value
         })
         .collect();
-    let namespaced: Vec<Value> = selection
-        .namespaced
+    let namespaced: Vec<Value> = namespaced
         .iter()
         .map(|other| {
             let task = timeline.at(other.task);

@@ -3,7 +3,7 @@
 use crate::args::{Moment, Sort, Which};
 use crate::capture::Capture;
 use nsscope_codec::wire::namespaces::NsKind;
-pub(crate) use nsscope_timeline::select::{Selection, Window, of_key, of_task, passes, title};
+pub(crate) use nsscope_timeline::select::{Selection, Window, namespaced, of_key, of_task, passes, title};
 use nsscope_timeline::{Container, Definition, NsSet, Process, Timeline};
 use serde_json::{Value, json};
 use std::cmp::Reverse;

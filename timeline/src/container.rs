@@ -202,12 +202,18 @@ impl Timeline {
         sorted(containers, |container| (container.first, 0))
     }
 
-    /// When anybody was where: place, from, to.
-    pub(crate) fn all_stays(&self) -> impl Iterator<Item = (Place, u64, u64)> {
-        let tasks = self.tasks().flat_map(|(_, task)| task.states(&self.ns_sets, &self.registry));
-        let tasks = tasks.map(|(place, from, to)| (place, from, to.unwrap_or(u64::MAX)));
-        let gone = self.gone.groups().iter().flat_map(|group| group.places.iter().zip(&group.stays));
-        tasks.chain(gone.map(|(&place, &(from, to, _))| (self.usage[place as usize].place, from, to)))
+    /// Tells when anybody was where: place, from, to.
+    pub(crate) fn all_stays(&self, tell: &mut dyn FnMut(Place, u64, u64)) {
+        for (_, task) in self.tasks() {
+            for (place, from, to) in task.states(&self.ns_sets, &self.registry) {
+                tell(place, from, to.unwrap_or(u64::MAX));
+            }
+        }
+        for group in self.gone.groups() {
+            for (&place, &(from, to, _)) in group.places.iter().zip(&group.stays) {
+                tell(self.usage[place as usize].place, from, to);
+            }
+        }
     }
 
     /// What a container's runtime calls it, where the recorder asked: the answer of the source that knows best, with the

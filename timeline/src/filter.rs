@@ -124,7 +124,7 @@ impl FromStr for Filter {
 
 fn term(text: &str) -> Result<Term, String> {
     let at = text.find(['=', '!', '~']).ok_or_else(|| format!("{text:?} has no operator: =, != or ~"))?;
-    let (name, rest) = text.split_at(at);
+    let (name, rest) = text.split_at_checked(at).unwrap_or_default();
     let field = FIELDS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
         let known: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
         format!("there is no field {name:?}; there are {}", known.join(", "))

@@ -117,13 +117,13 @@ impl Timeline {
         if !wanted.contains(&true) {
             return stays;
         }
-        for (place, from, to) in self.all_stays() {
-            let Some(set) = place.namespaces.map(|number| self.ns_sets.get(number)) else { continue };
+        self.all_stays(&mut |place, from, to| {
+            let Some(set) = place.namespaces.map(|number| self.ns_sets.get(number)) else { return };
             let pair = pairs.number(&[set.get(NsKind::Net), set.get(NsKind::Ipc)]).map(|pair| pair as usize);
             if let Some(pair) = pair.filter(|&pair| wanted[pair]) {
                 stays[pair].push((from, to));
             }
-        }
+        });
         let joined = stays.into_iter().map(|stays| {
             let mut stays = distinct(stays);
             stays.dedup_by(|next, life| {

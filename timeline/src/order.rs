@@ -5,21 +5,41 @@ use alloc::vec::Vec;
 
 /// The pairs that there are, in order.
 pub fn distinct(pairs: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
-    let mut pairs: Vec<_> = pairs.into_iter().collect();
+    let mut all = Vec::new();
+    pairs.into_iter().for_each(|pair| all.push(pair));
+    in_order(&mut all);
+    all
+}
+
+/// Apart from what collects them, of which there are many.
+#[inline(never)]
+fn in_order(pairs: &mut Vec<(u64, u64)>) {
     pairs.sort_unstable();
     pairs.dedup();
-    pairs
 }
 
 /// Items in the order of their keys, those of equal keys as they were.
-pub fn sorted<T>(items: Vec<T>, key: impl Fn(&T) -> (u64, u32)) -> Vec<T> {
-    let keys = items.iter().enumerate().map(|(position, item)| {
+pub fn sorted<T>(mut items: Vec<T>, key: impl Fn(&T) -> (u64, u32)) -> Vec<T> {
+    let mut keys: Vec<(u64, u64)> = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
         let (first, second) = key(item);
-        (first, u64::from(second) << 32 | position as u64)
-    });
-    let order = distinct(keys);
-    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|(_, position)| items[position as u32 as usize].take()).collect()
+        keys.push((first, u64::from(second) << 32 | position as u64));
+    }
+    let mut order = distinct(keys);
+    // Round each circle of positions, from where an item belongs to where it is.
+    for start in 0..order.len() {
+        let mut at = start;
+        loop {
+            let from = order[at].1 as u32 as usize;
+            order[at].1 = at as u64;
+            if from == start {
+                break;
+            }
+            items.swap(at, from);
+            at = from;
+        }
+    }
+    items
 }
 
 #[cfg(test)]

@@ -70,8 +70,9 @@ impl PlaceNumbers {
 
     /// The number of a place, which it gets if it has none, and whether it had none.
     pub(crate) fn number(&mut self, place: Place) -> (u32, bool) {
-        let next = self.pairs.len() as u32;
-        let pair = *self.pairs.entry(packed(place.namespaces, place.cgroups)).or_insert(next);
+        let key = packed(place.namespaces, place.cgroups);
+        let pair = self.pairs.get(&key).copied().unwrap_or(self.pairs.len() as u32);
+        self.pairs.insert(key, pair);
         let key = packed(Some(pair), place.owner);
         if let Some(&number) = self.places.get(&key) {
             return (number, false);

@@ -12,6 +12,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use zerocopy::IntoBytes;
 
 /// What somebody calls a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +76,8 @@ pub(crate) struct Registry {
     sets: Vec<u32>,
     /// Of paths that a runtime has named, which may have any shape, to the container's number.
     declared: BTreeMap<u64, u32>,
-    /// Of kind, device and inode.
-    space_numbers: Interner<[u64; 3]>,
+    /// Of kind, device and inode, as bytes.
+    space_numbers: Interner<Vec<u8>>,
     spaces: Vec<Space>,
     /// The host's pid namespace.
     host: NsId,
@@ -248,7 +249,7 @@ impl Registry {
             return [NONE; 2];
         }
         [NsKind::Mnt, NsKind::Pid].map(|kind| {
-            let number = self.space_numbers.intern(&space_key(kind, set.get(kind)));
+            let number = self.space_numbers.intern(space_key(kind, set.get(kind)).as_bytes());
             if number as usize == self.spaces.len() {
                 self.spaces.push(Space::default());
             }
@@ -311,7 +312,7 @@ impl Registry {
     }
 
     fn owners(&self, key: &[u64; 3], time: u64) -> &[u32] {
-        let Some(space) = self.space_numbers.number(key).map(|number| &self.spaces[number as usize]) else {
+        let Some(space) = self.space_numbers.number(key.as_bytes()).map(|number| &self.spaces[number as usize]) else {
             return &[];
         };
         if space.live > 0 && time >= space.since {
@@ -324,7 +325,7 @@ impl Registry {
 
     /// Since when there has been anybody in a pid namespace at a time, of those that belong to a container.
     pub(crate) fn life(&self, pid: NsId, time: u64) -> Option<u64> {
-        let space = &self.spaces[self.space_numbers.number(&space_key(NsKind::Pid, pid))? as usize];
+        let space = &self.spaces[self.space_numbers.number(space_key(NsKind::Pid, pid).as_bytes())? as usize];
         if space.live > 0 && time >= space.since {
             return Some(space.since);
         }
@@ -334,7 +335,7 @@ impl Registry {
 
     /// The thread that was the first in a pid namespace, in the life that it has or had last.
     pub(crate) fn first_in(&self, pid: NsId) -> Option<u32> {
-        let number = self.space_numbers.number(&space_key(NsKind::Pid, pid))?;
+        let number = self.space_numbers.number(space_key(NsKind::Pid, pid).as_bytes())?;
         Some(self.spaces[number as usize].first)
     }
 }

@@ -55,12 +55,19 @@ pub struct Shape {
     /// application with a number or a UUID behind it. `{uid}` is a kubernetes pod's, `{group}` the id of the task that the
     /// container is part of.
     pub path: &'static str,
-    /// Where that is seen: a source file of the runtime, its documentation or a report.
+    /// Where that is seen: a source file of the runtime, its documentation or a report. The browser does without.
+    #[cfg(not(target_family = "wasm"))]
     pub source: &'static str,
 }
 
+#[cfg_attr(target_family = "wasm", allow(unused_variables))]
 const fn shape(runtime: &'static str, path: &'static str, source: &'static str) -> Shape {
-    Shape { runtime, path, source }
+    Shape {
+        runtime,
+        path,
+        #[cfg(not(target_family = "wasm"))]
+        source,
+    }
 }
 
 /// The shapes, for cgroup v1 and v2 alike; of one component the first that fits counts, of several the innermost.
@@ -197,23 +204,25 @@ fn fits<'p>(shape: &'static str, parts: &[&'p str]) -> Option<Fit<'p>> {
 /// Whether a component fits, up to its end.
 fn component_fits<'p>(shape: &'static str, text: &'p str, fit: &mut Fit<'p>) -> Option<()> {
     let Some(at) = shape.find(['{', '*']) else { return (shape == text).then_some(()) };
-    let text = text.strip_prefix(&shape[..at])?;
-    let (class, rest) = match shape[at..].strip_prefix('{') {
+    let (before, pattern) = shape.split_at_checked(at)?;
+    let text = text.strip_prefix(before)?;
+    let (class, rest) = match pattern.strip_prefix('{') {
         Some(class) => class.split_once('}')?,
-        None => ("*", &shape[at + 1..]),
+        None => ("*", pattern.strip_prefix('*')?),
     };
-    // Up to the last place where what follows can begin.
+    // Up to the first place where what follows can begin.
     let end = match rest.find(['{', '*']) {
-        Some(literal) => text.rfind(&rest[..literal])?,
+        Some(literal) => text.find(rest.get(..literal)?)?,
         None => text.strip_suffix(rest)?.len(),
     };
-    let found = of_class(class, &text[..end])?;
+    let (inside, behind) = text.split_at_checked(end)?;
+    let found = of_class(class, inside)?;
     match class {
         "*" | "uid" => {}
         "group" => fit.group = Some(found),
         _ => fit.id = found,
     }
-    component_fits(rest, &text[end..], fit)
+    component_fits(rest, behind, fit)
 }
 
 /// What of a text counts, where it is of a class.
@@ -257,11 +266,11 @@ fn pod_id(parent: &str, part: &str) -> Option<String> {
         return Some(part.into());
     }
     let slice = part.split_once(".slice:").map_or(part, |(slice, _)| slice);
-    if let Some((_, id)) = part.strip_suffix(".slice").unwrap_or(part).rsplit_once("libpod_pod_") {
+    if let Some((_, id)) = part.strip_suffix(".slice").unwrap_or(part).split_once("libpod_pod_") {
         return is_hex(id, 64).then(|| id.to_string());
     }
     let uid = match slice.strip_suffix(".slice").or((slice != part).then_some(slice)) {
-        Some(slice) if slice.contains("kubepods") => slice.rsplit_once("-pod")?.1,
+        Some(slice) if slice.contains("kubepods") => slice.split_once("-pod")?.1,
         Some(_) => return None,
         None => part.strip_prefix("pod")?,
     };

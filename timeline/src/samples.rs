@@ -11,7 +11,7 @@ use crate::tracepoint::Tracepoint;
 use alloc::string::String;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::attr::{AttrFlags, CONFIG_TASK_CLOCK, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_TASK_CLOCK, TYPE_SOFTWARE, TYPE_TRACEPOINT};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::task_namespaces::{Reason, TaskNamespaces};
 use nsscope_codec::{Endian, LittleEndian, Order, RawRecord};
@@ -39,9 +39,20 @@ impl Timeline {
             }
             return Some(index);
         }
-        let bytes = sample.raw?;
-        let big = O::ENDIAN == Endian::Big;
-        match self.tracepoints.read(session, &event.attr, bytes, big) {
+        let (bytes, attr) = (sample.raw?, event.attr);
+        self.tracepoint(session, &attr, bytes, O::ENDIAN == Endian::Big, time)
+    }
+
+    /// What the raw bytes of a tracepoint's sample say, in one byte order or the other.
+    fn tracepoint(
+        &mut self,
+        session: &Session,
+        attr: &Attr<LittleEndian>,
+        bytes: &[u8],
+        big: bool,
+        time: u64,
+    ) -> Option<usize> {
+        match self.tracepoints.read(session, attr, bytes, big) {
             Some(Tracepoint::Attach { root, path, tid }) => self.attach(tid, root, path, time, Source::Tracepoint),
             Some(Tracepoint::TaskCgroup { root, path, tid }) => self.attach(tid, root, path, time, Source::Proc),
             Some(Tracepoint::TaskNspid { tid, pids }) => {

@@ -26,8 +26,6 @@ pub struct Selection {
     pub members: Vec<Vec<Process>>,
     /// The groups that are left; their numbers are those of `containers`.
     pub groups: Vec<Group>,
-    /// Tasks in no container that have namespaces of their own.
-    pub namespaced: Vec<Namespaced>,
 }
 
 /// From and to, ns; the end is open.
@@ -72,17 +70,25 @@ impl Selection {
             group.containers = group.containers.iter().filter_map(|at| kept.binary_search(at).ok()).collect();
         }
         groups.retain(|group| !group.containers.is_empty());
-        let mut namespaced = timeline.namespaced(definition);
-        namespaced.retain(|other| {
-            let task = timeline.at(other.task);
-            let alone = || timeline.processes([other.task]);
-            overlaps(window, task.start, task.end)
-                && (filter.is_empty() || passes(filter, timeline, None, None, alone().first()))
+        let mut position = 0;
+        containers.retain(|_| {
+            position += 1;
+            kept.binary_search(&(position - 1)).is_ok()
         });
-        let mut all: Vec<Option<Container>> = containers.into_iter().map(Some).collect();
-        let containers = kept.into_iter().filter_map(|index| all[index].take()).collect();
-        Self { containers, members, groups, namespaced }
+        Self { containers, members, groups }
     }
+}
+
+/// The tasks in no container that have namespaces of their own, with what of them passes and was there in the window.
+pub fn namespaced(timeline: &Timeline, definition: &Definition, filter: &Filter, window: Window) -> Vec<Namespaced> {
+    let mut namespaced = timeline.namespaced(definition);
+    namespaced.retain(|other| {
+        let task = timeline.at(other.task);
+        let alone = || timeline.processes([other.task]);
+        overlaps(window, task.start, task.end)
+            && (filter.is_empty() || passes(filter, timeline, None, None, alone().first()))
+    });
+    namespaced
 }
 
 /// Whether a process, or a container as a whole, passes.
