@@ -232,7 +232,7 @@ test("zoom, pan, measure, fold, select, search, and the keys for all of it", asy
   });
   // A click selects: details with the evidence, and the row marked.
   const first = report.containers[0];
-  await page.locator("[role=treeitem]", { hasText: first?.id ?? "" }).click();
+  await page.locator("[role=treeitem]", { hasText: first?.title ?? "" }).click();
   await page.locator("#details h2").waitFor();
   expect(await page.locator("#details").innerText()).toContain(first?.why[0]);
   await eventually(async () => {
@@ -454,11 +454,11 @@ test("files that perf made open the same way", async () => {
   execFileSync("sh", ["-c", `gzip -c ${plain} > ${zstd}`]);
   for (const file of [plain, made("packed.data", "-z"), pipe, zstd]) {
     const told = file === zstd ? plain : file;
-    const { containers } = JSON.parse(nsscope("report", "--json", told)) as { containers: { id: string }[] };
+    const { containers } = JSON.parse(nsscope("report", "--json", told)) as { containers: { title: string }[] };
     expect(containers.length).toBeGreaterThan(0);
     await chosen(page, file);
     const rows = await page.locator("#panel tbody tr td:first-child").allInnerTexts();
-    expect(rows).toEqual(containers.map(({ id }) => id));
+    expect(rows).toEqual(containers.map(({ title }) => title));
   }
   // What tells nothing of containers says which command does.
   const none = join(dir, "none.data");
