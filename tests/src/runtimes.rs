@@ -31,10 +31,17 @@ pub struct World {
 impl World {
     /// Starts the daemons, as Debian has them, with what of them must be told on a machine without a network.
     ///
+    /// # Errors
+    /// Why they cannot be started here.
+    ///
     /// # Panics
     /// Where they do not start.
-    pub fn start() -> Self {
+    pub fn start() -> Result<Self, String> {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked by one at a time: what another test has started is no reason.
+        if let Some(why) = no_runtimes() {
+            return Err(why);
+        }
         let mut world = Self { dir: tempfile::tempdir().expect("a directory"), daemons: Vec::new(), _alone: alone };
         busybox(&world.rootfs());
         // `restrict_oom_score_adj`: a test may run where nobody has CAP_SYS_RESOURCE.
@@ -55,7 +62,7 @@ impl World {
         run(Command::new("tar").arg("-C").arg(world.rootfs()).arg("-cf").arg(&archive).arg("."));
         let change = format!("CMD {SLEEP:?}");
         run(docker(&["import", "--change", &change]).arg(&archive).arg(IMAGE));
-        world
+        Ok(world)
     }
 
     fn daemon(&mut self, name: &str, command: &mut Command) {
@@ -204,7 +211,7 @@ impl Drop for Pod {
 }
 
 /// Why the runtimes cannot be started here, if so.
-pub fn no_runtimes() -> Option<String> {
+fn no_runtimes() -> Option<String> {
     let programs = [
         ("containerd", "containerd"),
         ("dockerd", "docker.io"),

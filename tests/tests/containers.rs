@@ -1,11 +1,9 @@
 //! Containers of real runtimes, each started as its users do, and what every command says of them by every backend.
 
-use nsscope_tests::runtimes::{
-    IMAGE, Pod, SLEEP, World, busybox, docker, docker_run, no_runtimes, podman_config, until_it_works,
-};
+use nsscope_tests::runtimes::{IMAGE, Pod, SLEEP, World, busybox, docker, docker_run, podman_config, until_it_works};
 use nsscope_tests::{
-    Group, Running, cannot_record, errors, json_of, needs, no_bpf, no_cgroup2, not_root, nsscope, report, run, start,
-    text, wait_for,
+    Group, Running, cannot_record, errors, json_of, needs, no_bpf, no_cgroup2, not_root, nsscope, report, run, skip,
+    start, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -566,8 +564,11 @@ fn no_others(right: &[Right], said: &Value, where_: &str) {
 
 #[test]
 fn every_runtimes_containers_are_what_they_are() {
-    needs!("every_runtimes_containers", cannot_record(), no_bpf(), not_root(), no_cgroup2(), no_runtimes());
-    let world = World::start();
+    needs!("every_runtimes_containers", cannot_record(), no_bpf(), not_root(), no_cgroup2());
+    let world = match World::start() {
+        Ok(world) => world,
+        Err(why) => return skip("every_runtimes_containers", &why),
+    };
     let dir = world.dir.path();
     let before = by_id(&json_of(nsscope().args(["ps", "--json"])));
     assert!(before.is_empty(), "other containers run here: {before:?}");
@@ -723,8 +724,11 @@ fn every_runtimes_containers_are_what_they_are() {
 /// What somebody is told who was not there: each by its name, none twice, and nothing else.
 #[test]
 fn a_hundred_containers_that_come_and_go_have_their_names() {
-    needs!("a_hundred_containers", cannot_record(), no_bpf(), not_root(), no_cgroup2(), no_runtimes());
-    let world = World::start();
+    needs!("a_hundred_containers", cannot_record(), no_bpf(), not_root(), no_cgroup2());
+    let world = match World::start() {
+        Ok(world) => world,
+        Err(why) => return skip("a_hundred_containers", &why),
+    };
     let files = ["perf", "bpf"].map(|backend| (backend, world.dir.path().join(format!("{backend}.data"))));
     let recorders: Vec<_> =
         files.iter().map(|(backend, file)| Recorder::start(file, &["-a", "--backend", backend])).collect();
@@ -800,8 +804,11 @@ fn namespaces_without_a_process_are_shown_with_what_keeps_them() {
 /// What comes into a container that was there before the recording began.
 #[test]
 fn an_exec_into_a_container_that_already_ran_is_one() {
-    needs!("an_exec_into_a_container_that_already_ran", cannot_record(), no_bpf(), not_root(), no_runtimes());
-    let world = World::start();
+    needs!("an_exec_into_a_container_that_already_ran", cannot_record(), no_bpf(), not_root());
+    let world = match World::start() {
+        Ok(world) => world,
+        Err(why) => return skip("an_exec_into_a_container_that_already_ran", &why),
+    };
     let id = docker_run("old", &["--network", "none"]);
     for backend in ["perf", "bpf"] {
         let file = world.dir.path().join(format!("{backend}.data"));
@@ -825,8 +832,11 @@ fn an_exec_into_a_container_that_already_ran_is_one() {
 /// The README's first command, where Docker runs: three containers, and nothing left of them, also after Ctrl-C.
 #[test]
 fn the_demo_starts_containers_and_removes_them() {
-    needs!("the_demo_starts_containers", cannot_record(), not_root(), no_runtimes());
-    let _world = World::start();
+    needs!("the_demo_starts_containers", cannot_record(), not_root());
+    let _world = match World::start() {
+        Ok(world) => world,
+        Err(why) => return skip("the_demo_starts_containers", &why),
+    };
     let nothing_left = || {
         let left = text(&run(&mut docker(&["ps", "-aq"])));
         let images = text(&run(&mut docker(&["images", "-q", "nsscope-demo"])));

@@ -522,7 +522,12 @@ pub(crate) fn title_of(key: &Key, named: Option<&Named>, root: Option<(u32, &str
     let id = key.id();
     let short = short(&id);
     match (named.map_or("", |named| &named.name), key, root) {
-        ("", Key::Namespaces(_), Some((pid, command))) if !command.is_empty() => format!("{command}:{pid}"),
+        // Of one that is told by other namespaces, those were asked for.
+        ("", Key::Namespaces(_), Some((pid, command)))
+            if !command.is_empty() && key.namespace(NsKind::Pid).is_some() =>
+        {
+            format!("{command}:{pid}")
+        }
         ("", ..) => short.into(),
         (name, ..) if name == id => name.into(),
         (name, ..) => format!("{name} ({short})"),

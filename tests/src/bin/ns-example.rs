@@ -1,7 +1,7 @@
 //! Records the viewer's example, `ns-example FILE`: containers of Docker's where it may be started, those of unshare(1)
 //! elsewhere.
 
-use nsscope_tests::runtimes::{IMAGE, World, docker, docker_run, no_runtimes};
+use nsscope_tests::runtimes::{IMAGE, World, docker, docker_run};
 use nsscope_tests::{cannot_record, not_root, nsscope, run, start, stop};
 use std::fs;
 use std::path::Path;
@@ -33,41 +33,41 @@ fn main() {
         return;
     }
     let args = ["--backend", "perf", "-F", "499", "-a"];
-    let Some(why) = not_root().or_else(no_runtimes) else {
-        let world = World::start();
-        let label = |service: &str| {
-            let label = format!("com.docker.compose.service={service}");
-            ["--label".into(), "com.docker.compose.project=shop".into(), "--label".into(), label]
-        };
-        let service = |name: &str, options: &[&str], script: &str| {
-            let mut run_it = docker(&["run", "-d", "--name", name]);
-            run_it.args(label(name)).args(options).args([IMAGE, "sh", "-c", script, "sh"]);
-            run(run_it.arg("60000"));
-        };
-        service(
-            "web",
-            &["--network", "none", "--health-cmd", "true", "--health-interval", "500ms"],
-            "while :; do sleep 0.2; done",
-        );
-        let recorder = start(file, &args);
-        service("cache", &["--network", "container:web"], "sleep 6000");
-        service("batch", &["--network", "none"], WORK);
-        run(&mut docker(&["exec", "web", "true"]));
-        docker_run("once", &["--network", "none"]);
-        run(docker(&["run", "--rm", "--network", "none", IMAGE]).args([
-            "sh",
-            "-c",
-            "for i in 1 2 3; do sleep 0.1; done",
-        ]));
-        run(&mut docker(&["rm", "-f", "once"]));
-        run(Command::new("sh").args(["-c", SCENE]));
-        println!("{}", stop(recorder));
-        drop(world);
-        return;
+    match not_root().map_or_else(World::start, Err) {
+        Ok(_world) => with_docker(file, &args),
+        Err(why) => {
+            println!("no Docker in the example: {why}");
+            let recorder = start(file, &args);
+            run(Command::new("sh").args(["-c", SCENE]));
+            println!("{}", stop(recorder));
+        }
+    }
+    let _ = fs::remove_file(file.with_extension("data.old"));
+}
+
+/// A compose project of three, one of them with a health check and one that is busy, and two that come and go.
+fn with_docker(file: &Path, args: &[&str]) {
+    let label = |service: &str| {
+        let label = format!("com.docker.compose.service={service}");
+        ["--label".into(), "com.docker.compose.project=shop".into(), "--label".into(), label]
     };
-    println!("no Docker in the example: {why}");
-    let recorder = start(file, &args);
+    let service = |name: &str, options: &[&str], script: &str| {
+        let mut run_it = docker(&["run", "-d", "--name", name]);
+        run_it.args(label(name)).args(options).args([IMAGE, "sh", "-c", script, "sh"]);
+        run(run_it.arg("60000"));
+    };
+    service(
+        "web",
+        &["--network", "none", "--health-cmd", "true", "--health-interval", "500ms"],
+        "while :; do sleep 0.2; done",
+    );
+    let recorder = start(file, args);
+    service("cache", &["--network", "container:web"], "sleep 6000");
+    service("batch", &["--network", "none"], WORK);
+    run(&mut docker(&["exec", "web", "true"]));
+    docker_run("once", &["--network", "none"]);
+    run(docker(&["run", "--rm", "--network", "none", IMAGE]).args(["sh", "-c", "for i in 1 2 3; do sleep 0.1; done"]));
+    run(&mut docker(&["rm", "-f", "once"]));
     run(Command::new("sh").args(["-c", SCENE]));
     println!("{}", stop(recorder));
-    let _ = fs::remove_file(file.with_extension("data.old"));
 }
