@@ -312,25 +312,23 @@ impl Registry {
     }
 
     fn owners(&self, key: &[u64; 3], time: u64) -> &[u32] {
-        let Some(space) = self.space_numbers.number(key.as_bytes()).map(|number| &self.spaces[number as usize]) else {
-            return &[];
-        };
-        if space.live > 0 && time >= space.since {
-            return &space.owners;
-        }
-        let before = space.past.partition_point(|&(from, ..)| from <= time);
-        let life = before.checked_sub(1).map(|last| &space.past[last]);
-        life.filter(|&&(_, to, _)| time <= to).map_or(&[], |(.., owners)| owners)
+        self.life_at(key, time).map_or(&[], |(_, owners)| owners)
     }
 
     /// Since when there has been anybody in a pid namespace at a time, of those that belong to a container.
     pub(crate) fn life(&self, pid: NsId, time: u64) -> Option<u64> {
-        let space = &self.spaces[self.space_numbers.number(space_key(NsKind::Pid, pid).as_bytes())? as usize];
+        Some(self.life_at(&space_key(NsKind::Pid, pid), time)?.0)
+    }
+
+    /// The life of a space at a time: since when, and whose it was.
+    fn life_at(&self, key: &[u64; 3], time: u64) -> Option<(u64, &[u32])> {
+        let space = &self.spaces[self.space_numbers.number(key.as_bytes())? as usize];
         if space.live > 0 && time >= space.since {
-            return Some(space.since);
+            return Some((space.since, &space.owners));
         }
         let before = space.past.partition_point(|&(from, ..)| from <= time);
-        Some(space.past[before.checked_sub(1)?].0)
+        let (from, to, owners) = &space.past[before.checked_sub(1)?];
+        (time <= *to).then_some((*from, owners))
     }
 
     /// The thread that was the first in a pid namespace, in the life that it has or had last.
