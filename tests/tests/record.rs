@@ -114,7 +114,8 @@ fn proc_sees_what_perf_sees_where_it_lives_long_enough() {
     let nap = nap.display();
     let script = format!("unshare -m -n -p -f sh -c '{nap} 0.6; true' & sleep 0.3; exec unshare -u sleep 0.3");
     run(Command::new("sh").args(["-c", &script]));
-    for recorder in recorders {
+    // perf is there first and last: else other tests' namespaces could be seen by proc alone.
+    for recorder in recorders.into_iter().rev() {
         stop(recorder);
     }
     let (by_perf, by_proc) = (report(&perf), report(&proc));
