@@ -3,9 +3,7 @@
 use crate::place::Place;
 use crate::registry::NONE;
 use crate::task::{Since, Source, Task};
-use crate::timeline::NOBODY;
-use crate::timeline::Timeline;
-use crate::timeline::Usage;
+use crate::timeline::{NOBODY, Timeline, Usage};
 use alloc::vec::Vec;
 
 impl Timeline {

@@ -200,27 +200,20 @@ impl Registry {
         self.numbers.number(identity)
     }
 
+    /// The containers around one, from the inside out.
+    fn around(&self, number: u32) -> impl Iterator<Item = u32> {
+        // What is said may go in a circle.
+        core::iter::successors(self.get(number).outer, |&outer| self.get(outer).outer).take(self.known.len())
+    }
+
     /// How deep a container is within others.
     fn depth(&self, number: u32) -> usize {
-        let mut depth = 0;
-        let mut at = Some(number);
-        while let Some(outer) = at.and_then(|at| self.get(at).outer).filter(|_| depth < self.known.len()) {
-            (depth, at) = (depth + 1, Some(outer));
-        }
-        depth
+        self.around(number).count()
     }
 
     /// Whether a container is within another.
     fn within(&self, inner: u32, outer: u32) -> bool {
-        let mut at = self.get(inner).outer;
-        for _ in 0..self.known.len() {
-            match at {
-                Some(around) if around == outer => return true,
-                Some(around) => at = self.get(around).outer,
-                None => break,
-            }
-        }
-        false
+        self.around(inner).any(|around| around == outer)
     }
 
     /// Of the containers that a task's cgroups name in several hierarchies, the innermost.

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Rank, health_check, kubernetes_name, labels};
 use nsscope_timeline::runtime;
 use serde_json::Value;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -199,7 +199,7 @@ fn json(file: &Path) -> Option<Value> {
 
 /// The pid in a file; 0: there is none.
 fn number(file: &Path) -> u32 {
-    let text = fs::metadata(file).ok().and_then(|_| bytes(file)).unwrap_or_default();
+    let text = bytes(file).unwrap_or_default();
     core::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 

@@ -84,11 +84,8 @@ impl Watcher {
         }
         loop {
             let now = Instant::now();
-            let due: Vec<_> = {
-                let (due, later) = self.again.drain(..).partition(|(at, ..)| *at <= now);
-                self.again = later;
-                due
-            };
+            let (due, later): (Vec<_>, Vec<_>) = self.again.drain(..).partition(|(at, ..)| *at <= now);
+            self.again = later;
             for (_, times, place, path) in due {
                 self.read(path, place, times);
             }

@@ -120,35 +120,22 @@ pub(super) fn entries(dir: &Path, component: &str) -> Vec<PathBuf> {
 
 /// All that is found below `root`; what may not be read is passed over.
 pub(super) fn read(root: &Path) -> Vec<Answer> {
-    let place = |place: &'static Place| {
-        let mut paths = Vec::new();
-        expand(root, place.components(), &mut paths);
-        (place, paths)
-    };
-    let (sockets, files): (Vec<_>, Vec<_>) =
-        PLACES.iter().map(place).partition(|(place, _)| matches!(place.what, What::Socket(_)));
     std::thread::scope(|scope| {
-        let asked: Vec<_> = sockets
-            .into_iter()
-            .flat_map(|(place, paths)| paths.into_iter().map(move |path| (place, path)))
-            .map(|(place, path)| {
-                scope.spawn(move || match place.what {
-                    What::Socket(api) => {
-                        let answers = api::list(api, &path).unwrap_or_default().into_iter();
-                        answers.map(|answer| place.ranked(answer, &path)).collect()
-                    }
-                    What::Files(_) => Vec::new(),
-                })
-            })
-            .collect();
-        let mut all = Vec::new();
-        for (place, paths) in files {
-            if let What::Files(reader) = place.what {
-                let answers = |path: &PathBuf| {
-                    let answers = reader(path).answers.into_iter();
-                    answers.map(|answer| place.ranked(answer, path)).collect::<Vec<_>>()
+        let (mut all, mut asked) = (Vec::new(), Vec::new());
+        // Sockets are first in the table: they answer while files are read.
+        for place in PLACES {
+            let mut paths = Vec::new();
+            expand(root, place.components(), &mut paths);
+            for path in paths {
+                let ranked = |answers: Vec<Answer>, path: &Path| -> Vec<Answer> {
+                    answers.into_iter().map(|answer| place.ranked(answer, path)).collect()
                 };
-                all.extend(paths.iter().flat_map(answers));
+                match place.what {
+                    What::Files(reader) => all.extend(ranked(reader(&path).answers, &path)),
+                    What::Socket(api) => {
+                        asked.push(scope.spawn(move || ranked(api::list(api, &path).unwrap_or_default(), &path)));
+                    }
+                }
             }
         }
         all.extend(asked.into_iter().flat_map(|asked| asked.join().unwrap_or_default()));
