@@ -1,5 +1,6 @@
 //! Namespaces that no task is in: those that a mount or an open file keeps.
 
+use super::mounts;
 use crate::sys;
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,7 +100,7 @@ fn parse(link: &[u8]) -> Option<(NsKind, u64)> {
     Some((NsKind::ALL.into_iter().find(|kind| kind.name() == name)?, ino.parse().ok()?))
 }
 
-/// Of a mountinfo (proc_pid_mountinfo(5)) the namespaces that are mounted, and where. Blanks in paths are `\\040`.
+/// Of a mountinfo (proc_pid_mountinfo(5)) the namespaces that are mounted, and where.
 fn nsfs_mounts(mountinfo: &[u8]) -> Vec<((NsKind, u64), String)> {
     let mount = |line: &[u8]| {
         // Most lines are of others, and there may be very many.
@@ -107,13 +108,8 @@ fn nsfs_mounts(mountinfo: &[u8]) -> Vec<((NsKind, u64), String)> {
             return None;
         }
         let line = String::from_utf8_lossy(line);
-        let (before, after) = line.split_once(" - ")?;
-        let mut fields = before.split(' ').skip(3);
-        let (root, path) = (fields.next()?, fields.next()?);
-        let namespace = after.starts_with("nsfs ").then(|| parse(root.as_bytes()))??;
-        let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-        let path = codes.iter().fold(path.to_string(), |path, (code, text)| path.replace(code, text));
-        Some((namespace, path))
+        let mount = mounts::parse(&line).filter(|mount| mount.kind == "nsfs")?;
+        Some((parse(mount.root.as_bytes())?, mount.path))
     };
     mountinfo.split(|&byte| byte == b'\n').filter_map(mount).collect()
 }
