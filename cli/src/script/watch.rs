@@ -6,7 +6,7 @@ use crate::select::{of_key, of_task};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::filter::{Field, Filter};
-use nsscope_timeline::{Definition, Key, Timeline};
+use nsscope_timeline::{Definition, Key, Task, Timeline};
 
 /// How many tasks that have ended are remembered: their last records may come a little later.
 const KEEP: usize = 1000;
@@ -18,12 +18,28 @@ pub(super) struct Watch {
     filter: Filter,
 }
 
+/// Whose an event is.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// Index and thread id.
+    task: Option<(usize, u32)>,
+    /// What tells its container, if it is in one.
+    key: Option<Key>,
+}
+
+impl Found {
+    /// What tells its container, if no runtime is known to manage it.
+    pub(super) fn nameless(&self) -> Option<&Key> {
+        self.key.as_ref().filter(|key| matches!(key, Key::Namespaces(_)))
+    }
+}
+
 /// What is known of an event's task.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) container: Option<String>,
     pub(super) name: Option<String>,
-    title: Option<String>,
+    pub(super) title: Option<String>,
     pub(super) comm: Option<String>,
     pub(super) passes: bool,
 }
@@ -46,25 +62,44 @@ impl Watch {
         (!which.filter().is_empty()).then(|| Self::new(which))
     }
 
-    pub(super) fn look<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Seen {
-        let told = self.timeline.push(session, record);
+    /// Takes the next record, and finds whose it is.
+    pub(super) fn take<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Found {
+        let of_record = self.timeline.push(session, record);
+        let current = |tid| self.timeline.current(tid).map(|(index, _)| index);
+        let task = of_record.or_else(|| session.sample_id(record).tid.and_then(current));
+        let key = task.and_then(|index| self.timeline.container_of(index, &self.definition));
+        Found { task: task.map(|index| (index, self.timeline.at(index).tid)), key }
+    }
+
+    /// What is known of it now, if a runtime has said since that the namespaces are those of its container.
+    pub(super) fn again(&self, found: &Found) -> Option<Seen> {
+        let (index, _) = self.task(found)?;
+        let key = self.timeline.container_of(index, &self.definition);
+        matches!(key, Some(Key::Runtime(_))).then(|| self.tell(&Found { key, ..found.clone() }))
+    }
+
+    /// The task, unless its room has been given to another since.
+    fn task(&self, found: &Found) -> Option<(usize, &Task)> {
+        let (index, tid) = found.task?;
+        let task = self.timeline.at(index);
+        (task.tid == tid).then_some((index, task))
+    }
+
+    /// What is known of the task that was found.
+    pub(super) fn tell(&self, found: &Found) -> Seen {
         let timeline = &self.timeline;
-        let found = match told {
-            Some(index) => Some((index, timeline.at(index))),
-            None => session.sample_id(record).tid.and_then(|tid| timeline.current(tid)),
-        };
-        let key = found.and_then(|(index, _)| timeline.container_of(index, &self.definition));
-        let comm = found.and_then(|(_, task)| timeline.last_name(task));
-        let container = key.as_ref().map(Key::id);
-        let passes = self.filter.passes(|field| match (field, found) {
+        let task = self.task(found);
+        let key = found.key.as_ref();
+        let comm = task.and_then(|(_, task)| timeline.last_name(task));
+        let passes = self.filter.passes(|field| match (field, task) {
             (Field::Cgroup | Field::Comm | Field::Pid | Field::Namespace, Some((_, task))) => {
                 of_task(timeline, task, field)
             }
             (Field::Cgroup | Field::Comm | Field::Pid | Field::Namespace, None) => Vec::new(),
-            _ => of_key(timeline, key.as_ref(), field),
+            _ => of_key(timeline, key, field),
         });
-        let title = key.as_ref().filter(|_| passes).map(|key| timeline.title_of(key));
-        let name = key.as_ref().filter(|_| passes).and_then(|key| timeline.named(key)).map(|named| named.name);
-        Seen { container, name: name.filter(|name| !name.is_empty()), title, comm, passes }
+        let title = key.filter(|_| passes).map(|key| timeline.title_of(key));
+        let name = key.filter(|_| passes).and_then(|key| timeline.named(key)).map(|named| named.name);
+        Seen { container: key.map(Key::id), name: name.filter(|name| !name.is_empty()), title, comm, passes }
     }
 }
