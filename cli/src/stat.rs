@@ -10,7 +10,7 @@ use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Order, RawRecord, Record};
-use nsscope_timeline::Kinds;
+use nsscope_codec::RecordCounts;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 #[derive(Default)]
 struct Counts {
-    kinds: Kinds,
+    kinds: RecordCounts,
     span: Option<(u64, u64)>,
     lost: u64,
     unreadable: u64,

@@ -46,6 +46,8 @@ extern crate alloc;
 mod byte_order;
 #[cfg(feature = "postcard")]
 pub mod compact;
+#[cfg(feature = "alloc")]
+mod counts;
 pub mod emit;
 pub mod encode;
 mod error;
@@ -63,12 +65,16 @@ mod record;
 #[cfg(target_has_atomic = "64")]
 pub mod ring;
 mod sink;
+#[cfg(feature = "alloc")]
+pub mod synthetic;
 pub mod wire;
 
 #[doc = include_str!("../USING.md")]
 pub mod guide {}
 
 pub use byte_order::{BigEndian, Endian, LittleEndian, Native, Order};
+#[cfg(feature = "alloc")]
+pub use counts::RecordCounts;
 pub use error::{Error, ErrorKind};
 pub use raw::{Parse, RawRecord, Records};
 pub use record::Record;

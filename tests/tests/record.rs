@@ -8,7 +8,7 @@ use nsscope_tests::{
     Group, actor, by_id, cannot_record, errors, events, needs, no_cgroup2, no_perf, not_root, nsscope, report, run,
     start, stop, text, wait_for,
 };
-use nsscope_timeline::told::TASK_CGROUP;
+use nsscope_codec::synthetic::TASK_CGROUP;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;

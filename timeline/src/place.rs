@@ -6,7 +6,7 @@ use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use zerocopy::{Immutable, IntoBytes};
 
 /// Identity of each of a task's namespaces, indexed by [`NsKind`]. `ino` 0: not known, or not in this kernel. The time
-/// namespace is known only where [`told::TASK_NAMESPACES`](crate::told::TASK_NAMESPACES) is in the recording.
+/// namespace is known only where [`synthetic::TASK_NAMESPACES`](nsscope_codec::synthetic::TASK_NAMESPACES) is in the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, IntoBytes, Immutable)]
 #[repr(transparent)]
 pub struct NsSet(pub [NsId; NsKind::ALL.len()]);

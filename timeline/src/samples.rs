@@ -6,7 +6,7 @@ use crate::task::{Since, Source, set_value};
 use crate::timeline::Kept;
 use crate::timeline::Recorder;
 use crate::timeline::Timeline;
-use crate::told;
+use nsscope_codec::synthetic;
 use crate::tracepoint::Tracepoint;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -89,7 +89,7 @@ impl Timeline {
     }
 
     /// What a runtime says of a container.
-    fn declare(&mut self, told: &told::Container<'_>) {
+    fn declare(&mut self, told: &synthetic::Container<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
         let name = core::str::from_utf8(told.runtime).map_or(runtime::UNKNOWN, runtime::known);

@@ -33,7 +33,7 @@ pub(crate) struct Usage {
     pub(crate) cpu: u64,
 }
 
-/// How a recording was made, where its recorder says so ([`told::RECORDER`](crate::told::RECORDER)).
+/// How a recording was made, where its recorder says so ([`synthetic::RECORDER`](nsscope_codec::synthetic::RECORDER)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorder {
     /// `perf`, `proc` or `snapshot`.
@@ -44,7 +44,7 @@ pub struct Recorder {
     pub own: Vec<String>,
 }
 
-/// A namespace that something but a task keeps, as the recorder found it ([`told::KEPT_NAMESPACE`](crate::told::KEPT_NAMESPACE)).
+/// A namespace that something but a task keeps, as the recorder found it ([`synthetic::KEPT_NAMESPACE`](nsscope_codec::synthetic::KEPT_NAMESPACE)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Its type.

@@ -1,6 +1,6 @@
 //! The tracepoints that tell which cgroup a task is in.
 
-use crate::told;
+use nsscope_codec::synthetic;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
@@ -14,17 +14,17 @@ use nsscope_codec::{BigEndian, LittleEndian};
 pub(crate) enum Tracepoint<'a> {
     /// `cgroup:cgroup_attach_task`: the kernel moves a task.
     Attach { tid: u32, root: u32, path: &'a [u8] },
-    /// [`told::TASK_CGROUP`]: the recorder found a task there.
+    /// [`synthetic::TASK_CGROUP`]: the recorder found a task there.
     TaskCgroup { tid: u32, root: u32, path: &'a [u8] },
-    /// [`told::TASK_NSPID`]: a task's pids from the host's inwards, decimal, with blanks between.
+    /// [`synthetic::TASK_NSPID`]: a task's pids from the host's inwards, decimal, with blanks between.
     TaskNspid { tid: u32, pids: &'a [u8] },
-    /// [`told::TASK_NAMESPACES`]: what the kernel's record leaves out.
+    /// [`synthetic::TASK_NAMESPACES`]: what the kernel's record leaves out.
     TaskNamespaces(TaskNamespaces<LittleEndian>),
-    /// [`told::CONTAINER`]: what somebody says of a container.
-    Container(told::Container<'a>),
-    /// [`told::KEPT_NAMESPACE`]: a namespace that something but a task keeps.
+    /// [`synthetic::CONTAINER`]: what somebody says of a container.
+    Container(synthetic::Container<'a>),
+    /// [`synthetic::KEPT_NAMESPACE`]: a namespace that something but a task keeps.
     KeptNamespace { kind: &'a [u8], id: NsId, unique: u64, by: &'a [u8] },
-    /// [`told::RECORDER`]: how the recording was made.
+    /// [`synthetic::RECORDER`]: how the recording was made.
     Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
 
@@ -60,24 +60,24 @@ impl Fields {
                 root: field("dst_root")?,
                 path: field("dst_path")?,
             }),
-            (told::SYSTEM, "task_cgroup") => {
+            (synthetic::SYSTEM, "task_cgroup") => {
                 Some(Self::Cgroup { attach: false, tid: field("pid")?, root: field("root")?, path: field("path")? })
             }
-            (told::SYSTEM, "task_nspid") => Some(Self::Nspid { tid: field("pid")?, pids: field("nspid")? }),
-            (told::SYSTEM, "task_namespaces") => Some(Self::TaskNamespaces),
-            (told::SYSTEM, "container") => Some(Self::Container {
+            (synthetic::SYSTEM, "task_nspid") => Some(Self::Nspid { tid: field("pid")?, pids: field("nspid")? }),
+            (synthetic::SYSTEM, "task_namespaces") => Some(Self::TaskNamespaces),
+            (synthetic::SYSTEM, "container") => Some(Self::Container {
                 numbers: [field("pid")?, field("rank")?],
                 texts: ["id", "name", "image", "runtime", "namespace", "cgroup", "source", "labels"]
                     .into_iter()
                     .map(field)
                     .collect::<Option<_>>()?,
             }),
-            (told::SYSTEM, "kept_namespace") => Some(Self::Kept {
+            (synthetic::SYSTEM, "kept_namespace") => Some(Self::Kept {
                 numbers: [field("dev")?, field("ino")?, field("unique")?],
                 kind: field("type")?,
                 by: field("by")?,
             }),
-            (told::SYSTEM, "recorder") => {
+            (synthetic::SYSTEM, "recorder") => {
                 Some(Self::Recorder { interval: field("interval")?, backend: field("backend")?, own: field("own")? })
             }
             _ => None,
@@ -120,7 +120,7 @@ impl Tracepoints {
             Fields::TaskNamespaces => Tracepoint::TaskNamespaces(TaskNamespaces::read(raw)?),
             Fields::Container { numbers: [pid, rank], texts } => {
                 let text = |at: usize| texts[at].text(raw, big);
-                Tracepoint::Container(told::Container {
+                Tracepoint::Container(synthetic::Container {
                     pid: number(pid)?,
                     rank: number(rank)?,
                     id: text(0)?,

@@ -6,7 +6,8 @@ use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Error, Order, RawRecord, Record};
-use nsscope_timeline::{Kinds, Since, Timeline, told};
+use nsscope_codec::{RecordCounts, synthetic};
+use nsscope_timeline::{Since, Timeline};
 
 /// Faults that are told; the others are counted.
 const FAULTS: usize = 20;
@@ -71,7 +72,7 @@ pub(crate) struct Event {
 pub(crate) struct Facts {
     pub(crate) timeline: Timeline,
     pub(crate) records: u64,
-    pub(crate) kinds: Kinds,
+    pub(crate) kinds: RecordCounts,
     pub(crate) events: Vec<Event>,
     /// Events that are not listed.
     pub(crate) unlisted: u64,
@@ -113,8 +114,8 @@ impl Facts {
                 let news = |facts: &[Since<u32>]| facts.last().filter(|since| since.time == time).map(|s| s.value);
                 let cgroup = news(&task.cgroups).map(What::Cgroup);
                 match event.map(|attr| attr.config.get()) {
-                    Some(id) if id == told::TASK_NSPID.id => None,
-                    Some(id) if id == told::TASK_NAMESPACES.id => {
+                    Some(id) if id == synthetic::TASK_NSPID.id => None,
+                    Some(id) if id == synthetic::TASK_NAMESPACES.id => {
                         let set = news(&task.namespaces);
                         let before = self.events.last_mut().filter(|event| (event.tid, event.time) == (task.tid, time));
                         match (set, before) {

@@ -9,7 +9,7 @@ use nsscope_codec::Native;
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_CPU_CLOCK, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::SampleType;
-use nsscope_timeline::told;
+use nsscope_codec::synthetic;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -86,7 +86,7 @@ const SAMPLE_TYPE: SampleType =
     SampleType(SampleType::TID.0 | SampleType::TIME.0 | SampleType::CPU.0 | SampleType::IDENTIFIER.0);
 
 /// Id of the records of an event of our own. The kernel counts its ids up from small numbers.
-pub(crate) fn told_id(event: told::Event) -> u64 {
+pub(crate) fn told_id(event: synthetic::Event) -> u64 {
     u64::MAX - (1 << 16) + event.id
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn tracepoint_attr(id: u64) -> Attr<Native> {
 
 /// The events of our own.
 pub(crate) fn told_events() -> impl Iterator<Item = Described> {
-    told::EVENTS.into_iter().map(|event| Described {
+    synthetic::EVENTS.into_iter().map(|event| Described {
         attr: tracepoint_attr(event.id),
         name: event.name.into(),
         ids: vec![told_id(event)],

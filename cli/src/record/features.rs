@@ -6,7 +6,7 @@ use crate::time::{self, CLOCK};
 use nsscope_codec::Native;
 use nsscope_codec::perf_data::{Feature, tracing};
 use nsscope_codec::wire::attr::Attr;
-use nsscope_timeline::told;
+use nsscope_codec::synthetic;
 use std::os::unix::ffi::OsStrExt;
 use zerocopy::IntoBytes;
 
@@ -37,12 +37,12 @@ pub(crate) fn sample_time(span: Option<(u64, u64)>) -> Vec<u8> {
 
 fn tracing_data(tracepoints: &[Tracepoint]) -> Vec<u8> {
     let cgroup: Vec<&str> = tracepoints.iter().map(|t| t.text.as_str()).collect();
-    let own = told::EVENTS.map(|event| event.format);
+    let own = synthetic::EVENTS.map(|event| event.format);
     let mut systems: Vec<(&str, &[&str])> = vec![];
     if !cgroup.is_empty() {
         systems.push(("cgroup", &cgroup));
     }
-    systems.push((told::SYSTEM, &own));
+    systems.push((synthetic::SYSTEM, &own));
     tracing::write(crate::sys::page_size() as u32, &systems)
 }
 

@@ -14,7 +14,7 @@ use nsscope_codec::wire::header::{MISC_FORK_EXEC, MISC_KERNEL, RecordType};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout};
 use nsscope_codec::wire::task_namespaces::{MAX_LEVELS, Reason, TaskNamespaces};
-use nsscope_timeline::told;
+use nsscope_codec::synthetic;
 use rustix::buffer::spare_capacity;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, statat};
@@ -190,7 +190,7 @@ impl Synthesizer {
             }
         }
         if let Some(pids) = &facts.nspids {
-            self.sample(told::TASK_NSPID, &told::task_nspid(tid, pids.as_bytes()), time);
+            self.sample(synthetic::TASK_NSPID, &synthetic::task_nspid(tid, pids.as_bytes()), time);
         }
         self.hidden += u64::from(facts.namespaces.is_none());
         self.tasks += 1;
@@ -211,7 +211,7 @@ impl Synthesizer {
                 if self.whole {
                     let Others { time: own, time_for_children, pid_for_children } = facts.others;
                     let told = TaskNamespaces::<Native> {
-                        common_type: U16::new(told::TASK_NAMESPACES.id as u16),
+                        common_type: U16::new(synthetic::TASK_NAMESPACES.id as u16),
                         common: [0; 6],
                         tid: U32::new(tid),
                         reason: U32::new(Reason::FOUND.0),
@@ -222,7 +222,7 @@ impl Synthesizer {
                         levels: U32::new(0),
                         pids: [U32::new(0); MAX_LEVELS],
                     };
-                    self.sample(told::TASK_NAMESPACES, told.as_bytes(), time);
+                    self.sample(synthetic::TASK_NAMESPACES, told.as_bytes(), time);
                 }
             }
             (Fact::Name, _) => self.put(&Comm { pid, tid, comm: &facts.comm }, 0, time),
@@ -251,8 +251,8 @@ impl Synthesizer {
     /// How the recording is made. `interval`: ns between two looks at /proc, 0 for none.
     pub(crate) fn recorder(&mut self, backend: &str, interval: u32) {
         let own = sys::own_namespaces().join(" ");
-        let raw = told::recorder(interval, backend.as_bytes(), own.as_bytes());
-        self.sample(told::RECORDER, &raw, self.dated.unwrap_or_else(time::now));
+        let raw = synthetic::recorder(interval, backend.as_bytes(), own.as_bytes());
+        self.sample(synthetic::RECORDER, &raw, self.dated.unwrap_or_else(time::now));
     }
 
     /// Lines `id:controllers:path` of `/proc/PID/task/TID/cgroup`. The root of a v1 hierarchy, where everything
@@ -265,7 +265,7 @@ impl Synthesizer {
             if root != 0 && path == "/" {
                 continue;
             }
-            self.sample(told::TASK_CGROUP, &told::task_cgroup(tid, root, path.as_bytes()), time);
+            self.sample(synthetic::TASK_CGROUP, &synthetic::task_cgroup(tid, root, path.as_bytes()), time);
         }
     }
 
@@ -273,7 +273,7 @@ impl Synthesizer {
     pub(crate) fn names(&mut self, answers: &[Answer]) {
         let time = self.dated.unwrap_or_else(time::now);
         for answer in answers {
-            self.sample(told::CONTAINER, &answer.raw(), time);
+            self.sample(synthetic::CONTAINER, &answer.raw(), time);
         }
     }
 
@@ -282,8 +282,8 @@ impl Synthesizer {
     pub(crate) fn kept(&mut self) {
         let time = self.dated.unwrap_or_else(time::now);
         for Kept { kind, id, unique, by } in std::mem::take(&mut self.candidates).kept(&self.inhabited) {
-            let raw = told::kept_namespace(id.dev as u32, id.ino as u32, unique, kind.name().as_bytes(), by.as_bytes());
-            self.sample(told::KEPT_NAMESPACE, &raw, time);
+            let raw = synthetic::kept_namespace(id.dev as u32, id.ino as u32, unique, kind.name().as_bytes(), by.as_bytes());
+            self.sample(synthetic::KEPT_NAMESPACE, &raw, time);
         }
     }
 
@@ -298,7 +298,7 @@ impl Synthesizer {
     }
 
     /// A SAMPLE of IDENTIFIER, TID, TIME, CPU and RAW.
-    fn sample(&mut self, event: told::Event, raw: &[u8], time: u64) {
+    fn sample(&mut self, event: synthetic::Event, raw: &[u8], time: u64) {
         // `u32 size` and the raw bytes together fill whole words.
         let padded = (4 + raw.len()).next_multiple_of(8) - 4;
         let size = 8 + 8 + 8 + 8 + 8 + 4 + padded;

@@ -4,7 +4,7 @@ use super::events::Target;
 use nsscope_codec::wire::header::{HEADER_SIZE, MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::SampleIdLayout;
 use nsscope_codec::{Native, RawRecord, Record, Records};
-use nsscope_timeline::Kinds;
+use nsscope_codec::RecordCounts;
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,7 +15,7 @@ const EXECS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Records by type.
-    pub(crate) kinds: Kinds,
+    pub(crate) kinds: RecordCounts,
     /// Records the kernel says are missing.
     pub(crate) lost: u64,
     /// First and last time, ns.

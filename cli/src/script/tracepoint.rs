@@ -152,27 +152,27 @@ fn names_of(text: &str) -> Option<Vec<(u64, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nsscope_timeline::told;
+    use nsscope_codec::synthetic;
 
     #[test]
     fn a_print_fmt_of_fields_is_followed() {
-        let format = Format::parse(told::SYSTEM, told::TASK_CGROUP.format).expect("a format");
+        let format = Format::parse(synthetic::SYSTEM, synthetic::TASK_CGROUP.format).expect("a format");
         let printer = Printer::new(format);
         let mut out = vec![];
-        printer.print(&told::task_cgroup(42, 0, b"/docker/x"), cfg!(target_endian = "big"), &mut out);
+        printer.print(&synthetic::task_cgroup(42, 0, b"/docker/x"), cfg!(target_endian = "big"), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), "pid=42 root=0 path=/docker/x");
     }
 
     #[test]
     fn one_that_is_more_gives_the_fields() {
-        let text = told::TASK_CGROUP.format.replace("REC->pid", "REC->pid + 1");
+        let text = synthetic::TASK_CGROUP.format.replace("REC->pid", "REC->pid + 1");
         let printer = Printer::new(Format::parse("x", &text).expect("a format"));
         let mut out = vec![];
-        printer.print(&told::task_cgroup(42, 0, b"/a"), cfg!(target_endian = "big"), &mut out);
+        printer.print(&synthetic::task_cgroup(42, 0, b"/a"), cfg!(target_endian = "big"), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), "pid=42 root=0 path=/a");
         // Raw bytes cut short print as zeros and nothing, and do not panic.
         for len in 0..24 {
-            printer.print(&told::task_cgroup(42, 0, b"/a")[..len.min(23)], false, &mut out);
+            printer.print(&synthetic::task_cgroup(42, 0, b"/a")[..len.min(23)], false, &mut out);
         }
     }
 }

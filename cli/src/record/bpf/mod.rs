@@ -14,7 +14,7 @@ use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use nsscope_codec::wire::namespaces::new_encode_dev;
-use nsscope_timeline::told;
+use nsscope_codec::synthetic;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{major, minor, stat};
@@ -301,8 +301,8 @@ fn settings(target: &Target, ring: u32) -> Outcome<Settings> {
     let own = stat("/proc/self/ns/pid")?;
     let mut settings = Settings {
         id: ID,
-        task_namespaces_id: told_id(told::TASK_NAMESPACES),
-        task_cgroup_id: told_id(told::TASK_CGROUP),
+        task_namespaces_id: told_id(synthetic::TASK_NAMESPACES),
+        task_cgroup_id: told_id(synthetic::TASK_CGROUP),
         cgroup: 0,
         cgroup_level: 0,
         namespace: 0,
@@ -311,8 +311,8 @@ fn settings(target: &Target, ring: u32) -> Outcome<Settings> {
         dev: new_encode_dev(major(own.st_dev), minor(own.st_dev)),
         watch: WATCH_TASKS,
         wake_at: u64::from(ring) / WAKE_AT,
-        task_namespaces_type: told::TASK_NAMESPACES.id as u32,
-        task_cgroup_type: told::TASK_CGROUP.id as u32,
+        task_namespaces_type: synthetic::TASK_NAMESPACES.id as u32,
+        task_cgroup_type: synthetic::TASK_CGROUP.id as u32,
     };
     match target {
         Target::System => settings.watch = WATCH_ALL,

@@ -1,6 +1,6 @@
 //! What a source says of a container, and what runtimes' labels are called here.
 
-use nsscope_timeline::told;
+use nsscope_codec::synthetic;
 
 /// How well a source knows a container. What manages it knows more than what runs it; what belongs to a user, less than
 /// what belongs to root.
@@ -58,7 +58,7 @@ impl Answer {
         // A line is a label.
         let one_line = |(key, value): &(String, String)| format!("{key}={}\n", value.replace('\n', " "));
         let labels: String = self.labels.iter().map(one_line).collect();
-        told::container(&told::Container {
+        synthetic::container(&synthetic::Container {
             pid: self.pid,
             rank: self.rank,
             id: self.id.as_bytes(),

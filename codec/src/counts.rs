@@ -1,20 +1,22 @@
-//! How many records of each type.
+//! How many records of each type there are.
 
 use alloc::string::{String, ToString};
-use nsscope_codec::wire::header::RecordType;
+use crate::wire::header::RecordType;
 
 /// Counts of records by their type; types that nobody knows are counted together.
 #[derive(Clone, Debug)]
-pub struct Kinds([u64; Kinds::OTHERS + 1]);
+pub struct RecordCounts([u64; 129]);
 
-impl Kinds {
+impl RecordCounts {
     /// Where those are counted whose type is no smaller: perf's own end at 83.
     const OTHERS: usize = 128;
 
     /// Counts a record.
     #[inline]
     pub fn add(&mut self, kind: RecordType) {
-        self.0[(kind.0 as usize).min(Self::OTHERS)] += 1;
+        if let Some(count) = self.0.get_mut((kind.0 as usize).min(Self::OTHERS)) {
+            *count = count.saturating_add(1);
+        }
     }
 
     /// How many there were of a type.
@@ -28,7 +30,7 @@ impl Kinds {
     }
 
     /// Those that there were, by the types' names in small letters and in the types' order; `others` are last.
-    pub fn counts(&self) -> impl Iterator<Item = (String, u64)> {
+    pub fn counts(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         let all = self.0.iter().enumerate().filter(|&(_, &count)| count > 0);
         all.map(|(kind, &count)| match kind {
             Self::OTHERS => ("others".into(), count),
@@ -37,9 +39,9 @@ impl Kinds {
     }
 }
 
-impl Default for Kinds {
+impl Default for RecordCounts {
     fn default() -> Self {
-        Self([0; Self::OTHERS + 1])
+        Self([0; 129])
     }
 }
 
@@ -50,12 +52,12 @@ mod tests {
 
     #[test]
     fn types_that_nobody_knows_are_counted_together() {
-        let mut kinds = Kinds::default();
+        let mut counts = RecordCounts::default();
         for kind in [u32::MAX, RecordType::FORK.0, 128, RecordType::COMM.0, RecordType::FORK.0] {
-            kinds.add(RecordType(kind));
+            counts.add(RecordType(kind));
         }
-        let counts: Vec<_> = kinds.counts().collect();
+        let counts: Vec<_> = counts.counts().collect();
         assert_eq!(counts, [("comm".into(), 1), ("fork".into(), 2), ("others".into(), 2)]);
-        assert_eq!((kinds.of(RecordType::FORK), kinds.of(RecordType(u32::MAX)), kinds.total()), (2, 0, 5));
+        assert_eq!((counts.of(RecordType::FORK), counts.of(RecordType(u32::MAX)), counts.total()), (2, 0, 5));
     }
 }

@@ -1,9 +1,9 @@
-//! What a recorder tells by events of its own.
+//! Events that a recorder synthesizes, as tracepoints of the system `nsscope`.
 //!
 //! The kernel's records do not say which cgroup a task was in when the recording began, which pids it has in its pid
 //! namespaces, nor what a container is called. So the recorder looks it up and writes a SAMPLE of a tracepoint whose
-//! format is in the file's `TRACING_DATA`: every reader of perf.data can print it, and one that does not know it passes
-//! it by.
+//! format is in the file's `TRACING_DATA`: every reader of perf.data can print it, and one that does not know it skips
+//! it.
 //!
 //! Raw bytes, in the byte order of the file:
 //!
@@ -29,6 +29,9 @@ pub struct Event {
     /// Its format, in the form of tracefs.
     pub format: &'static str,
 }
+
+/// Longer texts are cut, bytes.
+const MAX_TEXT: usize = 4095;
 
 macro_rules! common_fields {
     () => {
@@ -138,7 +141,7 @@ print fmt: \"interval=%u backend=%s own=%s\", REC->interval, __get_str(backend),
 };
 
 /// What the kernel's NAMESPACES record leaves out of a task:
-/// [`TaskNamespaces`](nsscope_codec::wire::task_namespaces::TaskNamespaces), which says what the fields are.
+/// [`TaskNamespaces`](crate::wire::task_namespaces::TaskNamespaces), which says what the fields are.
 pub const TASK_NAMESPACES: Event = Event {
     id: 65_531,
     name: "nsscope:task_namespaces",
@@ -187,7 +190,7 @@ pub struct Container<'a> {
     pub name: &'a [u8],
     /// What it was made of.
     pub image: &'a [u8],
-    /// The runtime that manages it, one of [`SHAPES`](crate::runtime::SHAPES).
+    /// The runtime that manages it: `docker`, `podman`, `containerd`, ...
     pub runtime: &'a [u8],
     /// containerd's namespace.
     pub namespace: &'a [u8],
@@ -200,16 +203,16 @@ pub struct Container<'a> {
 }
 
 /// Raw bytes of [`CONTAINER`].
-pub fn container(told: &Container<'_>) -> Vec<u8> {
-    let Container { pid, rank, id, name, image, runtime, namespace, cgroup, source, labels } = *told;
+pub fn container(container: &Container<'_>) -> Vec<u8> {
+    let Container { pid, rank, id, name, image, runtime, namespace, cgroup, source, labels } = *container;
     raw(CONTAINER, &[pid, rank], &[id, name, image, runtime, namespace, cgroup, source, labels])
 }
 
 /// Raw bytes of [`KEPT_NAMESPACE`].
 pub fn kept_namespace(dev: u32, ino: u32, unique: u64, kind: &[u8], by: &[u8]) -> Vec<u8> {
-    let unique = unique.to_ne_bytes();
-    let half = |at: usize| u32::from_ne_bytes([unique[at], unique[at + 1], unique[at + 2], unique[at + 3]]);
-    raw(KEPT_NAMESPACE, &[dev, ino, half(0), half(4)], &[kind, by])
+    let [a, b, c, d, e, f, g, h] = unique.to_ne_bytes();
+    let halves = [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])];
+    raw(KEPT_NAMESPACE, &[dev, ino, halves[0], halves[1]], &[kind, by])
 }
 
 /// Raw bytes of [`RECORDER`].
@@ -222,12 +225,13 @@ fn raw(event: Event, numbers: &[u32], texts: &[&[u8]]) -> Vec<u8> {
     raw.extend((event.id as u16).to_ne_bytes());
     raw.extend([0; 6]);
     raw.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
-    let texts: Vec<&[u8]> = texts.iter().map(|text| &text[..text.len().min(4095)]).collect();
-    let mut at = raw.len() + 4 * texts.len();
+    let cut = |text: &&[u8]| text.get(..MAX_TEXT).unwrap_or(text).to_vec();
+    let texts: Vec<Vec<u8>> = texts.iter().map(|text| cut(text)).collect();
+    let mut at = raw.len().saturating_add(texts.len().saturating_mul(4));
     for text in &texts {
-        let len = text.len() + 1;
-        raw.extend((((len as u32) << 16) + at as u32).to_ne_bytes());
-        at += len;
+        let len = text.len().saturating_add(1);
+        raw.extend(((len as u32) << 16 | (at as u32 & 0xffff)).to_ne_bytes());
+        at = at.saturating_add(len);
     }
     for text in &texts {
         raw.extend_from_slice(text);
