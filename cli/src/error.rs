@@ -1,5 +1,6 @@
 //! What the user is told when something fails, and the exit code.
 
+pub(crate) use nsscope_capture::reason;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -10,8 +11,6 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// Exit code 1 with this message: what happened, why, what to do next.
     Failed(String),
-    /// The same where the kernel refuses perf events to this user, or has none: there are other ways to record.
-    Refused(String),
     /// Exit code 2.
     Usage(String),
     /// Whoever read our output has gone: nothing is wrong.
@@ -45,14 +44,14 @@ impl Failure {
     pub(crate) fn message(&self) -> &str {
         match self {
             Self::ClosedPipe => "whoever read the output has gone",
-            Self::Failed(message) | Self::Refused(message) | Self::Usage(message) => message,
+            Self::Failed(message) | Self::Usage(message) => message,
         }
     }
 
     pub(crate) fn report(self) -> ExitCode {
         let code = match self {
             Self::ClosedPipe => return ExitCode::SUCCESS,
-            Self::Failed(_) | Self::Refused(_) => 1,
+            Self::Failed(_) => 1,
             Self::Usage(_) => 2,
         };
         let red = anstyle::AnsiColor::Red.on_default().bold();
@@ -70,6 +69,31 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<nsscope_capture::Error> for Failure {
+    fn from(error: nsscope_capture::Error) -> Self {
+        use nsscope_capture::Error;
+        let next = match &error {
+            Error::ClosedPipe => return Self::ClosedPipe,
+            Error::Invalid(what) => return Self::Usage(what.clone()),
+            Error::File { action, path, source } => return Self::file(action, path, source),
+            Error::NotPermitted { .. } => {
+                "as root:             sudo nsscope record ...\n  \
+                 once for this file:  sudo setcap cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep \"$(command -v nsscope)\"\n  \
+                 without privileges:  nsscope record --backend proc ...   (looks at /proc many times a second)\n  \
+                                      nsscope snapshot   (what runs now, from /proc, in the same format)"
+            }
+            Error::Unsupported { .. } => {
+                "other ways: nsscope record --backend perf, or --backend proc, which looks at /proc; nsscope doctor says \
+                 what this kernel offers"
+            }
+            _ => "",
+        };
+        let lines = std::iter::once(error.to_string()).chain(error.mend().map(String::from));
+        let lines = lines.chain((!next.is_empty()).then(|| next.to_string()));
+        Self::Failed(lines.collect::<Vec<_>>().join("\n  "))
+    }
+}
+
 impl From<rustix::io::Errno> for Failure {
     fn from(errno: rustix::io::Errno) -> Self {
         io::Error::from(errno).into()
@@ -82,14 +106,33 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
-/// An error's text without Rust's "(os error N)".
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
-}
-
 /// Tells the user something that is not an error.
 pub(crate) fn note(message: impl Display) {
     let yellow = anstyle::AnsiColor::Yellow.on_default();
     anstream::eprintln!("{yellow}nsscope:{yellow:#} {message}");
+}
+
+/// Shows people what the libraries warn of.
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn && metadata.target().starts_with("nsscope")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            note(record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// From now on what the libraries warn of is shown.
+pub(crate) fn show_warnings() {
+    // It is the first.
+    if log::set_logger(&Warnings).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
 }

@@ -1,25 +1,18 @@
 //! `nsscope`: capture the kernel's namespace records, print them, and tell which containers they reveal.
 
 mod args;
-mod capture;
-mod demo;
-mod diff;
-mod doctor;
+mod commands;
 mod error;
+mod events;
 mod input;
-mod ps;
-mod record;
-mod report;
+mod json;
+mod loaded;
 mod safe;
-mod script;
 mod select;
-mod serve;
-mod stat;
-mod sys;
+mod signals;
+mod table;
+mod text;
 mod time;
-mod top;
-mod tree;
-mod view;
 
 use args::Command;
 use clap::{CommandFactory, Parser};
@@ -28,6 +21,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    error::show_warnings();
     // Rust ignores SIGPIPE; writes to a closed pipe come back as errors and end the program quietly (`Failure`).
     let Some(command) = args::Args::parse().command else {
         // A pipe that is closed is no error.
@@ -35,18 +29,18 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let result = match command {
-        Command::Record(args) => record::command::run(&args),
-        Command::Snapshot(args) => record::snapshot::snapshot(&args),
-        Command::Import(args) => record::import::run(&args),
-        Command::Script(args) => script::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Ps(args) => ps::run(&args),
-        Command::Tree(args) => tree::run(&args),
-        Command::Stat(args) => stat::run(&args),
-        Command::Diff(args) => diff::run(&args),
-        Command::Events(args) => script::follow(&args),
-        Command::Top(args) => top::run(&args),
-        Command::View(args) => serve::run(&args),
+        Command::Record(args) => commands::record::run(&args),
+        Command::Snapshot(args) => commands::snapshot::run(&args),
+        Command::Import(args) => commands::import::run(&args),
+        Command::Script(args) => commands::script::run(&args),
+        Command::Report(args) => commands::report::run(&args),
+        Command::Ps(args) => commands::ps::run(&args),
+        Command::Tree(args) => commands::tree::run(&args),
+        Command::Stat(args) => commands::stat::run(&args),
+        Command::Diff(args) => commands::diff::run(&args),
+        Command::Events(args) => commands::events::run(&args),
+        Command::Top(args) => commands::top::run(&args),
+        Command::View(args) => commands::view::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut args::Args::command(), "nsscope", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -54,8 +48,8 @@ fn main() -> ExitCode {
         Command::Man { directory } => clap_mangen::generate_to(args::Args::command(), &directory)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| Failure::file("write", &directory, &error)),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Demo => demo::run(),
+        Command::Doctor(args) => commands::doctor::run(&args),
+        Command::Demo => commands::demo::run(),
     };
     result.unwrap_or_else(Failure::report)
 }

@@ -1,13 +1,11 @@
 //! The containers and processes that a command was asked for.
 
 use crate::args::{Moment, Sort, Which};
-use crate::capture::Capture;
+use crate::loaded::Capture;
 use nsscope_codec::wire::namespaces::NsKind;
 pub(crate) use nsscope_timeline::select::{Selection, Window, namespaced, of_key, of_task, passes, title};
-use nsscope_timeline::{Container, Definition, NsSet, Process, Timeline};
-use serde_json::{Value, json};
+use nsscope_timeline::{Container, Definition, Process, Timeline};
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 /// The times that a user named, in the capture's clock.
 pub(crate) fn window(capture: &Capture, since: Option<Moment>, until: Option<Moment>) -> Window {
@@ -32,43 +30,6 @@ pub(crate) fn select(timeline: &Timeline, which: &Which, window: Window, sort: S
     })
 }
 
-/// Namespaces by type, as inodes.
-pub(crate) fn namespaces_json(set: &NsSet) -> Value {
-    let entries = NsKind::ALL.into_iter().map(|kind| (kind.name().to_string(), json!(set.get(kind).ino)));
-    Value::Object(entries.collect())
-}
-
-/// Names of some types of namespace.
-pub(crate) fn kind_names(kinds: &[NsKind]) -> Vec<&'static str> {
-    kinds.iter().map(|kind| kind.name()).collect()
-}
-
-/// A process for a program.
-pub(crate) fn process_json(timeline: &Timeline, process: &Process) -> Value {
-    let leader = timeline.at(process.leader);
-    let names: Vec<Value> = leader
-        .names
-        .iter()
-        .map(|since| json!({ "time": since.time, "comm": String::from_utf8_lossy(timeline.names().get(since.value)) }))
-        .collect();
-    let cgroup_exact = leader.cgroups.last().map(|since| since.source.is_exact());
-    let cgroups: BTreeSet<_> = timeline.last_cgroups(leader).into_iter().collect();
-    json!({
-        "pid": process.pid,
-        "ppid": process.ppid,
-        "nspids": leader.nspids,
-        "comm": timeline.last_name(leader),
-        "names": names,
-        "threads": process.threads.len(),
-        "start": process.start,
-        "start_exact": process.start_exact,
-        "end": process.end,
-        "namespaces": timeline.last_namespaces(leader).map(|set| namespaces_json(&set)),
-        "cgroups": cgroups.into_iter().map(|(root, path)| json!({ "hierarchy": root, "path": path })).collect::<Vec<_>>(),
-        "cgroup_exact": cgroup_exact,
-    })
-}
-
 /// The container that a task is in now or was in last, among some.
 pub(crate) fn container_of<'c>(
     timeline: &Timeline,
@@ -79,4 +40,43 @@ pub(crate) fn container_of<'c>(
     let key = timeline.container_of(task, definition)?;
     // The kernel uses numbers again: the latest of this key.
     containers.iter().rfind(|container| container.key == key)
+}
+
+/// What a process is to its container: its `root`, a `member`, an `exec` or a `health check`.
+pub(crate) fn role(container: &Container, process: &Process) -> &'static str {
+    if container.inits.contains(&process.leader) {
+        "root"
+    } else if container.checks.contains(&process.leader) {
+        "health check"
+    } else if container.entered.contains(&process.leader) {
+        "exec"
+    } else {
+        "member"
+    }
+}
+
+/// Whether two containers were there at the same time.
+fn together(a: &Container, b: &Container) -> bool {
+    a.first <= b.last.unwrap_or(u64::MAX) && b.first <= a.last.unwrap_or(u64::MAX)
+}
+
+/// The others that have a namespace of a container, which is not the host's, too.
+pub(crate) fn sharers<'c>(
+    containers: &'c [Container],
+    container: &'c Container,
+    kind: NsKind,
+) -> impl Iterator<Item = &'c Container> {
+    let own = container.differs.contains(&kind);
+    let same = move |other: &&Container| {
+        own && !std::ptr::eq(*other, container)
+            && other.namespaces.get(kind) == container.namespaces.get(kind)
+            && together(other, container)
+    };
+    containers.iter().filter(same)
+}
+
+/// How many of its processes live.
+pub(crate) fn running(timeline: &Timeline, container: &Container) -> usize {
+    let tasks = container.tasks.iter().map(|&task| timeline.at(task));
+    tasks.filter(|task| task.leads() && task.end.is_none()).count()
 }

@@ -1,7 +1,7 @@
 //! How many records of each type there are.
 
-use alloc::string::{String, ToString};
 use crate::wire::header::RecordType;
+use alloc::string::{String, ToString};
 
 /// Counts of records by their type; types that nobody knows are counted together.
 #[derive(Clone, Debug)]
@@ -56,8 +56,8 @@ mod tests {
         for kind in [u32::MAX, RecordType::FORK.0, 128, RecordType::COMM.0, RecordType::FORK.0] {
             counts.add(RecordType(kind));
         }
-        let counts: Vec<_> = counts.counts().collect();
-        assert_eq!(counts, [("comm".into(), 1), ("fork".into(), 2), ("others".into(), 2)]);
+        let all: Vec<_> = counts.counts().collect();
+        assert_eq!(all, [("comm".into(), 1), ("fork".into(), 2), ("others".into(), 2)]);
         assert_eq!((counts.of(RecordType::FORK), counts.of(RecordType(u32::MAX)), counts.total()), (2, 0, 5));
     }
 }

@@ -169,12 +169,12 @@ pub const EVENTS: [Event; 6] = [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TA
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
-    raw(TASK_CGROUP, &[tid, root], &[path])
+    raw(TASK_CGROUP, &words(&[tid, root]), &[path])
 }
 
 /// Raw bytes of [`TASK_NSPID`].
 pub fn task_nspid(tid: u32, pids: &[u8]) -> Vec<u8> {
-    raw(TASK_NSPID, &[tid], &[pids])
+    raw(TASK_NSPID, &words(&[tid]), &[pids])
 }
 
 /// The fields of [`CONTAINER`].
@@ -205,28 +205,30 @@ pub struct Container<'a> {
 /// Raw bytes of [`CONTAINER`].
 pub fn container(container: &Container<'_>) -> Vec<u8> {
     let Container { pid, rank, id, name, image, runtime, namespace, cgroup, source, labels } = *container;
-    raw(CONTAINER, &[pid, rank], &[id, name, image, runtime, namespace, cgroup, source, labels])
+    raw(CONTAINER, &words(&[pid, rank]), &[id, name, image, runtime, namespace, cgroup, source, labels])
 }
 
 /// Raw bytes of [`KEPT_NAMESPACE`].
 pub fn kept_namespace(dev: u32, ino: u32, unique: u64, kind: &[u8], by: &[u8]) -> Vec<u8> {
-    let [a, b, c, d, e, f, g, h] = unique.to_ne_bytes();
-    let halves = [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])];
-    raw(KEPT_NAMESPACE, &[dev, ino, halves[0], halves[1]], &[kind, by])
+    let numbers = [words(&[dev, ino]), unique.to_ne_bytes().to_vec()].concat();
+    raw(KEPT_NAMESPACE, &numbers, &[kind, by])
 }
 
 /// Raw bytes of [`RECORDER`].
 pub fn recorder(interval: u32, backend: &[u8], own: &[u8]) -> Vec<u8> {
-    raw(RECORDER, &[interval], &[backend, own])
+    raw(RECORDER, &words(&[interval]), &[backend, own])
 }
 
-fn raw(event: Event, numbers: &[u32], texts: &[&[u8]]) -> Vec<u8> {
+fn words(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+}
+
+fn raw(event: Event, numbers: &[u8], texts: &[&[u8]]) -> Vec<u8> {
     let mut raw = Vec::new();
     raw.extend((event.id as u16).to_ne_bytes());
     raw.extend([0; 6]);
-    raw.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
-    let cut = |text: &&[u8]| text.get(..MAX_TEXT).unwrap_or(text).to_vec();
-    let texts: Vec<Vec<u8>> = texts.iter().map(|text| cut(text)).collect();
+    raw.extend_from_slice(numbers);
+    let texts: Vec<&[u8]> = texts.iter().map(|text| text.get(..MAX_TEXT).unwrap_or(text)).collect();
     let mut at = raw.len().saturating_add(texts.len().saturating_mul(4));
     for text in &texts {
         let len = text.len().saturating_add(1);

@@ -2,13 +2,13 @@
 #![allow(missing_docs)]
 
 use nsscope_codec::perf_data::{Decoder, Ordered, Session, Visitor};
+use nsscope_codec::synthetic::TASK_CGROUP;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_tests::{
     Group, actor, by_id, cannot_record, errors, events, needs, no_cgroup2, no_perf, not_root, nsscope, report, run,
     start, stop, text, wait_for,
 };
-use nsscope_codec::synthetic::TASK_CGROUP;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,10 +1,10 @@
 //! The tracepoints that tell which cgroup a task is in.
 
-use nsscope_codec::synthetic;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
+use nsscope_codec::synthetic;
 use nsscope_codec::wire::attr::Attr;
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::task_namespaces::TaskNamespaces;

@@ -21,7 +21,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("libxml2-dev", "a library it links"),
 ];
 
-/// Builds `cli/bpf/object`; or says why it cannot.
+/// Builds `capture/bpf/object`; or says why it cannot.
 pub(crate) fn build() -> Result<std::result::Result<(), String>> {
     let Some((mut cargo, linker, target)) = command()? else {
         return Ok(Err(format!(
@@ -42,8 +42,8 @@ pub(crate) fn build() -> Result<std::result::Result<(), String>> {
         .args(["build", "--quiet", "--locked", "--release", "--target", TARGET, "-Zbuild-std=core", "--target-dir"])
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-        .current_dir(root().join("cli/bpf")))?;
-    let object = root().join("cli/bpf/object/nsscope-bpf");
+        .current_dir(root().join("capture/bpf")))?;
+    let object = root().join("capture/bpf/object/nsscope-bpf");
     fs::copy(target.join(TARGET).join("release/nsscope-bpf"), &object)?;
     // What the kernel wants to know of types is in the BTF; the DWARF that it was made of is four times the rest.
     let strips = [format!("{LLVM}/bin/llvm-strip"), "llvm-strip".into()];

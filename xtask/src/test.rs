@@ -51,7 +51,7 @@ pub(crate) fn all() -> Result<ExitCode> {
     totals.step("packages", |_| setup::debian_packages(setup::PACKAGES));
     totals.step("format", |_| {
         // Those with targets of their own are not in the workspace.
-        let apart = ["cli/bpf", "codec/examples/cortex-m", "codec/examples/kernel-module", "codec/fuzz"];
+        let apart = ["capture/bpf", "codec/examples/cortex-m", "codec/examples/kernel-module", "codec/fuzz"];
         run(cargo().args(["fmt", "--all", "--check"]))?;
         apart.iter().try_for_each(|dir| run(cargo().args(["fmt", "--check"]).current_dir(root().join(dir))))
     });

@@ -1,0 +1,72 @@
+//! Which sources of records there are, and which one is used.
+
+use crate::bpf::Bpf;
+use crate::error::{Error, Result};
+use crate::perf::Perf;
+use crate::proc::{self, Proc};
+use crate::source::Source;
+use crate::target::Target;
+
+/// Where records come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The first that works here of perf, eBPF and /proc.
+    #[default]
+    Auto,
+    /// The kernel's own records, by perf_event_open(2).
+    Perf,
+    /// The same by eBPF programs, with time namespaces, reasons and pids inside. Needs the feature `bpf`.
+    Bpf,
+    /// A look at /proc a hundred times a second: needs no privileges, and misses what is over in between.
+    Proc,
+}
+
+/// What of a recording matters to its source.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) backend: Backend,
+    /// Bytes for each CPU.
+    pub(crate) ring_size: Option<usize>,
+    /// Samples a second on each CPU.
+    pub(crate) frequency: Option<u32>,
+    /// Whether the latest records are kept, not all.
+    pub(crate) flight_recorder: bool,
+}
+
+pub(crate) fn open(target: &Target, wanted: &Wanted) -> Result<Box<dyn Source>> {
+    let only_perf = wanted.flight_recorder || wanted.frequency.is_some();
+    if only_perf && matches!(wanted.backend, Backend::Bpf | Backend::Proc) {
+        return Err(Error::Invalid("-F and --snapshot need --backend perf: only perf has samples and rings".into()));
+    }
+    let perf = || -> Result<Box<dyn Source>> {
+        Ok(Box::new(Perf::open(target, wanted.ring_size, wanted.frequency, wanted.flight_recorder)?))
+    };
+    let bpf = || -> Result<Box<dyn Source>> { Ok(Box::new(Bpf::open(target, wanted.ring_size)?)) };
+    match wanted.backend {
+        Backend::Perf => perf(),
+        Backend::Bpf => bpf(),
+        Backend::Proc => Ok(Box::new(Proc::new(target))),
+        Backend::Auto if only_perf => perf(),
+        Backend::Auto => perf().or_else(|perf_error| {
+            if !perf_error.is_of_backend() {
+                return Err(perf_error);
+            }
+            match bpf() {
+                Ok(source) => {
+                    log::warn!("recording by eBPF programs instead: {perf_error}");
+                    Ok(source)
+                }
+                Err(bpf_error) if bpf_error.is_of_backend() => {
+                    log::warn!(
+                        "looking at /proc every {} ms instead, which misses what is over in between: {perf_error}; \
+                         {bpf_error}\n  nsscope doctor says what to do about it",
+                        proc::INTERVAL.as_millis()
+                    );
+                    Ok(Box::new(Proc::new(target)))
+                }
+                Err(error) => Err(error),
+            }
+        }),
+    }
+}

@@ -1,0 +1,395 @@
+//! Records from eBPF programs, with what the kernel's own leave out.
+//!
+//! The programs (`capture/bpf`) put whole records into one BPF ring; what is taken out of it goes into the file as it is.
+
+mod btf;
+mod offsets;
+mod shared;
+
+use crate::error::{Error, Result};
+use crate::events::{Described, side_band, side_band_attr, synthetic_events, synthetic_id, tracepoint_attr};
+use crate::source::{Chunk, Source};
+use crate::sys::Event;
+use crate::target::Target;
+use crate::{clock, machine, mounts, tracefs};
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::{Program, ProgramError};
+use aya::{Btf, Ebpf, EbpfLoader};
+use nsscope_codec::encode::{Encode, Lost};
+use nsscope_codec::wire::namespaces::new_encode_dev;
+use nsscope_codec::wire::sample_id::SampleId;
+use nsscope_codec::{Native, synthetic};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::fs::{major, minor, stat};
+use shared::{Settings, WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE, WATCH_TASKS};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use zerocopy::IntoBytes;
+
+/// The compiled programs; empty where `cargo xtask bpf` has not made them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NSSCOPE_BPF_OBJECT"));
+
+/// Id that the records' trailers carry.
+const ID: u64 = 1;
+
+/// Bytes of the ring for each CPU, where the user names no size.
+const RING_SIZE: usize = 2 << 20;
+
+/// The reader is woken when a ring is full to this part.
+const WAKE_AT: u64 = 4;
+
+/// How much is taken out of the ring at once: whoever writes may be as fast as we are.
+const TAKEN: usize = 4 << 20;
+
+/// How many processes are watched at once, where not everything is.
+const MAX_WATCHED: u32 = 1 << 16;
+
+/// What is seen, and which programs can see it: the first that the kernel takes.
+const PROGRAMS: [(&str, &[Attach]); 8] = [
+    ("forks", &[Attach::Tracepoint("task_newtask")]),
+    ("names", &[Attach::Tracepoint("task_rename")]),
+    ("execs", &[Attach::Tracepoint("sched_process_exec")]),
+    ("exits", &[Attach::Tracepoint("sched_process_exit")]),
+    ("unshare", &[Attach::Return("unshare", "ksys_unshare"), Attach::Syscall("sys_exit_unshare")]),
+    ("setns", &[Attach::Return("setns", SETNS), Attach::Syscall("sys_exit_setns")]),
+    ("moves between cgroups", &[Attach::Tracepoint("cgroup_attach_task")]),
+    ("new cgroups", &[Attach::Tracepoint("cgroup_mkdir")]),
+];
+
+#[cfg(target_arch = "x86_64")]
+const SETNS: &str = "__x64_sys_setns";
+#[cfg(target_arch = "aarch64")]
+const SETNS: &str = "__arm64_sys_setns";
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const SETNS: &str = "sys_setns";
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug)]
+enum Attach {
+    /// At a tracepoint, by its types: it has the program's name.
+    Tracepoint(&'static str),
+    /// When a function of the kernel returns: the program's name, and the function's.
+    Return(&'static str, &'static str),
+    /// At a tracepoint of system calls, which all system calls pay for: it has the program's name.
+    Syscall(&'static str),
+}
+
+impl Attach {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Tracepoint(name) | Self::Return(name, _) | Self::Syscall(name) => name,
+        }
+    }
+
+    /// The place, as bpf(2) users name it.
+    fn place(self) -> String {
+        match self {
+            Self::Tracepoint(name) => format!("tp_btf/{name}"),
+            Self::Return(_, function) => format!("fexit/{function}"),
+            Self::Syscall(name) => format!("tracepoint/syscalls/{name}"),
+        }
+    }
+}
+
+/// Programs that run, and their ring.
+pub(crate) struct Bpf {
+    pub(crate) described: Vec<Described>,
+    records: RingBuf<MapData>,
+    lost: PerCpuArray<MapData, u64>,
+    told_lost: u64,
+    watched: HashMap<MapData, u32, u8>,
+    /// Whether the map says who is recorded; otherwise all are.
+    watches: bool,
+    /// Readable when the programs have woken us. The ring itself is whenever there is anything in it, which in a storm
+    /// is always.
+    woken: OwnedFd,
+    /// Bytes that were taken out of the ring.
+    taken: Vec<u8>,
+    /// Where each program runs, or why it does not.
+    attached: Vec<(&'static str, Result<String, String>)>,
+    /// The programs, and the tracepoints of those that run at a system call. They run for as long as this is there.
+    programs: Option<(Ebpf, Btf, Vec<Event>)>,
+}
+
+impl Bpf {
+    /// Has the kernel check the programs for `target`; nothing is recorded yet.
+    pub(crate) fn open(target: &Target, ring_size: Option<usize>) -> Result<Self> {
+        if OBJECT.is_empty() {
+            return Err(missing());
+        }
+        let offsets = offsets::read()?;
+        let cpus = machine::online_cpus()?.len();
+        let ring = (ring_size.unwrap_or(RING_SIZE).max(machine::page_size()) * cpus).next_power_of_two();
+        let ring = u32::try_from(ring.min(1 << 30)).unwrap_or(1 << 30);
+        let settings = settings(target, ring)?;
+        let btf =
+            Btf::from_sys_fs().map_err(|error| offsets::unsupported(format!("{}: {}", offsets::BTF, chain(&error))))?;
+        let mut programs = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("OFFSETS", offsets.as_bytes(), true)
+            .override_global("SETTINGS", settings.as_bytes(), true)
+            .map_max_entries("RECORDS", ring)
+            .map_max_entries("WATCHED", if settings.watch == WATCH_ALL { 1 } else { MAX_WATCHED })
+            .load(OBJECT)
+            .map_err(|error| refused(&chain(&error)))?;
+        let mut take = |name| programs.take_map(name).ok_or_else(|| Error::other(format!("no map {name}")));
+        let map = |error: aya::maps::MapError| Error::other(chain(&error));
+        let records = RingBuf::try_from(take("RECORDS")?).map_err(map)?;
+        let lost = PerCpuArray::try_from(take("LOST")?).map_err(map)?;
+        let watched = HashMap::try_from(take("WATCHED")?).map_err(map)?;
+        let woken = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(
+            &woken,
+            records.as_fd(),
+            epoll::EventData::new_u64(0),
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        )?;
+        let described = std::iter::once(side_band(side_band_attr(), vec![ID])).chain(synthetic_events()).collect();
+        let mut bpf = Self {
+            described,
+            records,
+            lost,
+            told_lost: 0,
+            watched,
+            watches: settings.watch != WATCH_ALL,
+            woken,
+            taken: Vec::new(),
+            attached: Vec::new(),
+            programs: None,
+        };
+        bpf.watch(target)?;
+        // Those that the kernel does not take are told when they are to run; here only if it takes none.
+        let (mut any, mut why) = (false, String::new());
+        for (_, ways) in PROGRAMS {
+            any |= ways.iter().any(|way| way.load(&mut programs, &btf).map_err(|error| why = error).is_ok());
+        }
+        if !any {
+            return Err(refused(&why));
+        }
+        bpf.programs = Some((programs, btf, Vec::new()));
+        Ok(bpf)
+    }
+
+    fn watch(&mut self, target: &Target) -> Result<()> {
+        let tids = match target {
+            Target::System => &[][..],
+            Target::Tasks { tids, .. } | Target::Container { tids, .. } => tids,
+        };
+        for pid in tids.iter().filter_map(|&tid| process_of(tid)) {
+            self.watched
+                .insert(pid, 0, 0)
+                .map_err(|error| Error::other(format!("process {pid}: {}", chain(&error))))?;
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self) -> Result<()> {
+        let Some((programs, btf, calls)) = &mut self.programs else { return Ok(()) };
+        for (what, ways) in PROGRAMS {
+            let mut why = Vec::new();
+            let taken = ways.iter().find(|way| match way.attach(programs, btf, calls) {
+                Ok(()) => true,
+                Err(error) => {
+                    why.push(format!("{}: {error}", way.place()));
+                    false
+                }
+            });
+            self.attached.push((what, taken.map(|way| way.place()).ok_or_else(|| why.join("; "))));
+        }
+        match self.attached.iter().find_map(|(_, way)| way.as_ref().err()) {
+            Some(why) if self.attached.iter().all(|(_, way)| way.is_err()) => Err(refused(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A LOST record of those that had no room since this was asked last.
+    fn lost(&mut self) -> Result<Vec<u8>> {
+        let lost: u64 = self.lost.get(&0, 0).map_err(|error| Error::other(chain(&error)))?.iter().sum();
+        let news = lost - self.told_lost;
+        self.told_lost = lost;
+        if news == 0 {
+            return Ok(Vec::new());
+        }
+        let layout = crate::events::layout(&self.described);
+        let (lost, id) =
+            (Lost { id: ID, lost: news }, SampleId { time: Some(clock::now()), id: Some(ID), ..SampleId::default() });
+        let mut record = vec![0; lost.size(layout)];
+        lost.encode::<Native>(0, layout, &id, &mut record).map_err(|error| Error::other(error.to_string()))?;
+        Ok(record)
+    }
+}
+
+impl Source for Bpf {
+    fn name(&self) -> &'static str {
+        "bpf"
+    }
+
+    fn events(&self) -> &[Described] {
+        &self.described
+    }
+
+    /// Begins to record. What no program can see on this kernel is left out, and said.
+    fn enable(&mut self) -> Result<()> {
+        self.attach()?;
+        for (what, way) in &self.attached {
+            if let Err(why) = way {
+                log::warn!("this kernel does not let eBPF programs see {what}: {why}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the programs; what is in the ring stays.
+    fn disable(&mut self) {
+        self.programs = None;
+    }
+
+    /// Takes out what is in the ring: whole records, [`TAKEN`] bytes of them and the last.
+    fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
+        let lost = self.lost()?;
+        epoll::wait(&self.woken, spare_capacity(&mut Vec::with_capacity(1)), Some(&Timespec::default()))?;
+        self.taken.clear();
+        while self.taken.len() < TAKEN
+            && let Some(item) = self.records.next()
+        {
+            self.taken.extend_from_slice(&item);
+        }
+        take(&[[&self.taken, &[]], [&lost, &[]]])?;
+        Ok(!self.taken.is_empty())
+    }
+
+    /// Readable when there is much in the ring.
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.woken.as_fd()]
+    }
+
+    /// Whether none of those that are watched lives.
+    fn ended(&self, _: bool) -> bool {
+        self.watches && self.watched.keys().next().is_none()
+    }
+}
+
+impl Attach {
+    /// Has the kernel check the program, if it has not.
+    fn load(self, programs: &mut Ebpf, btf: &Btf) -> Result<(), String> {
+        let program = programs.program_mut(self.program()).ok_or("the program is missing")?;
+        let loaded = match (program, self) {
+            (Program::BtfTracePoint(program), Self::Tracepoint(name)) => program.load(name, btf),
+            (Program::FExit(program), Self::Return(_, function)) => program.load(function, btf),
+            (Program::TracePoint(program), Self::Syscall(_)) => program.load(),
+            _ => return Err("the program is of another kind".into()),
+        };
+        match loaded {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    fn attach(self, programs: &mut Ebpf, btf: &Btf, calls: &mut Vec<Event>) -> Result<(), String> {
+        self.load(programs, btf)?;
+        let program = programs.program_mut(self.program()).ok_or("the program is missing")?;
+        let attached = match (program, self) {
+            (Program::BtfTracePoint(program), _) => program.attach().map(drop),
+            (Program::FExit(program), _) => program.attach().map(drop),
+            (Program::TracePoint(program), Self::Syscall(name)) => {
+                let id = tracefs::id("syscalls", name)?;
+                let program = program.fd().map_err(|error| chain(&error))?;
+                // The program runs on every CPU, whichever the event is of.
+                let cpu = machine::online_cpus().ok().and_then(|cpus| cpus.first().copied()).unwrap_or(0);
+                let event = Event::open(&tracepoint_attr(id), -1, cpu as i32);
+                let event = event.and_then(|event| event.run(program.as_fd()).map(|()| event));
+                calls.push(event.map_err(|error| error.to_string())?);
+                return Ok(());
+            }
+            _ => return Err("the program is of another kind".into()),
+        };
+        attached.map_err(|error| chain(&error))
+    }
+}
+
+/// What `nsscope doctor` says of the programs: what each sees, and where it runs or why it does not.
+pub(crate) fn ways() -> Result<Vec<(&'static str, Result<String, String>)>> {
+    let mut bpf = Bpf::open(&Target::System, Some(machine::page_size()))?;
+    bpf.attach()?;
+    Ok(bpf.attached)
+}
+
+/// The process of a thread.
+fn process_of(tid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+fn settings(target: &Target, ring: u32) -> Result<Settings> {
+    let own = stat("/proc/self/ns/pid")?;
+    let mut settings = Settings {
+        id: ID,
+        task_namespaces_id: synthetic_id(synthetic::TASK_NAMESPACES),
+        task_cgroup_id: synthetic_id(synthetic::TASK_CGROUP),
+        cgroup: 0,
+        cgroup_level: 0,
+        namespace: 0,
+        namespace_kind: 0,
+        pid_ns: own.st_ino as u32,
+        dev: new_encode_dev(major(own.st_dev), minor(own.st_dev)),
+        watch: WATCH_TASKS,
+        wake_at: u64::from(ring) / WAKE_AT,
+        task_namespaces_type: synthetic::TASK_NAMESPACES.id as u32,
+        task_cgroup_type: synthetic::TASK_CGROUP.id as u32,
+    };
+    match target {
+        Target::System => settings.watch = WATCH_ALL,
+        Target::Tasks { .. } => {}
+        Target::Container { cgroup, namespace, .. } => {
+            // The programs see the unified hierarchy. Where its cgroup is in none but the old ones, its namespace is what
+            // tells it, and where it has none of its own, its processes and their children.
+            let dir = cgroup.as_ref().zip(mounts::cgroup2_mount());
+            let dir = dir.map(|(path, mount)| Path::new(&mount).join(path.trim_start_matches('/')));
+            if let (Some(path), Some(found)) = (cgroup, dir.and_then(|dir| stat(&dir).ok())) {
+                settings.watch = WATCH_CGROUP;
+                settings.cgroup = found.st_ino;
+                settings.cgroup_level = path.split('/').filter(|part| !part.is_empty()).count() as u32;
+            } else if let Some((kind, id)) = namespace {
+                settings.watch = WATCH_NAMESPACE;
+                settings.namespace = id.ino as u32;
+                settings.namespace_kind = kind.index() as u32;
+            }
+        }
+    }
+    Ok(settings)
+}
+
+fn missing() -> Error {
+    Error::Unsupported {
+        what: "this nsscope was built before its eBPF programs were".into(),
+        mend: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
+    }
+}
+
+fn refused(why: &str) -> Error {
+    Error::NotPermitted {
+        what: format!("the kernel does not take the eBPF programs: {why}"),
+        mend: "They need CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), and Linux 5.11 or newer.".into(),
+    }
+}
+
+/// An error and what is behind it, in one line. The verifier's log is long: its end says why.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let part = match lines.as_slice() {
+            [first, .., end, _] if lines.len() > 3 => format!("{first} ... {end}"),
+            _ => lines.join(" "),
+        };
+        // Some errors tell what is behind them themselves.
+        if parts.last().is_none_or(|before| !before.contains(&part)) {
+            parts.push(part);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
+}

@@ -1,0 +1,55 @@
+//! Small facts about this machine and this process: CPUs, limits, capabilities, own namespaces.
+
+use std::fs;
+use std::io;
+
+/// Size of a page in bytes.
+pub(crate) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// CPUs that are online, from `/sys/devices/system/cpu/online` (`0-3,8`).
+pub(crate) fn online_cpus() -> io::Result<Vec<u32>> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/online")?;
+    let mut cpus = Vec::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) {
+            cpus.extend(first..=last);
+        }
+    }
+    Ok(cpus)
+}
+
+/// `/proc/sys/kernel/perf_event_paranoid`; `None` where the kernel has no perf events.
+pub(crate) fn paranoid() -> Option<i32> {
+    fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok()?.trim().parse().ok()
+}
+
+/// Types of the namespaces of ours that are not those the machine booted with: whoever has some is in a container.
+/// Only types whose first namespace has an inode by convention are told (`PROC_USER_INIT_INO` and the like in
+/// include/linux/proc_ns.h).
+pub fn own_namespaces() -> Vec<&'static str> {
+    let first: [(&str, u64); 3] = [("pid", 0xefff_fffc), ("user", 0xefff_fffd), ("cgroup", 0xefff_fffb)];
+    let own = first.into_iter().filter(|&(kind, ino)| {
+        fs::metadata(format!("/proc/self/ns/{kind}")).is_ok_and(|ns| std::os::unix::fs::MetadataExt::ino(&ns) != ino)
+    });
+    own.map(|(kind, _)| kind).collect()
+}
+
+/// `CAP_SYS_ADMIN`, the number in the capability sets.
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+/// `CAP_IPC_LOCK`.
+pub(crate) const CAP_IPC_LOCK: u32 = 14;
+/// `CAP_SYS_PTRACE`.
+pub(crate) const CAP_SYS_PTRACE: u32 = 19;
+/// `CAP_PERFMON`, since Linux 5.8.
+pub(crate) const CAP_PERFMON: u32 = 38;
+
+/// Whether this process has a capability in its effective set.
+pub(crate) fn has_capability(capability: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    set >> capability & 1 == 1
+}

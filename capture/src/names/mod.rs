@@ -1,0 +1,32 @@
+//! What the runtimes on this machine say of their containers: name, image, labels, cgroup and the pid of its init.
+//!
+//! Each [`place`](places) is a file or a socket of a runtime. [`all`] reads them once; [`follow`] reads them and goes on
+//! to say what is new, so that a container has its name in the recording however short it lives.
+
+mod answer;
+mod api;
+mod files;
+mod follow;
+mod places;
+
+pub(crate) use answer::Answer;
+pub(crate) use follow::Follower;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// How long the answer of runtimes is waited for when a recording ends.
+pub(crate) const LAST_ANSWER: Duration = Duration::from_secs(1);
+
+/// All that is known on this machine.
+pub(crate) fn all() -> Vec<Answer> {
+    places::read(Path::new("/"))
+}
+
+/// The same, found out while others do their work.
+pub(crate) fn ask() -> Receiver<Vec<Answer>> {
+    let (answer, answers) = channel();
+    std::thread::spawn(move || answer.send(all()));
+    answers
+}

@@ -1,0 +1,75 @@
+//! The eBPF backend of a build without the feature `bpf`: says what is missing.
+
+use crate::error::{Error, Result};
+use crate::events::Described;
+use crate::source::{Chunk, Source};
+use crate::target::Target;
+use std::convert::Infallible;
+use std::os::fd::BorrowedFd;
+
+/// Never there.
+#[derive(Debug)]
+pub(crate) struct Bpf(Infallible);
+
+impl Bpf {
+    pub(crate) fn open(_: &Target, _: Option<usize>) -> Result<Self> {
+        Err(missing())
+    }
+}
+
+impl Source for Bpf {
+    fn name(&self) -> &'static str {
+        match self.0 {}
+    }
+
+    fn events(&self) -> &[Described] {
+        match self.0 {}
+    }
+
+    fn enable(&mut self) -> Result<()> {
+        match self.0 {}
+    }
+
+    fn disable(&mut self) {
+        match self.0 {}
+    }
+
+    fn drain(&mut self, _: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
+        match self.0 {}
+    }
+
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        match self.0 {}
+    }
+
+    fn ended(&self, _: bool) -> bool {
+        match self.0 {}
+    }
+}
+
+/// What each program sees, and where it runs.
+pub(crate) fn ways() -> Result<Vec<(&'static str, Result<String, String>)>> {
+    Err(missing())
+}
+
+fn missing() -> Error {
+    Error::Unsupported {
+        what: "this nsscope was built without its eBPF programs".into(),
+        mend: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_build_says_how_to_get_one_with_programs() {
+        let Err(error) = Bpf::open(&Target::System, None);
+        assert!(error.to_string().contains("without its eBPF programs"), "{error}");
+        let mend = error.mend().expect("there is a way");
+        for part in ["cargo xtask bpf", "--features bpf"] {
+            assert!(mend.contains(part), "{mend}");
+        }
+    }
+}

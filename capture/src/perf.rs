@@ -1,0 +1,342 @@
+//! Records from the kernel's perf events: which are opened, on which CPUs, and their rings.
+
+use crate::error::{Error, Result, reason};
+use crate::events::{Described, clock_attr, side_band, side_band_attr, synthetic_events, tracepoint_attr};
+use crate::source::{Chunk, Source};
+use crate::sys::{Event, Ring};
+use crate::target::Target;
+use crate::tracefs::{self, Tracepoint};
+use crate::{machine, mounts};
+use nsscope_codec::wire::attr::{Attr, AttrFlags};
+use nsscope_codec::wire::sample_id::SampleType;
+use nsscope_codec::{Native, RawRecord, Records};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+/// Open events, ready to be enabled.
+#[derive(Debug)]
+pub(crate) struct Perf {
+    /// For the file: the side-band event, the kernel's cgroup tracepoints, those of our own.
+    described: Vec<Described>,
+    /// Formats for the file.
+    tracepoints: Vec<Tracepoint>,
+    /// The rings, one a CPU, with the event to wait on.
+    rings: Vec<(usize, Ring)>,
+    /// All open events; the first of each CPU owns its ring.
+    open: Vec<Event>,
+    /// Those to enable by hand: not the ones that exec enables.
+    manual: Vec<usize>,
+    /// Whether the rings are overwritten, to be read when asked for.
+    overwrite: bool,
+}
+
+/// Ring sizes to try, largest first, where the user names none: 2 MiB a CPU hold about 13,000 records.
+const RING_SIZES: [usize; 4] = [2 << 20, 512 << 10, 128 << 10, 32 << 10];
+
+impl Perf {
+    /// Opens everything for `target`, with rings of `ring_size` bytes (rounded up) or as large as allowed.
+    /// Rings that may be overwritten keep the latest records instead of losing them.
+    pub(crate) fn open(
+        target: &Target,
+        ring_size: Option<usize>,
+        frequency: Option<u32>,
+        overwrite: bool,
+    ) -> Result<Self> {
+        raise_descriptor_limit();
+        let cpus = machine::online_cpus()?;
+        let mut events =
+            Self { described: vec![], tracepoints: vec![], rings: vec![], open: vec![], manual: vec![], overwrite };
+        let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(), target, &cpus)?;
+        events.described.push(side_band(side_band_attr, side_band_ids));
+        events.map_rings(ring_size, cpus.len())?;
+        if let Some(frequency) = frequency {
+            let own = events.open.len();
+            let (ids, attr) = events.open_on_all(clock_attr(frequency), target, &cpus)?;
+            for event in own..events.open.len() {
+                events.open[event].redirect(&events.open[(event - own) % events.rings.len()])?;
+            }
+            events.described.push(Described { attr, name: "cpu-clock".into(), ids });
+        }
+        match tracefs::cgroup_tracepoints() {
+            Ok(found) => {
+                for tracepoint in found {
+                    events.open_tracepoint(tracepoint, &cpus);
+                }
+            }
+            Err(why) => log::warn!("moves between cgroups are not recorded: {why}"),
+        }
+        events.described.extend(synthetic_events());
+        Ok(events)
+    }
+
+    /// Opens an event for all of the target on every CPU, those of a target's task after another. Returns the ids, and
+    /// the attr with what this kernel knows of it.
+    fn open_on_all(
+        &mut self,
+        mut attr: Attr<Native>,
+        target: &Target,
+        cpus: &[u32],
+    ) -> Result<(Vec<u64>, Attr<Native>)> {
+        let on_exec = matches!(target, Target::Tasks { on_exec: true, .. });
+        let pids: Vec<i32> = target.tids().map_or(vec![-1], |tids| tids.iter().map(|&tid| tid as i32).collect());
+        // The kernel counts for a cgroup alone.
+        let cgroup = match target {
+            Target::Container { cgroup: Some(path), .. } => {
+                let dir = perf_cgroup(path).ok_or_else(|| Error::NotFound(format!("the cgroup {path} is gone")))?;
+                Some(File::open(&dir).map_err(|error| Error::file("open", &dir, error))?)
+            }
+            Target::Container { .. } | Target::System | Target::Tasks { .. } => None,
+        };
+        let open = |attr: &Attr<Native>, pid: i32, cpu: u32| match &cgroup {
+            Some(cgroup) => Event::open_for_cgroup(attr, cgroup.as_fd(), cpu as i32),
+            None => Event::open(attr, pid, cpu as i32),
+        };
+        self.write_order(&mut attr);
+        if on_exec {
+            attr.set_flags(attr.flags() | AttrFlags::ENABLE_ON_EXEC);
+        }
+        let mut ids = Vec::new();
+        for &pid in &pids {
+            let mut of_pid = Vec::new();
+            for &cpu in cpus {
+                let opened = match open(&attr, pid, cpu) {
+                    // Kernels before 5.7 know neither cgroup records nor a sample's cgroup.
+                    Err(error) if is(&error, libc::EINVAL) => {
+                        attr.set_flags(AttrFlags(attr.flags().0 & !AttrFlags::CGROUP.0));
+                        attr.sample_type.set(attr.sample_type.get() & !SampleType::CGROUP.0);
+                        open(&attr, pid, cpu)
+                    }
+                    other => other,
+                };
+                match opened {
+                    Ok(event) => of_pid.push(event),
+                    // The CPU went offline, or the task ended.
+                    Err(error) if is(&error, libc::ENODEV) => {}
+                    Err(error) if is(&error, libc::ESRCH) && pids.len() > 1 => break,
+                    Err(error) => return Err(cannot_open(&error, pid)),
+                }
+            }
+            for event in of_pid {
+                ids.push(event.id()?);
+                if !on_exec {
+                    self.manual.push(self.open.len());
+                }
+                self.open.push(event);
+            }
+        }
+        if self.open.is_empty() {
+            return Err(Error::NotFound("none of the processes exists any more".into()));
+        }
+        Ok((ids, attr))
+    }
+
+    /// A ring that is overwritten is written from its end backward, so that its beginning is that of a record.
+    fn write_order(&self, attr: &mut Attr<Native>) {
+        if self.overwrite {
+            attr.set_flags(attr.flags() | AttrFlags::WRITE_BACKWARD);
+        }
+    }
+
+    /// The first events, one a CPU, get a ring; later ones of the same CPU write to it too.
+    fn map_rings(&mut self, ring_size: Option<usize>, cpus: usize) -> Result<()> {
+        let page = machine::page_size();
+        let asked = ring_size.map(|size| size.max(page).next_power_of_two());
+        let sizes = asked.map_or(RING_SIZES.to_vec(), |size| vec![size]);
+        let owners = self.open.len().min(cpus);
+        'sizes: for (index, &size) in sizes.iter().enumerate() {
+            self.rings.clear();
+            for owner in 0..owners {
+                match Ring::map(&self.open[owner], size.max(page), self.overwrite) {
+                    Ok(ring) => self.rings.push((owner, ring)),
+                    Err(error) if is(&error, libc::EPERM) && index + 1 < sizes.len() => continue 'sizes,
+                    Err(error) => return Err(cannot_map(&error, size)),
+                }
+            }
+            break;
+        }
+        for later in owners..self.open.len() {
+            self.open[later].redirect(&self.open[later % owners])?;
+        }
+        Ok(())
+    }
+
+    /// Tracepoints are recorded for the whole machine: a task is moved by others, often by none of the target's.
+    fn open_tracepoint(&mut self, tracepoint: Tracepoint, cpus: &[u32]) {
+        let mut attr = tracepoint_attr(tracepoint.format.id);
+        self.write_order(&mut attr);
+        let mut ids = Vec::new();
+        for (owner, &cpu) in cpus.iter().enumerate().take(self.rings.len()) {
+            let opened = Event::open(&attr, -1, cpu as i32).and_then(|event| {
+                event.redirect(&self.open[owner])?;
+                Ok((event.id()?, event))
+            });
+            match opened {
+                Ok((id, event)) => {
+                    ids.push(id);
+                    self.manual.push(self.open.len());
+                    self.open.push(event);
+                }
+                Err(error) => {
+                    let name = &tracepoint.format.name;
+                    return log::warn!("cgroup:{name} is not recorded: {}", reason(&error));
+                }
+            }
+        }
+        let name = format!("cgroup:{}", tracepoint.format.name);
+        self.described.push(Described { attr, name, ids });
+        self.tracepoints.push(tracepoint);
+    }
+}
+
+impl Source for Perf {
+    fn name(&self) -> &'static str {
+        "perf"
+    }
+
+    fn events(&self) -> &[Described] {
+        &self.described
+    }
+
+    fn tracepoints(&self) -> &[Tracepoint] {
+        &self.tracepoints
+    }
+
+    fn is_complete(&self) -> bool {
+        false
+    }
+
+    /// Begins to record, but for what begins at an exec.
+    fn enable(&mut self) -> Result<()> {
+        Ok(self.manual.iter().try_for_each(|&index| self.open[index].enable())?)
+    }
+
+    fn disable(&mut self) {
+        for event in &self.open {
+            // An event whose task has ended is off already.
+            let _ = event.disable();
+        }
+    }
+
+    fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
+        let mut any = false;
+        let mut rings = &mut self.rings[..];
+        while !rings.is_empty() {
+            // As many as are worth a large write, no more: what is taken has to be given back.
+            let (mut chunks, mut lens) = (Vec::new(), Vec::new());
+            for (_, ring) in &mut *rings {
+                let available = ring.available();
+                lens.push(available.len());
+                chunks.push([available.first, available.second]);
+                if lens.iter().sum::<usize>() >= BATCH {
+                    break;
+                }
+            }
+            any |= lens.iter().any(|&len| len > 0);
+            take(&chunks)?;
+            let (taken, others) = rings.split_at_mut(lens.len());
+            taken.iter_mut().zip(lens).for_each(|((_, ring), len)| ring.release(len));
+            rings = others;
+        }
+        Ok(any)
+    }
+
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.rings.iter().map(|(owner, _)| self.open[*owner].fd()).collect()
+    }
+
+    fn ended(&self, hung_up: bool) -> bool {
+        hung_up
+    }
+
+    /// The records in all rings, of each the oldest first.
+    fn latest(&mut self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        for (owner, ring) in &mut self.rings {
+            let event = &self.open[*owner];
+            event.pause_output(true)?;
+            let available = ring.backward();
+            let mut newest_first = [available.first, available.second].concat();
+            newest_first.truncate(available.whole());
+            event.pause_output(false)?;
+            let records: Vec<RawRecord<'_, Native>> = Records::new(&newest_first, 0).map_while(Result::ok).collect();
+            records.iter().rev().for_each(|record| out.extend_from_slice(record.bytes()));
+        }
+        Ok(out)
+    }
+}
+
+/// So many bytes are worth a write of their own.
+const BATCH: usize = 4 << 20;
+
+/// Whether the side-band event can be opened for the whole machine: what recording by perf needs.
+///
+/// # Errors
+/// What perf_event_open(2) says.
+pub(crate) fn can_open() -> io::Result<()> {
+    let cpu = machine::online_cpus()?.first().copied().unwrap_or(0);
+    Event::open(&side_band_attr(), -1, cpu as i32).map(drop)
+}
+
+/// Where the cgroup `path` is in the hierarchy that perf events go by: the v1 controller where it is mounted, else v2.
+pub fn perf_cgroup(path: &str) -> Option<PathBuf> {
+    let v1 = mounts::mount(|kind, options| kind == "cgroup" && options.split(',').any(|o| o == "perf_event"));
+    let mount = v1.or_else(mounts::cgroup2_mount)?;
+    let dir = PathBuf::from(mount).join(path.trim_start_matches('/'));
+    dir.is_dir().then_some(dir)
+}
+
+fn is(error: &io::Error, errno: i32) -> bool {
+    error.raw_os_error() == Some(errno)
+}
+
+/// Every CPU takes a few descriptors, and so does every thread of a target.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+fn cannot_open(error: &io::Error, pid: i32) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => {
+            let paranoid = machine::paranoid().map_or("unknown".into(), |level| level.to_string());
+            Error::NotPermitted {
+                what: format!("the kernel refuses perf_event_open: {}", reason(error)),
+                mend: format!(
+                    "Namespace records need CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), whatever \
+                     kernel.perf_event_paranoid is (here: {paranoid})."
+                ),
+            }
+        }
+        Some(libc::ENOSYS | libc::ENOENT) => Error::Unsupported {
+            what: format!("this kernel has no perf events ({})", reason(error)),
+            mend: "They need CONFIG_PERF_EVENTS.".into(),
+        },
+        Some(libc::EINVAL) => Error::Unsupported {
+            what: "this kernel does not know namespace records".into(),
+            mend: "They need Linux 4.12 or newer with CONFIG_NAMESPACES.".into(),
+        },
+        Some(libc::ESRCH) => Error::NotFound(format!("there is no process {pid}")),
+        Some(libc::EMFILE) => Error::Limit {
+            what: "too many open files: each CPU and each thread of the target takes a descriptor".into(),
+            mend: "raise the limit: ulimit -n 65536".into(),
+        },
+        _ => Error::other(format!("perf_event_open failed: {}", reason(error))),
+    }
+}
+
+fn cannot_map(error: &io::Error, size: usize) -> Error {
+    let why = reason(error);
+    match error.raw_os_error() {
+        Some(libc::EPERM) => Error::Limit {
+            what: format!("a ring of {} KiB per CPU is more than this user may lock: {why}", size >> 10),
+            mend: "ask for a smaller ring (-m 128K), or raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK".into(),
+        },
+        _ => Error::Limit {
+            what: format!("a ring of {} KiB per CPU cannot be mapped: {why}", size >> 10),
+            mend: "ask for a smaller ring: -m 512K".into(),
+        },
+    }
+}

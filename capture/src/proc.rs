@@ -1,0 +1,211 @@
+//! Records from what changes in /proc, for those who may not ask the kernel.
+//!
+//! The list of processes is read at every look, the facts of those that are new with it; the facts of the others now
+//! and then. A pidfd tells of an end at once. What begins and ends between two looks is not seen, nor is a change that
+//! is undone; threads other than the first are not looked at.
+
+use crate::clock;
+use crate::error::Result;
+use crate::events::{self, Described};
+use crate::source::{Chunk, Source};
+use crate::synth::{Fact, Synthesizer};
+use crate::target::Target;
+use crate::task::{self, Facts};
+use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Between two looks at the list of processes.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Between two looks at the facts of a process that is known for longer than this; a younger one is looked at each time.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// Processes as /proc had them last.
+#[derive(Debug)]
+pub(crate) struct Proc {
+    described: Vec<Described>,
+    known: BTreeMap<u32, Seen>,
+    /// Only these and their descendants; `None`: all.
+    within: Option<Within>,
+    swept: Instant,
+}
+
+#[derive(Debug)]
+struct Seen {
+    facts: Facts,
+    /// Readable once it has ended; `None` where the kernel has no pidfds (before Linux 5.3).
+    pidfd: Option<OwnedFd>,
+    since: Instant,
+}
+
+/// The processes that were asked for.
+#[derive(Debug)]
+struct Within {
+    pids: Vec<u32>,
+    /// Whoever is in this cgroup or below it, or else in this namespace, too.
+    cgroup: Option<String>,
+    namespace: Option<(NsKind, NsId)>,
+}
+
+impl Within {
+    fn has(&self, pid: u32, facts: &Facts) -> bool {
+        let path = |line: &str| line.splitn(3, ':').nth(2).map(String::from);
+        let below = |path: &str| {
+            let rest = self.cgroup.as_deref().and_then(|cgroup| path.strip_prefix(cgroup));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let (kind, id) = self.namespace.unzip();
+        let own = kind.zip(facts.namespaces).map(|(kind, all)| all[kind.index()]);
+        self.pids.contains(&pid)
+            || facts.cgroups.lines().filter_map(path).any(|path| below(&path))
+            || (own.is_some() && own == id)
+    }
+}
+
+impl Proc {
+    /// Looks at the target's processes and their descendants.
+    pub(crate) fn new(target: &Target) -> Self {
+        let within = match target {
+            Target::System => None,
+            Target::Tasks { tids, .. } => Some(Within { pids: tids.clone(), cgroup: None, namespace: None }),
+            Target::Container { cgroup, namespace, tids } => {
+                // Containers may share a namespace.
+                let namespace = namespace.filter(|_| cgroup.is_none());
+                Some(Within { pids: tids.clone(), cgroup: cgroup.clone(), namespace })
+            }
+        };
+        Self { described: events::without_kernel(), known: BTreeMap::new(), within, swept: Instant::now() }
+    }
+
+    fn concerns(&self, pid: u32, facts: &Facts) -> bool {
+        let Some(within) = &self.within else { return true };
+        within.has(pid, facts) || self.known.contains_key(&facts.ppid)
+    }
+
+    /// Writes what is new since the last look.
+    fn look(&mut self, synth: &mut Synthesizer) {
+        self.ended(synth);
+        let running = task::processes();
+        for &pid in &running {
+            if self.known.contains_key(&pid) {
+                continue;
+            }
+            let time = clock::now();
+            let seen = Seen::of(pid, || Facts::of(pid, pid).ok());
+            if let Some(seen) = seen.filter(|seen| self.concerns(pid, &seen.facts)) {
+                synth.facts(pid, pid, &seen.facts, time);
+                self.known.insert(pid, seen);
+            }
+        }
+        let all = self.swept.elapsed() >= SWEEP;
+        if all {
+            self.swept = Instant::now();
+        }
+        let mut gone = Vec::new();
+        for (&pid, seen) in &mut self.known {
+            let time = clock::now();
+            if seen.pidfd.is_none() && running.binary_search(&pid).is_err() {
+                gone.push(pid);
+                continue;
+            }
+            if !all && seen.since.elapsed() >= SWEEP {
+                continue;
+            }
+            // One that has just ended tells so by its pidfd.
+            let Ok(facts) = Facts::of(pid, pid) else { continue };
+            if facts.start != seen.facts.start {
+                gone.push(pid);
+                continue;
+            }
+            let changed = [
+                (Fact::Namespaces, facts.moved(&seen.facts)),
+                (Fact::Name, facts.comm != seen.facts.comm),
+                (Fact::Cgroup, facts.cgroups != seen.facts.cgroups),
+            ];
+            for (fact, _) in changed.into_iter().filter(|&(_, changed)| changed) {
+                synth.fact(pid, pid, &facts, fact, time);
+            }
+            seen.facts = facts;
+        }
+        for pid in gone {
+            self.end(pid, synth);
+        }
+    }
+
+    fn ended(&mut self, synth: &mut Synthesizer) {
+        let with_fd: Vec<u32> =
+            self.known.iter().filter(|(_, seen)| seen.pidfd.is_some()).map(|(&pid, _)| pid).collect();
+        let pidfds = self.fds();
+        let mut fds: Vec<_> = pidfds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        if poll(&mut fds, Some(&Timespec::default())).is_err() {
+            return;
+        }
+        let ended = with_fd.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+        let ended: Vec<u32> = ended.map(|(&pid, _)| pid).collect();
+        for pid in ended {
+            self.end(pid, synth);
+        }
+    }
+
+    fn end(&mut self, pid: u32, synth: &mut Synthesizer) {
+        if let Some(seen) = self.known.remove(&pid) {
+            synth.exit(pid, seen.facts.ppid, clock::now());
+        }
+    }
+}
+
+impl Source for Proc {
+    fn name(&self) -> &'static str {
+        "proc"
+    }
+
+    fn interval(&self) -> Duration {
+        INTERVAL
+    }
+
+    fn events(&self) -> &[Described] {
+        &self.described
+    }
+
+    fn enable(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn disable(&mut self) {}
+
+    /// Writes what is so of a process that runs already: it is looked at from now on.
+    fn begin(&mut self, pid: u32, synth: &mut Synthesizer) {
+        if let Some(seen) = Seen::of(pid, || synth.describe(pid)).filter(|seen| self.concerns(pid, &seen.facts)) {
+            self.known.insert(pid, seen);
+        }
+    }
+
+    fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
+        let mut synth = Synthesizer::of(&self.described, true);
+        self.look(&mut synth);
+        take(&[[&synth.records, &[]]])?;
+        // There is always something to look at: what was found is all of it.
+        Ok(false)
+    }
+
+    /// Those whose ends are waited for.
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.known.values().filter_map(|seen| seen.pidfd.as_ref()).map(AsFd::as_fd).collect()
+    }
+
+    fn ended(&self, _: bool) -> bool {
+        self.within.is_some() && self.known.is_empty()
+    }
+}
+
+impl Seen {
+    fn of(pid: u32, facts: impl FnOnce() -> Option<Facts>) -> Option<Self> {
+        // Before the facts: if another process gets the pid in between, this tells of an end and it is found anew.
+        let pidfd = Pid::from_raw(pid as i32).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Some(Self { facts: facts()?, pidfd, since: Instant::now() })
+    }
+}

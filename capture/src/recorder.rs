@@ -1,0 +1,467 @@
+//! A recording under way: takes records from their source into a file, and adds what no record says. What to record and
+//! where to is decided before ([`Recording`](crate::Recording)).
+
+use crate::clock;
+use crate::command::{Held, Running};
+use crate::compress::{self, Compressor};
+use crate::error::{Error, Result};
+use crate::events::layout;
+use crate::features;
+use crate::file::{Older, Sink};
+use crate::flight;
+use crate::handle::Handle;
+use crate::machine;
+use crate::names::{self, Answer, Follower, LAST_ANSWER};
+use crate::source::{Chunk, Source};
+use crate::statistics::{Counter, Statistics, Summary};
+use crate::synth::Synthesizer;
+use crate::target::Target;
+use crate::task;
+use nsscope_codec::perf_data::Feature;
+use nsscope_codec::wire::sample_id::SampleIdLayout;
+use nsscope_codec::{Native, Records};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may keep records to itself when there are few.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How far apart rounds end at least. Readers sort what two rounds hold, so this is how late a record may come into its
+/// ring: one takes its time first, and the CPU may be taken away from its writer in between.
+const ROUND: Duration = Duration::from_millis(10);
+
+/// How many processes are read from /proc before the source is looked at again.
+const SYNTH_BATCH: usize = 64;
+
+/// Where the records go.
+pub(crate) enum Output {
+    /// A file, and what becomes of one that has its name.
+    File(PathBuf, Older),
+    /// A stream in pipe mode.
+    Pipe(Option<Box<dyn std::io::Write + Send>>),
+    /// Memory: whoever follows takes them away.
+    Memory,
+}
+
+/// What is added to the records, and how they are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Size in bytes at which the next file begins.
+    pub(crate) max_size: Option<usize>,
+    /// zstd's level.
+    pub(crate) compress: Option<i32>,
+    /// Whether what already runs is described.
+    pub(crate) synthesize: bool,
+    /// Whether runtimes are asked what their containers are called.
+    pub(crate) names: bool,
+    /// Whether only the latest records are kept, and written when asked for.
+    pub(crate) flight_recorder: bool,
+}
+
+/// A recording under way. It records until it is [finished](Self::finish) or dropped; what was recorded is in the file
+/// either way.
+pub struct Recorder {
+    source: Box<dyn Source>,
+    target: Target,
+    plan: Plan,
+    output: Output,
+    pub(crate) sink: Sink,
+    compressor: Option<Compressor>,
+    counter: Counter,
+    layout: SampleIdLayout,
+    /// The command that is recorded.
+    command: Option<Running>,
+    handle: Handle,
+    /// What runtimes have said that is in the file, by source and container.
+    named: BTreeMap<(String, String), Answer>,
+    /// What runtimes say as it happens; `None`: nobody is asked.
+    follower: Option<Follower>,
+    /// When the last round ended.
+    round: Instant,
+    /// Bytes of the file's records at which it is full.
+    full_at: u64,
+    files: u64,
+    started: Instant,
+    /// The same in the recording's clock, ns.
+    began: u64,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder")
+            .field("source", &self.source.name())
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Begins to record. A `command` is let go once everything is set up.
+    pub(crate) fn start(
+        source: Box<dyn Source>,
+        target: Target,
+        plan: Plan,
+        output: Output,
+        command: Option<Held>,
+        handle: Handle,
+    ) -> Result<Self> {
+        let layout = layout(source.events());
+        let now = Instant::now();
+        let mut recorder = Self {
+            counter: Counter::new(layout).following(&target),
+            source,
+            target,
+            plan,
+            output,
+            sink: Sink::Memory(Vec::new()),
+            compressor: None,
+            layout,
+            command: None,
+            handle,
+            named: BTreeMap::new(),
+            follower: None,
+            round: now,
+            full_at: u64::MAX,
+            files: 0,
+            started: now,
+            began: clock::now(),
+        };
+        if !plan.flight_recorder {
+            recorder.begin_file()?;
+        }
+        recorder.source.enable()?;
+        if !plan.flight_recorder {
+            recorder.synthesize()?;
+        }
+        match command.map(Held::go) {
+            None => {}
+            Some(Ok(running)) => recorder.command = Some(running),
+            Some(Err(error)) => {
+                recorder.sink.abandon();
+                return Err(error);
+            }
+        }
+        Ok(recorder)
+    }
+
+    /// What stops it, asks for a snapshot, or reads its statistics, from any thread or signal handler.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// How much was recorded so far.
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            records: self.counter.total(),
+            lost: self.counter.lost,
+            bytes: self.sink.bytes(),
+            files: self.files,
+            elapsed: self.started.elapsed(),
+        }
+    }
+
+    /// The exit code of the command that was recorded, as a shell has it: 128 + n where signal n ended it. 0 without one.
+    pub fn exit_code(&self) -> u8 {
+        self.command.as_ref().map_or(0, Running::exit_code)
+    }
+
+    /// Records until it is stopped, for `duration` at most, until the command ends, or, without one, all targets.
+    ///
+    /// The first stop, or the end of the time, asks the command to end (`SIGTERM`), and it is recorded until it does; a
+    /// second stop does not wait for it. After each round `each` may look at the statistics.
+    ///
+    /// # Errors
+    /// Where the file cannot be written. [`Error::ClosedPipe`] where the reader of a stream has gone: the command has
+    /// ended then.
+    pub fn run(&mut self, duration: Option<Duration>, mut each: impl FnMut(&Statistics)) -> Result<()> {
+        let result = self.follow(duration, &mut each);
+        if matches!(result, Err(Error::ClosedPipe)) {
+            // Whoever read has gone; the command need not.
+            while self.command.as_mut().is_some_and(|command| !command.ended()) {
+                std::thread::sleep(TICK);
+            }
+        }
+        result
+    }
+
+    fn follow(&mut self, duration: Option<Duration>, each: &mut dyn FnMut(&Statistics)) -> Result<()> {
+        let deadline = duration.map(|duration| Instant::now() + duration);
+        let (mut asked, mut written) = (0, 0);
+        loop {
+            let ended = self.wait(deadline)?;
+            if !self.plan.flight_recorder {
+                self.round()?;
+                if self.sink.bytes() >= self.full_at {
+                    self.rotate()?;
+                }
+            } else if self.handle.shared().snapshots() > written {
+                written = self.handle.shared().snapshots();
+                self.write_latest()?;
+                self.handle.shared().wrote(self.summary());
+            }
+            let statistics = self.statistics();
+            self.handle.shared().tell(statistics);
+            each(&statistics);
+            if self.command.as_mut().is_some_and(Running::ended) {
+                break;
+            }
+            let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let stops = self.handle.shared().stops();
+            if stops > asked || (over && asked == 0) {
+                asked = stops.max(1);
+                match &self.command {
+                    // The first time the command is asked to end, and recorded until it does.
+                    Some(command) if stops < 2 => command.terminate(),
+                    _ => break,
+                }
+            }
+            if ended && self.command.is_none() && self.target.tids().is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for records, for the command's end or a tick. Returns whether all targets have ended.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Result<bool> {
+        let interval = self.source.interval();
+        let tick = if interval.is_zero() { TICK } else { interval };
+        let sources = self.source.fds();
+        let command = self.command.as_ref().and_then(Running::fd);
+        let all = sources.iter().copied().chain(command).chain([self.handle.shared().fd()]);
+        let mut fds: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let left = deadline.map_or(tick, |deadline| deadline.saturating_duration_since(Instant::now()).min(tick));
+        let timeout = Timespec::try_from(left).map_err(|_| Error::Invalid("the time is too long".into()))?;
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let watched = &fds[..sources.len()];
+        let hung_up = !watched.is_empty() && watched.iter().all(|fd| fd.revents().contains(PollFlags::HUP));
+        if hung_up {
+            // An event whose task has ended is always ready: do not spin on it.
+            std::thread::sleep(left.min(Duration::from_millis(10)));
+        }
+        Ok(self.source.ended(hung_up))
+    }
+
+    /// Takes what is there, asks for what no record tells, and ends the round if that may be.
+    pub(crate) fn round(&mut self) -> Result<()> {
+        self.drain()?;
+        self.ask()?;
+        if self.round.elapsed() >= ROUND {
+            self.round = Instant::now();
+            self.sink.finished_round()?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the source has. Returns whether there was anything.
+    fn drain(&mut self) -> Result<bool> {
+        let Self { source, sink, compressor, counter, .. } = self;
+        source.drain(&mut |chunks: &[Chunk<'_>]| {
+            put(sink, compressor, chunks.as_flattened())?;
+            for [first, second] in chunks {
+                counter.add(first, second);
+            }
+            Ok(())
+        })
+    }
+
+    /// Asks for what no record tells: the cgroup of a process that was born into it (clone3 with `CLONE_INTO_CGROUP`),
+    /// and what runtimes have said.
+    fn ask(&mut self) -> Result<()> {
+        let execs = std::mem::take(&mut self.counter.execs);
+        let mut synth = self.synthesizer();
+        if !self.source.is_complete() {
+            for pid in execs {
+                synth.cgroup_now(pid);
+            }
+        }
+        let answers: Vec<Answer> = self.follower.iter().flat_map(Follower::answers).collect();
+        self.write_names(&mut synth, answers);
+        self.take(&mut synth)
+    }
+
+    /// Writes what runtimes say, where it is news.
+    fn write_names(&mut self, synth: &mut Synthesizer, answers: Vec<Answer>) {
+        for mut answer in answers {
+            let known = self.named.entry((answer.source.clone(), answer.id.clone())).or_default();
+            // An event does not say all that a list does.
+            answer.add(known);
+            if answer != *known {
+                synth.names(std::slice::from_ref(&answer));
+                *known = answer;
+            }
+        }
+    }
+
+    fn synthesizer(&self) -> Synthesizer {
+        Synthesizer::of(self.source.events(), self.source.is_complete())
+    }
+
+    /// What a recording begins with.
+    fn preamble(&self, synth: &mut Synthesizer) {
+        synth.kernel_map();
+        synth.recorder(self.source.name(), self.source.interval().as_nanos() as u32);
+        synth.cgroups();
+    }
+
+    /// The processes to describe: all, or those recorded and those they descend from.
+    fn running(&self) -> Vec<u32> {
+        match self.target.members() {
+            None => task::processes(),
+            Some(tids) => {
+                let live = self.counter.live.iter().flatten().chain(tids).copied();
+                let mut all: Vec<u32> =
+                    live.filter(|&pid| !task::threads(pid).is_empty()).flat_map(task::ancestry).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
+        }
+    }
+
+    /// Describes what already runs, looking after the source in between.
+    fn synthesize(&mut self) -> Result<()> {
+        if !self.plan.synthesize {
+            return Ok(());
+        }
+        if self.plan.names {
+            // A new file is told all of it again.
+            self.follower = Some(Follower::start());
+        }
+        let mut synth = self.synthesizer();
+        self.preamble(&mut synth);
+        for batch in self.running().chunks(SYNTH_BATCH) {
+            for &pid in batch {
+                self.source.begin(pid, &mut synth);
+            }
+            self.take(&mut synth)?;
+            self.round()?;
+        }
+        synth.kept();
+        self.take(&mut synth)?;
+        synth.warn_of_hidden();
+        if let Some(max) = self.plan.max_size {
+            // What is there at the beginning of each file is not what fills it.
+            self.full_at = (max as u64).max(2 * self.sink.bytes());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, synth: &mut Synthesizer) -> Result<()> {
+        self.counter.add(&synth.records, &[]);
+        put(&mut self.sink, &mut self.compressor, &[&synth.records])?;
+        synth.records.clear();
+        Ok(())
+    }
+
+    fn begin_file(&mut self) -> Result<()> {
+        self.named.clear();
+        let mut sections = features::sections(self.source.events(), self.source.tracepoints());
+        self.compressor = None;
+        if let Some(level) = self.plan.compress {
+            sections.push((Feature::COMPRESSED, compress::section(level)));
+            sections.sort_by_key(|(feature, _)| *feature);
+            self.compressor = Some(Compressor::new(level)?);
+        }
+        self.sink = match &mut self.output {
+            Output::File(path, older) => Sink::create(path, *older, self.source.events(), &sections)?,
+            Output::Pipe(out) => {
+                let out = out.take().ok_or_else(|| Error::Invalid("a stream is one recording".into()))?;
+                Sink::pipe(out, self.source.events(), &sections)?
+            }
+            Output::Memory => Sink::Memory(crate::file::pipe_metadata(self.source.events(), &sections)),
+        };
+        self.files += 1;
+        Ok(())
+    }
+
+    /// Ends this file and begins the next, which tells all that runs, too.
+    fn rotate(&mut self) -> Result<()> {
+        let span = self.counter.span.take();
+        self.sink.span(span)?;
+        self.begin_file()?;
+        self.synthesize()
+    }
+
+    /// Writes a file of what is in rings that are overwritten, and of what runs.
+    fn write_latest(&mut self) -> Result<()> {
+        let now = clock::now();
+        let records = self.source.latest()?;
+        let known = flight::facts_in(&*self.source, &records);
+        self.counter = Counter::new(self.layout).following(&self.target);
+        // Of several rings, each from its newest record on.
+        for record in Records::<Native>::new(&records, 0).map_while(Result::ok) {
+            self.counter.add(record.bytes(), &[]);
+        }
+        self.begin_file()?;
+        if self.plan.synthesize {
+            // What no record tells was so when the oldest was written.
+            let mut synth = self.synthesizer();
+            synth.dated = Some(self.counter.span.map_or(now, |(first, _)| first));
+            synth.known = known;
+            self.preamble(&mut synth);
+            for pid in self.running() {
+                synth.process(pid);
+            }
+            if self.plan.names {
+                synth.names(&names::all());
+            }
+            self.take(&mut synth)?;
+        }
+        put(&mut self.sink, &mut self.compressor, &[&records])?;
+        self.sink.finished_round()?;
+        let span = self.counter.span.map(|(first, _)| (first, clock::now()));
+        self.sink.span(span)
+    }
+
+    /// Takes the last records and completes the file. A flight recorder writes its file.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn finish(mut self) -> Result<Summary> {
+        self.source.disable();
+        if self.plan.flight_recorder {
+            self.write_latest()?;
+            return Ok(self.summary());
+        }
+        while self.drain()? {}
+        self.ask()?;
+        if self.follower.take().is_some() {
+            // Who was only just made or renamed, and whoever cannot be followed.
+            let answers = names::ask().recv_timeout(LAST_ANSWER).unwrap_or_default();
+            let mut synth = self.synthesizer();
+            self.write_names(&mut synth, answers);
+            self.take(&mut synth)?;
+        }
+        // The recording's own span, which is more than that of its records where nothing happened.
+        let began = if self.files > 1 { u64::MAX } else { self.began };
+        let span = self.counter.span.map(|(first, last)| (first.min(began), last.max(clock::now())));
+        self.sink.span(span)?;
+        Ok(self.summary())
+    }
+
+    fn summary(&self) -> Summary {
+        Summary {
+            counts: self.counter.counts.clone(),
+            lost: self.counter.lost,
+            bytes: self.sink.bytes(),
+            files: self.files,
+            output: self.sink.name(),
+            own_namespaces: machine::own_namespaces(),
+        }
+    }
+}
+
+/// Whole records go to where the recording goes, compressed if so asked.
+fn put(sink: &mut Sink, compressor: &mut Option<Compressor>, pieces: &[&[u8]]) -> Result<()> {
+    match compressor {
+        Some(compressor) => sink.append(&[&compressor.compress(pieces)?]),
+        None => sink.append(pieces),
+    }
+}

@@ -1,0 +1,185 @@
+//! What to record, and where to: set up step by step, then started.
+
+use crate::backend::{self, Backend, Wanted};
+use crate::command;
+use crate::error::{Error, Result};
+use crate::file::Older;
+use crate::handle::Handle;
+use crate::live::Live;
+use crate::recorder::{Output, Plan, Recorder};
+use crate::source::Source;
+use crate::target::Target;
+use nsscope_codec::perf_data::Visitor;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A recording to be: the whole machine by the best backend there is, unless something else is asked for.
+///
+/// ```no_run
+/// use nsscope_capture::{Backend, Recording};
+/// use std::time::Duration;
+///
+/// let mut recorder = Recording::new().backend(Backend::Perf).compress(1).to_file("web.data")?;
+/// recorder.run(Some(Duration::from_secs(10)), |_| {})?;
+/// println!("{} records were lost", recorder.finish()?.lost);
+/// # Ok::<(), nsscope_capture::Error>(())
+/// ```
+#[derive(Default)]
+#[must_use]
+pub struct Recording {
+    target: Option<Target>,
+    command: Vec<OsString>,
+    source: Option<Box<dyn Source>>,
+    handle: Option<Handle>,
+    wanted: Wanted,
+    max_size: Option<usize>,
+    max_files: Option<u32>,
+    compress: Option<i32>,
+    without_synthesis: bool,
+    without_names: bool,
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording")
+            .field("target", &self.target)
+            .field("command", &self.command)
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Recording {
+    /// The whole machine, by whichever backend works.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is recorded. By default the command, or the whole machine where there is none.
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// A command to run: it starts once everything is set up, and the recording ends with it.
+    pub fn command(mut self, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.command = command.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Where records come from.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.wanted.backend = backend;
+        self
+    }
+
+    /// A source of your own instead of a backend.
+    pub fn source(mut self, source: Box<dyn Source>) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// A handle that was made before, so that a signal which comes early is not lost.
+    pub fn handle(mut self, handle: Handle) -> Self {
+        self.handle = Some(handle);
+        self
+    }
+
+    /// Size of the ring for each CPU, in bytes. By default as large as this user may have, up to 2 MiB.
+    pub fn ring_size(mut self, bytes: usize) -> Self {
+        self.wanted.ring_size = Some(bytes);
+        self
+    }
+
+    /// Also samples what runs on each CPU, so often a second: CPU time by container. Needs perf.
+    pub fn frequency(mut self, hertz: u32) -> Self {
+        self.wanted.frequency = Some(hertz);
+        self
+    }
+
+    /// Compresses with zstd at this level, 1 to 22.
+    pub fn compress(mut self, level: i32) -> Self {
+        self.compress = Some(level);
+        self
+    }
+
+    /// Begins a new file when this one has so many bytes, and keeps so many files, all by default: `FILE.1` is the one
+    /// before, `FILE.2` the one before that.
+    pub fn rotate(mut self, max_size: usize, max_files: Option<u32>) -> Self {
+        (self.max_size, self.max_files) = (Some(max_size), max_files);
+        self
+    }
+
+    /// Keeps only the latest records, in memory, and writes them to the file when
+    /// [asked to](crate::Handle::snapshot) and at the end. Needs perf.
+    pub fn flight_recorder(mut self, max_files: Option<u32>) -> Self {
+        (self.wanted.flight_recorder, self.max_files) = (true, max_files);
+        self
+    }
+
+    /// Leaves out what runs already.
+    pub fn without_synthesis(mut self) -> Self {
+        self.without_synthesis = true;
+        self
+    }
+
+    /// Does not ask runtimes what their containers are called.
+    pub fn without_names(mut self) -> Self {
+        self.without_names = true;
+        self
+    }
+
+    /// Begins to record into a file. One that has its name becomes `FILE.old`.
+    ///
+    /// # Errors
+    /// Where the kernel does not let us, the options do not go together, or the file cannot be created.
+    pub fn to_file(self, path: impl Into<PathBuf>) -> Result<Recorder> {
+        let numbered = self.wanted.flight_recorder || self.max_size.is_some();
+        let older = if numbered { Older::Numbered(self.max_files) } else { Older::One };
+        self.start(Output::File(path.into(), older))
+    }
+
+    /// Begins to record into a stream, in perf's pipe mode.
+    ///
+    /// # Errors
+    /// As [`to_file`](Self::to_file); and a stream cannot be rotated or be a flight recorder's.
+    pub fn to_pipe(self, out: impl Write + Send + 'static) -> Result<Recorder> {
+        if self.wanted.flight_recorder || self.max_size.is_some() {
+            return Err(Error::Invalid(
+                "standard output is one stream: --snapshot and --max-size need a file (-o)".into(),
+            ));
+        }
+        self.start(Output::Pipe(Some(Box::new(out))))
+    }
+
+    /// Begins to record without a file: `visitor` gets each record, in the order of their times.
+    ///
+    /// # Errors
+    /// As [`to_file`](Self::to_file).
+    pub fn live<V: Visitor>(self, visitor: V) -> Result<Live<V>> {
+        Ok(Live::new(self.start(Output::Memory)?, visitor))
+    }
+
+    fn start(self, output: Output) -> Result<Recorder> {
+        let held = if self.command.is_empty() { None } else { Some(command::hold(&self.command)?) };
+        let target = match (&held, self.target) {
+            (_, Some(target)) => target,
+            (Some(held), None) => Target::Tasks { tids: vec![held.pid], on_exec: true },
+            (None, None) => Target::System,
+        };
+        let source = match self.source {
+            Some(source) => source,
+            None => backend::open(&target, &self.wanted)?,
+        };
+        let plan = Plan {
+            max_size: self.max_size,
+            compress: self.compress,
+            synthesize: !self.without_synthesis,
+            names: !self.without_names,
+            flight_recorder: self.wanted.flight_recorder,
+        };
+        let handle = self.handle.map_or_else(Handle::new, Ok)?;
+        Recorder::start(source, target, plan, output, held, handle)
+    }
+}

@@ -1,0 +1,16 @@
+//! One file a command.
+
+pub(crate) mod demo;
+pub(crate) mod diff;
+pub(crate) mod doctor;
+pub(crate) mod events;
+pub(crate) mod import;
+pub(crate) mod ps;
+pub(crate) mod record;
+pub(crate) mod report;
+pub(crate) mod script;
+pub(crate) mod snapshot;
+pub(crate) mod stat;
+pub(crate) mod top;
+pub(crate) mod tree;
+pub(crate) mod view;

@@ -1,0 +1,31 @@
+//! `nsscope script`: a capture's events in time order.
+
+use crate::args::{self, Format};
+use crate::error::Outcome;
+use crate::events::json::Json;
+use crate::events::perf::Perf;
+use crate::events::print::Print;
+use crate::events::stream::Stream;
+use crate::events::text::Text;
+use crate::events::watch::Watch;
+use crate::input;
+use std::process::ExitCode;
+
+/// `nsscope script`.
+pub(crate) fn run(args: &args::Script) -> Outcome {
+    match args.format {
+        Format::Perf => print(args, Perf::default()),
+        Format::Text => print(args, Text::default()),
+        Format::Json => print(args, Json),
+    }
+}
+
+fn print<P: Print>(args: &args::Script, format: P) -> Outcome {
+    let mut stream = Stream::new(format, args.kind.clone(), Watch::wanted(&args.which));
+    let read = input::read(&args.file, &mut stream);
+    // What was read before a failure is printed all the same.
+    stream.write()?;
+    read?;
+    stream.conclude();
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,9 @@
+//! Events as text: the formats of `nsscope script` and `nsscope events`.
+
+pub(crate) mod json;
+pub(crate) mod perf;
+pub(crate) mod print;
+pub(crate) mod stream;
+pub(crate) mod text;
+mod tracepoint;
+pub(crate) mod watch;

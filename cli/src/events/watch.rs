@@ -1,0 +1,105 @@
+//! Which container an event's task is in, and whether that is one the user asked for.
+
+use crate::args::Which;
+use crate::safe::safe;
+use crate::select::{of_key, of_task};
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::{Order, RawRecord};
+use nsscope_timeline::filter::{Field, Filter};
+use nsscope_timeline::{Definition, Key, Task, Timeline};
+
+/// How many tasks that have ended are remembered: their last records may come a little later.
+const KEEP: usize = 1000;
+
+/// Follows the tasks of a stream.
+pub(crate) struct Watch {
+    timeline: Timeline,
+    definition: Definition,
+    filter: Filter,
+}
+
+/// Whose an event is.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Index and thread id.
+    task: Option<(usize, u32)>,
+    /// What tells its container, if it is in one.
+    key: Option<Key>,
+}
+
+impl Found {
+    /// What tells its container, if no runtime is known to manage it.
+    pub(crate) fn nameless(&self) -> Option<&Key> {
+        self.key.as_ref().filter(|key| matches!(key, Key::Namespaces(_)))
+    }
+}
+
+/// What is known of an event's task.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) container: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) comm: Option<String>,
+    pub(crate) passes: bool,
+}
+
+impl Seen {
+    /// The container in a column's width.
+    pub(crate) fn title(&self) -> String {
+        let title = self.name.as_ref().or(self.title.as_ref());
+        title.map_or("host".into(), |title| safe(title.as_bytes()))
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(which: &Which) -> Self {
+        Self { timeline: Timeline::keeping(KEEP), definition: which.definition.clone(), filter: which.filter() }
+    }
+
+    /// `None` where nothing was asked that needs it.
+    pub(crate) fn wanted(which: &Which) -> Option<Self> {
+        (!which.filter().is_empty()).then(|| Self::new(which))
+    }
+
+    /// Takes the next record, and finds whose it is.
+    pub(crate) fn take<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Found {
+        let of_record = self.timeline.push(session, record);
+        let current = |tid| self.timeline.current(tid).map(|(index, _)| index);
+        let task = of_record.or_else(|| session.sample_id(record).tid.and_then(current));
+        let key = task.and_then(|index| self.timeline.container_of(index, &self.definition));
+        Found { task: task.map(|index| (index, self.timeline.at(index).tid)), key }
+    }
+
+    /// What is known of it now, if a runtime has said since that the namespaces are those of its container.
+    pub(crate) fn again(&self, found: &Found) -> Option<Seen> {
+        let (index, _) = self.task(found)?;
+        let key = self.timeline.container_of(index, &self.definition);
+        matches!(key, Some(Key::Runtime(_))).then(|| self.tell(&Found { key, ..found.clone() }))
+    }
+
+    /// The task, unless its room has been given to another since.
+    fn task(&self, found: &Found) -> Option<(usize, &Task)> {
+        let (index, tid) = found.task?;
+        let task = self.timeline.at(index);
+        (task.tid == tid).then_some((index, task))
+    }
+
+    /// What is known of the task that was found.
+    pub(crate) fn tell(&self, found: &Found) -> Seen {
+        let timeline = &self.timeline;
+        let task = self.task(found);
+        let key = found.key.as_ref();
+        let comm = task.and_then(|(_, task)| timeline.last_name(task));
+        let passes = self.filter.passes(|field| match (field, task) {
+            (Field::Cgroup | Field::Comm | Field::Pid | Field::Namespace, Some((_, task))) => {
+                of_task(timeline, task, field)
+            }
+            (Field::Cgroup | Field::Comm | Field::Pid | Field::Namespace, None) => Vec::new(),
+            _ => of_key(timeline, key, field),
+        });
+        let title = key.filter(|_| passes).map(|key| timeline.title_of(key));
+        let name = key.filter(|_| passes).and_then(|key| timeline.named(key)).map(|named| named.name);
+        Seen { container: key.map(Key::id), name: name.filter(|name| !name.is_empty()), title, comm, passes }
+    }
+}

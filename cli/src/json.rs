@@ -1,0 +1,128 @@
+//! The JSON shapes of containers, groups, processes and namespaces, which several commands print.
+
+use crate::select::{Selection, role, running, sharers, title};
+use nsscope_codec::wire::namespaces::NsKind;
+use nsscope_timeline::{Container, Group, Kept, Key, NsSet, Process, Timeline};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// A namespace that something but a task keeps, for a program.
+pub(crate) fn kept_json(kept: &Kept) -> Value {
+    let Kept { kind, id, unique, by } = kept;
+    json!({ "type": kind.name(), "ino": id.ino, "unique": (*unique != 0).then_some(unique), "by": by })
+}
+
+/// A container for a program, without its processes.
+pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Value {
+    let evidence = match &container.key {
+        Key::Runtime(runtime) => json!({
+            "cgroup": container.cgroup,
+            "group": runtime.group.as_ref().map(|group| json!({ "kind": group.kind, "id": group.id })),
+        }),
+        Key::Namespaces(namespaces) => {
+            let fields = namespaces.iter().map(|(kind, ns)| (format!("{}_namespace", kind.name()), json!(ns.ino)));
+            Value::Object(fields.collect())
+        }
+    };
+    let labels = container.named.iter().flat_map(|named| &named.labels);
+    let labels = labels.map(|(key, value)| (key.clone(), json!(value)));
+    json!({
+        "id": container.id(),
+        "name": container.named.as_ref().map(|named| &named.name),
+        "title": title(container),
+        "image": container.named.as_ref().map(|named| &named.image),
+        "labels": labels.collect::<serde_json::Map<_, _>>(),
+        "created_by": container.created.as_ref().map(|created| &created.by),
+        "created_ns": container.created.as_ref().map(|created| created.ns),
+        "root_pid": container.root_pid,
+        "execs": container.execs,
+        "health_checks": container.health_checks,
+        "helpers": container.helpers,
+        "runtime": container.runtime(),
+        "kind": container.kind(),
+        "evidence": evidence,
+        "why": container.why,
+        "cgroup": container.cgroup,
+        "namespaces": namespaces_json(&container.namespaces),
+        "own": kind_names(&container.differs),
+        "processes": container.processes,
+        "peak_processes": container.peak_processes,
+        "running_processes": running(timeline, container),
+        "threads": container.threads,
+        "cgroup_inferred": container.inferred,
+        "samples": container.samples,
+        "cpu_ns": container.cpu,
+        "first": container.first,
+        "first_exact": container.first_exact,
+        "last": container.last,
+        "commands": container.commands,
+    })
+}
+
+/// The groups of a selection for a program.
+pub(crate) fn groups_json(selection: &Selection) -> Vec<Value> {
+    let group = |group: &Group| {
+        let containers = group.containers.iter().map(|&at| selection.containers[at].id());
+        json!({
+            "kind": group.kind, "id": group.id, "name": group.name, "why": group.why,
+            "containers": containers.collect::<Vec<_>>(),
+        })
+    };
+    selection.groups.iter().map(group).collect()
+}
+
+/// Processes of a container for a program.
+pub(crate) fn members_json(timeline: &Timeline, container: &Container, members: &[Process]) -> Value {
+    let member = |process: &Process| {
+        let mut value = process_json(timeline, process);
+        value["role"] = json!(role(container, process));
+        value
+    };
+    members.iter().map(member).collect()
+}
+
+/// Which of its namespaces a container shares, and with whom: ids by type.
+pub(crate) fn shares(containers: &[Container], container: &Container) -> Value {
+    let shared = NsKind::ALL.into_iter().filter_map(|kind| {
+        let with: Vec<String> = sharers(containers, container, kind).map(Container::id).collect();
+        (!with.is_empty()).then(|| (kind.name().to_string(), json!(with)))
+    });
+    Value::Object(shared.collect())
+}
+
+/// Namespaces by type, as inodes.
+pub(crate) fn namespaces_json(set: &NsSet) -> Value {
+    let entries = NsKind::ALL.into_iter().map(|kind| (kind.name().to_string(), json!(set.get(kind).ino)));
+    Value::Object(entries.collect())
+}
+
+/// Names of some types of namespace.
+pub(crate) fn kind_names(kinds: &[NsKind]) -> Vec<&'static str> {
+    kinds.iter().map(|kind| kind.name()).collect()
+}
+
+/// A process for a program.
+pub(crate) fn process_json(timeline: &Timeline, process: &Process) -> Value {
+    let leader = timeline.at(process.leader);
+    let names: Vec<Value> = leader
+        .names
+        .iter()
+        .map(|since| json!({ "time": since.time, "comm": String::from_utf8_lossy(timeline.names().get(since.value)) }))
+        .collect();
+    let cgroup_exact = leader.cgroups.last().map(|since| since.source.is_exact());
+    let cgroups: BTreeSet<_> = timeline.last_cgroups(leader).into_iter().collect();
+    json!({
+        "pid": process.pid,
+        "ppid": process.ppid,
+        "nspids": leader.nspids,
+        "comm": timeline.last_name(leader),
+        "names": names,
+        "threads": process.threads.len(),
+        "start": process.start,
+        "start_exact": process.start_exact,
+        "end": process.end,
+        "namespaces": timeline.last_namespaces(leader).map(|set| namespaces_json(&set)),
+        "cgroups": cgroups.into_iter().map(|(root, path)| json!({ "hierarchy": root, "path": path })).collect::<Vec<_>>(),
+        "cgroup_exact": cgroup_exact,
+    })
+}

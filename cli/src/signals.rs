@@ -1,0 +1,27 @@
+//! Signals that ask a command to end.
+
+use crate::error::Outcome;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Ctrl-C and its like.
+pub(crate) const END: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// Has `each` called whenever one of these signals comes, from now on, in a thread of its own.
+pub(crate) fn on(signals: &[i32], mut each: impl FnMut() + Send + 'static) -> Outcome<()> {
+    let mut signals = Signals::new(signals)?;
+    std::thread::spawn(move || signals.forever().for_each(|_| each()));
+    Ok(())
+}
+
+/// Counts how often the command was asked to end, from now on.
+pub(crate) fn count_ends() -> Outcome<Arc<AtomicUsize>> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    on(&END, move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    })?;
+    Ok(count)
+}

@@ -1,0 +1,28 @@
+//! What several commands say to people.
+
+use crate::safe::safe;
+use nsscope_timeline::{Kept, Timeline};
+use std::fmt::Write as _;
+
+/// Those that there are, for people.
+pub(crate) fn kept_text(timeline: &Timeline) -> String {
+    let mut out = String::new();
+    if !timeline.kept().is_empty() {
+        out += "\nnamespaces without a process:\n";
+    }
+    for Kept { kind, id, by, .. } in timeline.kept() {
+        let _ = writeln!(out, "  {}:[{}]  {}", kind.name(), id.ino, safe(by.as_bytes()));
+    }
+    out
+}
+
+/// What a recorder in a container does not see, by its own namespaces.
+pub(crate) fn blind_spots<S: AsRef<str>>(own: &[S]) -> String {
+    let spot = |kind: &S| match kind.as_ref() {
+        "pid" => "processes outside its pid namespace are not shown",
+        "cgroup" => "cgroup paths are relative to its own, so what contains it cannot be named",
+        "user" => "namespaces of other users' processes may be hidden",
+        _ => "some facts may be hidden",
+    };
+    own.iter().map(spot).collect::<Vec<_>>().join("; ")
+}
