@@ -40,6 +40,9 @@ struct Seen {
     /// Readable once it has ended; `None` where the kernel has no pidfds (before Linux 5.3).
     pidfd: Option<OwnedFd>,
     since: Instant,
+    /// When it was first seen, ns, where it is not told of yet: a child that has gone into other namespaces and not started
+    /// a program there is a stage of whoever makes or enters a container.
+    untold: Option<u64>,
 }
 
 /// The processes that were asked for.
@@ -96,8 +99,14 @@ impl Proc {
             }
             let time = clock::now();
             let seen = Seen::of(pid, || Facts::of(pid, pid).ok());
-            if let Some(seen) = seen.filter(|seen| self.concerns(pid, &seen.facts)) {
-                synth.facts(pid, pid, &seen.facts, time);
+            if let Some(mut seen) = seen.filter(|seen| self.concerns(pid, &seen.facts)) {
+                let parent = self.known.get(&seen.facts.ppid);
+                let moved = parent.is_some_and(|parent| seen.facts.moved(&parent.facts));
+                if moved && !seen.facts.has_exec {
+                    seen.untold = Some(time);
+                } else {
+                    synth.facts(pid, pid, &seen.facts, time);
+                }
                 self.known.insert(pid, seen);
             }
         }
@@ -119,6 +128,14 @@ impl Proc {
             let Ok(facts) = Facts::of(pid, pid) else { continue };
             if facts.start != seen.facts.start {
                 gone.push(pid);
+                continue;
+            }
+            if let Some(first) = seen.untold {
+                if facts.has_exec || seen.since.elapsed() >= SWEEP {
+                    synth.facts(pid, pid, &facts, first);
+                    seen.untold = None;
+                }
+                seen.facts = facts;
                 continue;
             }
             let changed = [
@@ -153,6 +170,9 @@ impl Proc {
 
     fn end(&mut self, pid: u32, synth: &mut Synthesizer) {
         if let Some(seen) = self.known.remove(&pid) {
+            if let Some(first) = seen.untold {
+                synth.facts(pid, pid, &seen.facts, first);
+            }
             synth.exit(pid, seen.facts.ppid, clock::now());
         }
     }
@@ -206,6 +226,6 @@ impl Seen {
     fn of(pid: u32, facts: impl FnOnce() -> Option<Facts>) -> Option<Self> {
         // Before the facts: if another process gets the pid in between, this tells of an end and it is found anew.
         let pidfd = Pid::from_raw(pid as i32).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Some(Self { facts: facts()?, pidfd, since: Instant::now() })
+        Some(Self { facts: facts()?, pidfd, since: Instant::now(), untold: None })
     }
 }

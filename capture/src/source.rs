@@ -12,7 +12,7 @@ pub type Chunk<'a> = [&'a [u8]; 2];
 
 /// Where the records of a recording come from. Records are whole `perf_event_header`s with their bodies, in this
 /// machine's byte order, with the trailer that the first of [`events`](Self::events) asks for.
-pub trait Source {
+pub trait Source: Send {
     /// What the recording calls it.
     fn name(&self) -> &'static str;
 

@@ -133,6 +133,9 @@ pub(crate) struct Ring {
     consumer: Consumer,
 }
 
+// SAFETY: `base` is the address of a mapping, which belongs to the process and to no thread; only `drop` uses it.
+unsafe impl Send for Ring {}
+
 impl Ring {
     /// Maps `event`'s ring with `size` bytes of data, a power of two pages. One that may be overwritten is mapped
     /// without the right to write, and so to give space back.

@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) ppid: u32,
     /// When it began, in clock ticks since boot: with the pid, what tells one process from another.
     pub(crate) start: u64,
+    /// Whether it has started a program of its own since it was forked (not `PF_FORKNOEXEC` of include/linux/sched.h).
+    pub(crate) has_exec: bool,
     /// `None`: they may not be read.
     pub(crate) namespaces: Option<[NsId; 7]>,
     /// Inodes of those that are in no record of the kernel.
@@ -35,7 +37,7 @@ impl Facts {
     /// Where it has ended.
     pub(crate) fn of(pid: u32, tid: u32) -> io::Result<Self> {
         let dir = rustix::fs::open(format!("/proc/{pid}/task/{tid}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let (comm, ppid, start) = stat(&read(&dir, "stat")?)?;
+        let Stat { comm, ppid, start, has_exec } = stat(&read(&dir, "stat")?)?;
         let (namespaces, others) = match namespaces(&dir) {
             Ok((links, others)) => (Some(links), others),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (None, Others::default()),
@@ -43,7 +45,16 @@ impl Facts {
         };
         let text = |name| read(&dir, name).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
         let cgroups = text("cgroup");
-        Ok(Self { comm, ppid, start, namespaces, others, cgroups, nspids: nspids(&text("status")).map(String::from) })
+        Ok(Self {
+            comm,
+            ppid,
+            start,
+            has_exec,
+            namespaces,
+            others,
+            cgroups,
+            nspids: nspids(&text("status")).map(String::from),
+        })
     }
 
     /// Whether any of its namespaces is another one.
@@ -74,7 +85,9 @@ pub(crate) fn threads(pid: u32) -> Vec<u32> {
 pub(crate) fn ancestry(pid: u32) -> Vec<u32> {
     let mut line = vec![pid];
     let mut at = pid;
-    while let Ok((_, parent, _)) = fs::read(format!("/proc/{at}/task/{at}/stat")).and_then(|stat| self::stat(&stat)) {
+    while let Ok(Stat { ppid: parent, .. }) =
+        fs::read(format!("/proc/{at}/task/{at}/stat")).and_then(|stat| self::stat(&stat))
+    {
         if parent == 0 || line.contains(&parent) {
             break;
         }
@@ -105,12 +118,22 @@ fn read(dir: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Name, parent and start from a `stat` file: `pid (comm) state ppid ...`, the start being field 22 (proc_pid_stat(5)).
+/// What a `stat` file says.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    comm: Vec<u8>,
+    ppid: u32,
+    start: u64,
+    has_exec: bool,
+}
+
+/// Reads a `stat` file: `pid (comm) state ppid ...`, the flags being field 9 and the start field 22 (proc_pid_stat(5)).
 /// The name may hold anything, `)` too.
 ///
 /// # Errors
 /// Where it has ended.
-fn stat(stat: &[u8]) -> io::Result<(Vec<u8>, u32, u64)> {
+fn stat(stat: &[u8]) -> io::Result<Stat> {
+    const PF_FORKNOEXEC: u64 = 0x40;
     let bad = || io::Error::from(io::ErrorKind::InvalidData);
     let open = stat.iter().position(|&b| b == b'(').ok_or_else(bad)?;
     let close = stat.iter().rposition(|&b| b == b')').filter(|&close| close > open).ok_or_else(bad)?;
@@ -121,8 +144,9 @@ fn stat(stat: &[u8]) -> io::Result<(Vec<u8>, u32, u64)> {
         return Err(io::ErrorKind::NotFound.into());
     }
     let ppid = fields.next().and_then(|ppid| ppid.parse().ok()).ok_or_else(bad)?;
-    let start = fields.nth(17).and_then(|start| start.parse().ok()).ok_or_else(bad)?;
-    Ok((stat[open + 1..close].to_vec(), ppid, start))
+    let mut number = |skipped: usize| fields.nth(skipped).and_then(|number| number.parse::<u64>().ok()).ok_or_else(bad);
+    let (flags, start) = (number(4)?, number(12)?);
+    Ok(Stat { comm: stat[open + 1..close].to_vec(), ppid, start, has_exec: flags & PF_FORKNOEXEC == 0 })
 }
 
 /// The line `NSpid` of a `status` file, where there is more than one pid to tell.
@@ -184,7 +208,9 @@ mod tests {
     #[test]
     fn a_name_may_hold_parentheses_and_newlines() {
         let line = b"12 (a) b (\n) S 7 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 4711 8";
-        let (comm, ppid, start) = stat(line).expect("read");
-        assert_eq!((comm.as_slice(), ppid, start), (&b"a) b (\n"[..], 7, 4711));
+        let expected = Stat { comm: b"a) b (\n".to_vec(), ppid: 7, start: 4711, has_exec: true };
+        assert_eq!(stat(line).expect("read"), expected);
+        let forked = String::from_utf8_lossy(line).replace("4194304", "4194368");
+        assert!(!stat(forked.as_bytes()).expect("read").has_exec);
     }
 }

@@ -413,8 +413,11 @@ impl Timeline {
     }
 
     /// Whether a task is the first in a pid namespace that is not the host's: a container that is started again has
-    /// several.
+    /// several. Where its pid inside is known, that says so; those that were found in /proc were looked at in any order.
     fn is_init(&self, task: &Task, host: &NsSet) -> bool {
+        if task.inner_pid().is_some_and(|pid| pid != 1) {
+            return false;
+        }
         let mut states = task.states(&self.ns_sets, &self.registry);
         let own = states.find_map(|(place, from, _)| {
             let pid = self.ns_sets.get(place.namespaces?).get(NsKind::Pid);

@@ -1,0 +1,58 @@
+//! The examples of the crate that captures do what they say.
+#![allow(missing_docs)]
+
+use nsscope_tests::{cannot_record, needs, nsscope, run, text};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Ended whatever becomes of the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn example(name: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    run(build.args(["build", "--quiet", "-p", "nsscope-capture", "--example", name]).current_dir(root));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    Command::new(target.join("debug/examples").join(name))
+}
+
+fn sleeper() -> Running {
+    let args = ["--pid", "--mount", "--fork", "--kill-child", "sleep", "60"];
+    Running(Command::new("unshare").args(args).stdin(Stdio::null()).spawn().unwrap())
+}
+
+#[test]
+fn one_lists_containers() {
+    needs!("one_lists_containers", cannot_record());
+    let _container = sleeper();
+    let listed = text(&run(&mut example("list_containers")));
+    assert!(listed.lines().any(|line| line.starts_with("pid:[") && line.contains("runs")), "{listed}");
+}
+
+#[test]
+fn one_follows_execs() {
+    needs!("one_follows_execs", cannot_record());
+    use std::io::{BufRead, BufReader};
+    let mut follow = Running(example("follow").stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(follow.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let _container = sleeper();
+    assert!(lines.any(|line| line.ends_with(" unshare")));
+    assert!(lines.any(|line| line.ends_with(" sleep")));
+}
+
+#[test]
+fn one_is_a_flight_recorder() {
+    needs!("one_is_a_flight_recorder", cannot_record());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("incident.data");
+    let said = text(&run(example("flight_recorder").arg(&file)));
+    assert!(said.contains("up to the incident are in") && said.contains("incident.data"), "{said}");
+    run(nsscope().arg("report").arg(&file));
+}
