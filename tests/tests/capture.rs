@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{cannot_record, needs, nsscope, run, text};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -39,7 +40,6 @@ fn one_lists_containers() {
 #[test]
 fn one_follows_execs() {
     needs!("one_follows_execs", cannot_record());
-    use std::io::{BufRead, BufReader};
     let mut follow = Running(example("follow").stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(follow.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let _container = sleeper();
