@@ -247,7 +247,8 @@ pub fn start(file: &Path, args: &[&str]) -> Child {
     loop {
         // Asked first: what has ended will not write any more.
         let ended = child.try_wait().expect("its state");
-        if fs::metadata(file).is_ok_and(|metadata| metadata.len() > 8192) {
+        // The first records are written once it records.
+        if has_records(file) {
             return child;
         }
         if ended.is_some() {
@@ -256,6 +257,12 @@ pub fn start(file: &Path, args: &[&str]) -> Child {
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+}
+
+/// Whether a file's header says that there are records: `data.size`, 48 bytes from its beginning.
+fn has_records(file: &Path) -> bool {
+    let bytes = fs::read(file).unwrap_or_default();
+    bytes.get(48..56).is_some_and(|size| size != [0; 8])
 }
 
 /// Ends a recording and returns what it says.

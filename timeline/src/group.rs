@@ -1,10 +1,11 @@
 //! Containers that belong together: a pod, a compose project, a task or job.
 
-use crate::container::{Container, short};
+use crate::container::Container;
 use crate::intern::Interner;
 use crate::order::{distinct, sorted};
 use crate::place::label;
 use crate::timeline::Timeline;
+use crate::why::short;
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};

@@ -2,7 +2,6 @@
 
 use crate::container::Container;
 use crate::container::Namespaced;
-use crate::container::title_of;
 use crate::definition::Definition;
 use crate::filter::{Field, Filter};
 use crate::group::Group;
@@ -12,6 +11,7 @@ use crate::process::Process;
 use crate::runtime;
 use crate::task::Task;
 use crate::timeline::Timeline;
+use crate::why::title_of;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -186,7 +186,7 @@ fn namespaces(set: Option<NsSet>) -> Vec<String> {
     NsKind::ALL.into_iter().map(|kind| set.label(kind)).collect()
 }
 
-pub use crate::container::short;
+pub use crate::why::short;
 
 /// What a container is called: its name, else its id, the long ones cut as runtimes do; where it has neither, the first
 /// program in it and the pid of its root, as `sh:4242`.

@@ -1,8 +1,9 @@
 //! The rows of the picture, and what is to be drawn in them.
 
+use crate::draw::{Curve, Draw, View};
 use crate::facts::{Event, Facts, What};
 use nsscope_timeline::filter::{Field, Filter};
-use nsscope_timeline::order::{distinct, sorted};
+use nsscope_timeline::order::sorted;
 use nsscope_timeline::select::{Selection, of_key, of_task, passes, title};
 use nsscope_timeline::{Container, Definition, Group, Key, Keys, Process, Task, Timeline};
 
@@ -39,88 +40,6 @@ pub(crate) struct Row {
 }
 
 const NONE: u32 = u32::MAX;
-
-/// When processes began and ended, each in order: how many lived at a time.
-#[derive(Debug, Default)]
-struct Curve {
-    begins: Vec<u64>,
-    ends: Vec<u64>,
-    peak: usize,
-    /// Times of its samples, in order.
-    samples: Vec<u64>,
-}
-
-impl Curve {
-    fn of<'p>(processes: impl Iterator<Item = &'p Process>) -> Self {
-        // A process that began or ended, by its number: equal times are to stay.
-        let mut steps = Vec::new();
-        for (number, process) in processes.enumerate() {
-            steps.push((process.start, (number as u64) << 1));
-            steps.extend(process.end.map(|end| (end, (number as u64) << 1 | 1)));
-        }
-        let mut curve = Self::default();
-        for (time, step) in distinct(steps) {
-            if step & 1 == 0 { curve.begins.push(time) } else { curve.ends.push(time) }
-        }
-        let mut ended = 0;
-        for (begun, &time) in curve.begins.iter().enumerate() {
-            while curve.ends.get(ended).is_some_and(|&end| end < time) {
-                ended += 1;
-            }
-            curve.peak = curve.peak.max(begun + 1 - ended);
-        }
-        curve
-    }
-
-    /// Most that lived at a time of the window: at least those at its begin, at most those and all that began in it.
-    fn between(&self, from: u64, to: u64) -> usize {
-        let begun = self.begins.partition_point(|&begin| begin < to);
-        let ended = self.ends.partition_point(|&end| end < from);
-        (begun - ended.min(begun)).min(self.peak)
-    }
-}
-
-/// What a span shows; the numbers are the page's, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Shape {
-    /// A life, or a part of it with one namespace set: `value` is the set's number.
-    Life = 0,
-    /// An exec.
-    Exec = 1,
-    /// A change of namespaces.
-    Change = 2,
-    /// How many processes live: `value` of 255 is the most of this row.
-    Density = 3,
-    /// How many samples: `value` of 255 is one CPU all the time, as far as the rate is known; else the most in sight.
-    Cpu = 4,
-}
-
-/// The life was there before the recording told.
-pub(crate) const OPEN_BEFORE: i32 = 1 << 8;
-/// The life goes on.
-pub(crate) const OPEN_AFTER: i32 = 1 << 9;
-
-/// A window of time and how wide it is drawn.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View {
-    /// ns of the recording's clock.
-    pub(crate) from: f64,
-    pub(crate) to: f64,
-    pub(crate) pixels: f64,
-}
-
-impl View {
-    fn x(self, time: u64) -> i32 {
-        let x = (time as f64 - self.from) / (self.to - self.from) * self.pixels * 16.0;
-        // `clamp` can fail, and to tell so prints floats: 17 kilobytes of wasm.
-        x.min(self.pixels * 16.0 + 64.0).max(-64.0) as i32
-    }
-
-    fn time(self, pixel: f64) -> u64 {
-        (self.from + (self.to - self.from) * pixel / self.pixels).max(0.0) as u64
-    }
-}
 
 /// Rows by a definition and a filter.
 #[derive(Debug, Default)]
@@ -445,92 +364,4 @@ pub(crate) fn names(timeline: &Timeline, task: &Task) -> Vec<String> {
 /// A name of the kernel's, which may be any bytes.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-struct Draw<'o> {
-    out: &'o mut Vec<i32>,
-    row: i32,
-    view: View,
-}
-
-impl Draw<'_> {
-    fn put(&mut self, left: i32, right: i32, shape: i32, value: u32) {
-        self.out.extend([self.row, left, right, shape, value.cast_signed()]);
-    }
-
-    fn sees(&self, from: u64, to: Option<u64>) -> bool {
-        (from as f64) <= self.view.to && to.is_none_or(|to| to as f64 >= self.view.from)
-    }
-
-    fn life(&mut self, (from, to, exact): (u64, Option<u64>, bool), value: u32) {
-        if !self.sees(from, to) {
-            return;
-        }
-        let flags = if exact { 0 } else { OPEN_BEFORE } | if to.is_none() { OPEN_AFTER } else { 0 };
-        let right = to.map_or((self.view.pixels * 16.0) as i32 + 64, |to| self.view.x(to));
-        self.put(self.view.x(from), right, Shape::Life as i32 | flags, value);
-    }
-
-    fn task(&mut self, task: &Task, end: Option<u64>) {
-        let mut from = task.start;
-        let mut exact = task.start_exact;
-        let mut value = 0;
-        for since in &task.namespaces {
-            if since.time > from {
-                self.life((from, Some(since.time), exact), value);
-                (from, exact) = (since.time, true);
-                if value != 0 && self.sees(since.time, Some(since.time)) {
-                    let x = self.view.x(since.time);
-                    self.put(x, x, Shape::Change as i32, since.value + 1);
-                }
-            }
-            value = since.value + 1;
-        }
-        self.life((from, end, exact), value);
-        let mut before = i32::MIN / 2;
-        for since in task.names.iter().skip(1) {
-            if !self.sees(since.time, Some(since.time)) {
-                continue;
-            }
-            let x = self.view.x(since.time);
-            // One mark is enough for those of a pixel.
-            if x - before >= 16 {
-                self.put(x, x, Shape::Exec as i32, since.value);
-                before = x;
-            }
-        }
-    }
-
-    fn curve(&mut self, curve: &Curve, last: u64) {
-        let pixels = self.view.pixels as usize;
-        let view = self.view;
-        let mut levels = |shape: Shape, level: &dyn Fn(u64, u64) -> u32| {
-            let mut run = (0, 0);
-            for pixel in 0..=pixels {
-                let (from, to) = (view.time(pixel as f64), view.time(pixel as f64 + 1.0).max(1));
-                let value = if pixel == pixels || from > last { 0 } else { level(from, to) };
-                if value != run.1 {
-                    if run.1 > 0 {
-                        self.put(run.0 * 16, pixel as i32 * 16, shape as i32, run.1);
-                    }
-                    run = (pixel as i32, value);
-                }
-            }
-        };
-        if curve.peak > 0 {
-            levels(Shape::Density, &|from, to| (curve.between(from, to) * 255).div_ceil(curve.peak) as u32);
-        }
-        if !curve.samples.is_empty() {
-            let within = |from: u64, to: u64| {
-                let before = curve.samples.partition_point(|&time| time < from);
-                curve.samples.partition_point(|&time| time < to) - before
-            };
-            let most = (0..pixels)
-                .map(|pixel| within(view.time(pixel as f64), view.time(pixel as f64 + 1.0)))
-                .max()
-                .unwrap_or(0)
-                .max(1);
-            levels(Shape::Cpu, &|from, to| (within(from, to) * 255).div_ceil(most) as u32);
-        }
-    }
 }

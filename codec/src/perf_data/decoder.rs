@@ -4,8 +4,9 @@
 //! at most one record. The metadata of a file (all that lies between its header and its records, and its feature
 //! sections) is held in memory up to a limit that the input has no say in.
 
-use super::header::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
+use super::header::{Feature, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
 use super::inflate::Inflate;
+use super::layout::{words, Layout};
 use super::session::Session;
 use super::tracing;
 use super::visitor::Visitor;
@@ -61,19 +62,6 @@ enum State {
     Features(VecDeque<(Feature, u64, u64)>),
     /// All read, or nothing more that can be.
     Done,
-}
-
-/// Where things are in the stream, in host order.
-#[derive(Debug, Default)]
-struct Layout {
-    attrs: (u64, u64),
-    attr_size: u64,
-    data_at: u64,
-    /// `None`: up to the end of the stream.
-    data_end: Option<u64>,
-    features: Vec<Feature>,
-    /// Bytes from the header's end to the data.
-    prologue: Vec<u8>,
 }
 
 impl Decoder {
@@ -266,7 +254,7 @@ impl Decoder {
 
     fn step<O: Order, V: Visitor>(&mut self, piece: Vec<u8>, visitor: &mut V) -> Result<(), Error> {
         self.state = match core::mem::take(&mut self.state) {
-            State::Header => State::Prologue(Self::header::<O>(&piece)?),
+            State::Header => State::Prologue(Layout::read::<O>(&piece)?),
             State::Prologue(mut layout) => {
                 layout.prologue = piece;
                 self.attrs::<O, V>(&layout, visitor)?;
@@ -293,28 +281,6 @@ impl Decoder {
             other @ (State::Magic | State::Data(_) | State::Done) => other,
         };
         Ok(())
-    }
-
-    fn header<O: Order>(piece: &[u8]) -> Result<Layout, Error> {
-        let header = FileHeader::<O>::ref_from_bytes(piece).map_err(|_| Error::new(0, ErrorKind::Magic))?;
-        let (at, size) = (header.data.offset.get(), header.data.size.get());
-        let end = at.checked_add(size);
-        let (Some(end), true) = (end, at >= FILE_HEADER_SIZE) else {
-            return Err(Error::new(40, ErrorKind::Section { at, size }));
-        };
-        let attrs = (header.attrs.offset.get(), header.attrs.size.get());
-        let attrs_end = attrs.0.checked_add(attrs.1);
-        if attrs.0 < FILE_HEADER_SIZE || attrs_end.is_none_or(|end| end > at) {
-            return Err(Error::new(24, ErrorKind::Section { at: attrs.0, size: attrs.1 }));
-        }
-        Ok(Layout {
-            attrs,
-            attr_size: header.attr_size.get(),
-            data_at: at,
-            data_end: (size > 0).then_some(end),
-            features: header.feature_bits().collect(),
-            prologue: Vec::new(),
-        })
     }
 
     fn attrs<O: Order, V: Visitor>(&mut self, layout: &Layout, visitor: &mut V) -> Result<(), Error> {
@@ -566,17 +532,4 @@ impl Decoder {
         }
         State::Done
     }
-}
-
-impl Layout {
-    /// Bytes of the file between its header and its data.
-    fn slice(&self, at: u64, size: u64) -> Option<&[u8]> {
-        let from = usize::try_from(at.checked_sub(FILE_HEADER_SIZE)?).ok()?;
-        let to = from.checked_add(usize::try_from(size).ok()?)?;
-        self.prologue.get(from..to)
-    }
-}
-
-fn words<O: Order>(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    bytes.chunks_exact(8).filter_map(|word| Some(U64::<O>::ref_from_bytes(word).ok()?.get()))
 }

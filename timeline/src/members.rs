@@ -1,0 +1,175 @@
+//! Who is in a container, and since when: since a task of it started a program inside, or descends from one that did.
+
+use crate::gone::Group;
+use crate::keys::{Key, Keys};
+use crate::order::{distinct, sorted};
+use crate::place::Place;
+use crate::registry::NONE;
+use crate::timeline::Timeline;
+use alloc::vec;
+use alloc::vec::Vec;
+use nsscope_codec::wire::namespaces::NsKind;
+
+/// Since when each task of a container runs a program that was started there.
+pub(crate) struct Members {
+    /// By task, in order: since when; [`NEVER`].
+    pub(crate) tasks: Vec<(u64, u64)>,
+    /// By group, in order: since which of its programs; [`NEVER`].
+    pub(crate) gone: Vec<(u64, u64)>,
+    /// When the first program was started in it by who came from outside, and by which task.
+    pub(crate) created: Option<(u64, usize)>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Members {
+    pub(crate) fn of(timeline: &Timeline, keys: &mut Keys<'_>, number: u32, stays: &[Stay]) -> Self {
+        let mut inside = |place: u32| place == NONE || keys.of_place(place) == Some(number);
+        let mut all = Self { tasks: Vec::new(), gone: Vec::new(), created: None };
+        for stay in stays {
+            match stay.who {
+                Who::Task(index) => {
+                    let task = &timeline.tasks[index];
+                    // Of one whose parent was not known yet, its name has to do.
+                    let stray = task.born == NONE
+                        && task.start_exact
+                        && task.names.first().is_some_and(|name| timeline.is_helper(name.value));
+                    let since = if inside(task.born) && !stray {
+                        0
+                    } else {
+                        let own = |&&(time, place): &&(u64, u32)| inside(place) && !timeline.helps(task, time);
+                        let ran = task.ran.iter().find(own).map(|&(time, _)| time);
+                        if let Some(time) = ran.filter(|&time| all.created.is_none_or(|(first, _)| time < first)) {
+                            all.created = Some((time, index));
+                        }
+                        ran.unwrap_or(NEVER)
+                    };
+                    all.tasks.push((index as u64, since));
+                }
+                Who::Gone(group) => {
+                    let of = timeline.gone.group(group);
+                    let stray = of.born == NONE
+                        && of.stays.first().is_some_and(|&(.., exact)| exact)
+                        && of.names.first().is_some_and(|&(_, name, _)| timeline.is_helper(name));
+                    let since = if inside(of.born) && !stray {
+                        0
+                    } else {
+                        let helps = |at: usize| {
+                            let mut names = of.names.iter().filter(|&&(.., phase)| phase as usize == at + 1);
+                            names.next().is_some_and(|&(_, name, _)| timeline.is_helper(name))
+                        };
+                        let ran = of.ran.iter().enumerate().find(|&(at, &(_, place))| inside(place) && !helps(at));
+                        ran.map_or(NEVER, |(at, _)| at as u64 + 1)
+                    };
+                    all.gone.push((u64::from(group), since));
+                }
+            }
+        }
+        all.tasks = distinct(all.tasks);
+        all.gone = distinct(all.gone);
+        all
+    }
+
+    pub(crate) fn find(&self, who: Who) -> u64 {
+        let (all, number) = match who {
+            Who::Task(index) => (&self.tasks, index as u64),
+            Who::Gone(group) => (&self.gone, u64::from(group)),
+        };
+        let at = all.partition_point(|&(of, _)| of < number);
+        all.get(at).filter(|&&(of, _)| of == number).map_or(0, |&(_, since)| since)
+    }
+
+    /// Since when a task runs a program of the container's own (0: all along); of a group, since which. `None`: never.
+    pub(crate) fn since(&self, who: Who) -> Option<u64> {
+        Some(self.find(who)).filter(|&since| since != NEVER)
+    }
+
+    /// Of these tasks, those that have not run a program of the container's own all along, with since when they do.
+    pub(crate) fn began(&self, tasks: &[usize]) -> Vec<(u64, u64)> {
+        let since = |&task: &usize| Some((task as u64, self.since(Who::Task(task)).filter(|&since| since > 0)?));
+        tasks.iter().filter_map(since).collect()
+    }
+
+    /// From which of their programs on the tasks of a group are the container's own.
+    pub(crate) fn phase_of(&self, who: Who) -> u32 {
+        self.since(who).unwrap_or(0) as u32
+    }
+
+    /// How many processes that are only counted came in from outside.
+    pub(crate) fn entered_gone(&self, gone: &[(u64, &Group)]) -> usize {
+        let came =
+            gone.iter().filter(|&&(number, _)| self.since(Who::Gone(number as u32)).is_some_and(|since| since > 0));
+        came.map(|(_, group)| group.processes as usize).sum()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    Task(usize),
+    /// A group of tasks that are only counted, by number.
+    Gone(u32),
+}
+
+impl Who {
+    pub(crate) fn task(self) -> Option<usize> {
+        match self {
+            Self::Task(index) => Some(index),
+            Self::Gone(_) => None,
+        }
+    }
+
+    pub(crate) fn gone(self) -> Option<u32> {
+        match self {
+            Self::Gone(number) => Some(number),
+            Self::Task(_) => None,
+        }
+    }
+}
+
+/// A pid namespace ends with its last process, and the kernel gives its number again: stays that do not touch are in
+/// different ones. Other namespaces may be held open by nobody that is seen.
+pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>) -> Vec<Vec<Stay>> {
+    if key.namespace(NsKind::Pid).is_none() {
+        return vec![stays];
+    }
+    // Who was there already when first seen may have been there all along: others came and went before it was looked at.
+    let since = |stay: &Stay| if stay.exact { stay.from } else { 0 };
+    stays = sorted(stays, |stay| (since(stay), 0));
+    let mut lives: Vec<Vec<Stay>> = Vec::new();
+    let mut end = None;
+    for stay in stays {
+        let to = stay.to.unwrap_or(u64::MAX);
+        match lives.last_mut().filter(|_| end.is_some_and(|end| since(&stay) <= end)) {
+            Some(life) => life.push(stay),
+            None => lives.push(vec![stay]),
+        }
+        end = end.max(Some(to));
+    }
+    lives
+}
+
+/// A task in a container.
+pub(crate) struct Stay {
+    pub(crate) who: Who,
+    pub(crate) place: Place,
+    pub(crate) from: u64,
+    pub(crate) to: Option<u64>,
+    /// Whether `from` is when it came, not when it was first seen.
+    pub(crate) exact: bool,
+}
+
+/// Most processes at one time, of those that are kept.
+pub(crate) fn peak(timeline: &Timeline, stays: &[Stay]) -> usize {
+    let leads = stays.iter().filter(|stay| stay.who.task().is_some_and(|index| timeline.tasks[index].leads()));
+    // A change of state that keeps a task in the container ends one stay and begins the next at the same time:
+    // ends count first.
+    let mut steps: Vec<(u64, u64)> =
+        leads.flat_map(|stay| [(stay.from, 1), (stay.to.unwrap_or(u64::MAX), 0)]).collect();
+    steps.sort_unstable();
+    let mut now = 0i64;
+    let counts = steps.into_iter().map(|(_, comes)| {
+        now += if comes == 1 { 1 } else { -1 };
+        now
+    });
+    counts.max().unwrap_or(0) as usize
+}
