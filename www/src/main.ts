@@ -1,27 +1,14 @@
 import { proxy, wrap } from "comlink";
-import { bytes, count, duration, plain, quoted } from "./format";
-import {
-  EVENTS,
-  LongTable,
-  PROCESSES,
-  containerColumns,
-  fileFacts,
-  make,
-  matrix,
-  table,
-  warnings,
-} from "./panels";
+import { command } from "./command";
+import { element } from "./dom";
+import { type NamedFile, filesOfUrl, listenForFiles } from "./files";
+import { bytes, count, duration, plain } from "./format";
+import { listenToKeys } from "./keyboard";
+import { make, warnings } from "./panels";
 import type { Found, Loaded, Open, Viewer } from "./protocol";
 import { INITIAL, type State, read, write } from "./state";
-import { ROW, Timeline } from "./timeline";
-
-function element<T extends HTMLElement>(id: string, type: new () => T): T {
-  const found = document.getElementById(id);
-  if (!(found instanceof type)) {
-    throw new Error(`the page has no ${id}`);
-  }
-  return found;
-}
+import { PANELS } from "./tabs";
+import { Timeline } from "./timeline";
 
 const viewer = wrap<Viewer>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
 const status = element("status", HTMLParagraphElement);
@@ -37,9 +24,6 @@ let state: State = read(location.hash);
 let loaded: Loaded[] = [];
 let found: Found[] = [];
 let match = -1;
-/** Bits of the kinds of events that are listed. */
-let kinds = -1;
-let eventFilter = "";
 
 const timeline = new Timeline(
   {
@@ -66,6 +50,17 @@ const timeline = new Timeline(
   element("map", HTMLCanvasElement),
   element("readout", HTMLOutputElement),
 );
+
+/** What the panels see of the page. */
+const page = {
+  viewer,
+  timeline,
+  loaded,
+  events: { filter: "", kinds: -1 },
+  select: (trace: number, row: number | undefined) => {
+    void select(trace, row);
+  },
+};
 
 /** What is shown goes into the fragment: as a new entry of the history once it stays. */
 function keep(settled: boolean) {
@@ -109,7 +104,7 @@ async function draw() {
 }
 
 async function arranged(open: Open, fresh: boolean) {
-  loaded = open.loaded;
+  page.loaded = loaded = open.loaded;
   timeline.load(loaded, fresh);
   if (loaded.length > 0) {
     const names = loaded.map(({ name, facts }) => plain(facts.hostname ? `${facts.hostname} (${name})` : name));
@@ -120,11 +115,11 @@ async function arranged(open: Open, fresh: boolean) {
   }
 }
 
-async function open(files: { name: string; from: Blob | string }[]) {
+async function open(files: NamedFile[]) {
   if (files.length === 0) {
     return;
   }
-  loaded = [];
+  page.loaded = loaded = [];
   timeline.selected = undefined;
   details.replaceChildren();
   say("");
@@ -309,117 +304,6 @@ async function next(step: number) {
   }
 }
 
-const PANELS: [string, string, (trace: number) => Promise<HTMLElement>][] = [
-  ["containers", "Containers", containersPanel],
-  ["processes", "Processes", processesPanel],
-  ["namespaces", "Namespaces", namespacesPanel],
-  ["events", "Events", eventsPanel],
-  ["file", "File", filePanel],
-];
-
-async function containersPanel(trace: number): Promise<HTMLElement> {
-  const containers = await viewer.containers(trace);
-  if (containers.length === 0) {
-    return make("p", "bar soft", "No container, by this definition and filter.");
-  }
-  return table("Containers", containerColumns(containers), containers, ({ row }) => {
-    void select(trace, row);
-  });
-}
-
-async function processesPanel(trace: number): Promise<HTMLElement> {
-  const processes = await viewer.processes(trace);
-  const page = (from: number, count: number) => Promise.resolve(processes.slice(from, from + count));
-  const list = new LongTable("Processes, children below their parents", PROCESSES, page, ({ row }) => {
-    void select(trace, row);
-  });
-  queueMicrotask(() => {
-    list.show(processes.length);
-  });
-  return list.element;
-}
-
-async function namespacesPanel(trace: number): Promise<HTMLElement> {
-  const containers = await viewer.containers(trace);
-  const { namespaceTypes = [], host = [] } = loaded[trace]?.facts ?? {};
-  const columns = matrix(namespaceTypes, host);
-  return table("Namespaces of each container", columns, containers, ({ row }) => {
-    void select(trace, row);
-  });
-}
-
-async function eventsPanel(trace: number): Promise<HTMLElement> {
-  const box = make("div", "events");
-  const bar = make("div", "bar");
-  const input = make("input");
-  input.ariaLabel = "Filter of the events";
-  input.placeholder = "container=web comm~nginx";
-  input.value = eventFilter;
-  const number = make("span", "soft");
-  const list = new LongTable(
-    "Events",
-    EVENTS,
-    (from, count) => viewer.events(trace, from, count),
-    ({ time }) => {
-      const half = (timeline.to - timeline.from) / 2;
-      const at = time + (loaded[trace]?.offset ?? 0);
-      timeline.look(at - half, at + half);
-    },
-  );
-  const show = async () => {
-    try {
-      const total = await viewer.filterEvents(trace, input.value, kinds);
-      eventFilter = input.value;
-      input.classList.remove("wrong");
-      number.textContent = count(total, "event");
-      list.show(total, await viewer.eventAt(trace, timeline.from));
-    } catch (error) {
-      input.classList.add("wrong");
-      number.textContent = error instanceof Error ? error.message : String(error);
-    }
-  };
-  input.addEventListener("change", () => void show());
-  const boxes = (loaded[trace]?.facts.eventKinds ?? []).map((kind, bit) => {
-    const label = make("label", "", kind);
-    const check = make("input");
-    check.type = "checkbox";
-    check.checked = ((kinds >> bit) & 1) === 1;
-    check.addEventListener("change", () => {
-      kinds ^= 1 << bit;
-      void show();
-    });
-    label.prepend(check, " ");
-    return label;
-  });
-  bar.append(input, ...boxes, number);
-  box.append(bar, list.element);
-  queueMicrotask(() => void show());
-  return Promise.resolve(box);
-}
-
-function filePanel(trace: number): Promise<HTMLElement> {
-  const list = make("dl", "facts");
-  const of = loaded[trace];
-  for (const [name, value] of of ? fileFacts(of) : []) {
-    list.append(make("dt", "", name), make("dd", "", plain(value, 2000)));
-  }
-  const save = make("button", "", "Save what is shown as JSON");
-  save.addEventListener("click", () => {
-    void viewer.export(trace).then((text) => {
-      const link = make("a");
-      link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-      link.download = "nsscope.json";
-      link.click();
-      URL.revokeObjectURL(link.href);
-    });
-  });
-  const box = make("div");
-  const bar = make("div", "bar");
-  bar.append(save);
-  box.append(list, bar);
-  return Promise.resolve(box);
-}
-
 let shown = 0;
 
 async function showPanel() {
@@ -434,7 +318,7 @@ async function showPanel() {
     tab.tabIndex = chosen ? 0 : -1;
   }
   panel.setAttribute("aria-labelledby", `tab-${found[0]}`);
-  const made = await found[2](Math.max(0, machine.selectedIndex));
+  const made = await found[2](page, Math.max(0, machine.selectedIndex));
   if (mine === shown) {
     panel.replaceChildren(made);
   }
@@ -467,38 +351,7 @@ tabs.addEventListener("keydown", (event) => {
 });
 machine.addEventListener("change", () => void showPanel());
 
-/** What a URL calls a file. */
-function lastPart(url: URL): string {
-  const part = url.pathname.split("/").at(-1) ?? "";
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
-function files(list: FileList | null | undefined) {
-  void open([...(list ?? [])].map((file) => ({ name: file.name, from: file })));
-}
-
-const input = element("file", HTMLInputElement);
-input.addEventListener("change", () => {
-  files(input.files);
-});
-for (const type of ["dragover", "dragleave", "drop"]) {
-  window.addEventListener(type, (event) => {
-    event.preventDefault();
-    document.body.classList.toggle("over", type === "dragover");
-  });
-}
-window.addEventListener("drop", (event) => {
-  files(event.dataTransfer?.files);
-});
-window.addEventListener("paste", (event) => {
-  if ((event.clipboardData?.files.length ?? 0) > 0) {
-    files(event.clipboardData?.files);
-  }
-});
+listenForFiles(open);
 element("cancel", HTMLButtonElement).addEventListener("click", () => void viewer.cancel());
 element("fold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(false).then(draw));
 element("unfold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(true).then(draw));
@@ -510,27 +363,8 @@ element("help", HTMLButtonElement).addEventListener("click", () => {
   keys.showModal();
 });
 
-/** The command that shows the same. */
-function command(): string {
-  const of = loaded[Math.max(0, machine.selectedIndex)];
-  const words = ["nsscope", state.panel === "events" ? "script" : "report"];
-  if (state.definition !== INITIAL.definition) {
-    words.push("--definition", quoted(state.definition));
-  }
-  const which = state.panel === "events" && eventFilter !== "" ? eventFilter : state.filter;
-  if (which !== "") {
-    words.push("--filter", quoted(which));
-  }
-  if (state.from !== undefined && state.to !== undefined && state.panel !== "events") {
-    const offset = of?.offset ?? 0;
-    const seconds = (ns: number) => (Math.max(0, ns - offset) / 1e9).toFixed(9);
-    words.push("--since", seconds(state.from), "--until", seconds(state.to));
-  }
-  return [...words, quoted(of?.name ?? "nsscope.data")].join(" ");
-}
-
 element("copy", HTMLButtonElement).addEventListener("click", () => {
-  const text = command();
+  const text = command(state, loaded[Math.max(0, machine.selectedIndex)], page.events.filter);
   document.body.dataset.copied = text;
   void navigator.clipboard.writeText(text).then(
     () => {
@@ -546,38 +380,31 @@ element("example", HTMLButtonElement).addEventListener("click", () => {
   void open([{ name: "example.data", from: new URL("./example.data", document.baseURI).href }]);
 });
 
-const ACTIONS: Record<string, (event: KeyboardEvent) => unknown> = {
-  w: () => {
-    timeline.zoom(0.7);
-  },
-  s: () => {
-    timeline.zoom(1 / 0.7);
-  },
-  a: () => {
-    timeline.pan(-0.15);
-  },
-  d: () => {
-    timeline.pan(0.15);
-  },
-  f: () => {
-    timeline.fit();
-  },
-  n: () => next(1),
-  N: () => next(-1),
-  "/": () => {
+search.addEventListener("keydown", (event) => {
+  // Another text is found by its change.
+  if (event.key === "Enter" && search.value === state.search) {
+    void next(1);
+  }
+});
+listenToKeys({
+  timeline,
+  rows,
+  ready: () => loaded.length > 0 && !keys.open,
+  next: (step) => void next(step),
+  search: () => {
     search.focus();
     search.select();
   },
-  "?": () => {
+  help: () => {
     keys.showModal();
   },
-  " ": () => {
+  zoomToSelected: () => {
     const { from, to } = details.dataset;
     if (timeline.selected !== undefined && from !== undefined) {
       zoomTo(Number(from), to === undefined || to === "" ? undefined : Number(to));
     }
   },
-  Escape: () => {
+  unselect: () => {
     timeline.selected = undefined;
     timeline.unmeasure();
     state.selected = "";
@@ -585,56 +412,8 @@ const ACTIONS: Record<string, (event: KeyboardEvent) => unknown> = {
     timeline.draw();
     keep(true);
   },
-  ArrowDown: () => step(1),
-  ArrowUp: () => step(-1),
-  ArrowRight: () => {
-    const row = timeline.selectedRow();
-    if (row?.expandable && !row.open) {
-      return toggle(row.trace, row.row);
-    }
-    return row === undefined ? undefined : step(1);
-  },
-  ArrowLeft: () => {
-    const row = timeline.selectedRow();
-    return row?.expandable && row.open ? toggle(row.trace, row.row) : step(-1);
-  },
-  Enter: () => {
-    const row = timeline.selectedRow();
-    return row?.expandable ? toggle(row.trace, row.row) : undefined;
-  },
-};
-
-function step(by: number) {
-  const row = timeline.neighbour(by);
-  if (row) {
-    return select(row.trace, row.row);
-  }
-  rows.scrollTop += by * ROW;
-  return undefined;
-}
-
-/** Keys that a focused table or tab list has for itself. */
-const ROWS_ONLY = new Set(["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "Enter", " "]);
-
-window.addEventListener("keydown", (event) => {
-  const target = event.target as HTMLElement;
-  // Another text is found by its change.
-  if (target === search && event.key === "Enter" && search.value === state.search) {
-    void next(1);
-    return;
-  }
-  const typing = target.matches("input:not([type=checkbox]), select, textarea") || keys.open;
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || loaded.length === 0) {
-    return;
-  }
-  if (ROWS_ONLY.has(event.key) && target !== rows && target !== document.body) {
-    return;
-  }
-  const action = ACTIONS[event.key];
-  if (action) {
-    event.preventDefault();
-    void action(event);
-  }
+  select: (trace, row) => void select(trace, row),
+  toggle: (trace, row) => void toggle(trace, row),
 });
 window.addEventListener("popstate", () => {
   state = read(location.hash);
@@ -646,14 +425,12 @@ window.addEventListener("popstate", () => {
 
 [definition.value, filter.value, search.value] = [state.definition, state.filter, state.search];
 enter("empty");
-const urls = new URLSearchParams(location.search).getAll("url");
-const wanted = urls.map((url) => URL.parse(url, document.baseURI));
-const elsewhere = urls.find((_, index) => wanted[index]?.origin !== location.origin);
-if (elsewhere === undefined) {
-  void open(wanted.filter((url) => url !== null).map((url) => ({ name: lastPart(url), from: url.href })));
-} else {
-  say(`${plain(elsewhere)} is on another machine: this page fetches nothing from elsewhere. Download it and drop it here.`, true);
+const wanted = filesOfUrl();
+if (typeof wanted === "string") {
+  say(wanted, true);
   enter("error");
+} else {
+  void open(wanted);
 }
 if ("serviceWorker" in navigator && import.meta.env.PROD) {
   // Without one the page works as long as its server does; nsscope view has none.
