@@ -2,7 +2,7 @@
 
 use crate::bpf::Bpf;
 use crate::error::{Error, Result};
-use crate::perf::Perf;
+use crate::perf::{Perf, Wanted};
 use crate::proc::{self, Proc};
 use crate::source::Source;
 use crate::target::Target;
@@ -22,28 +22,17 @@ pub enum Backend {
     Proc,
 }
 
-/// What of a recording matters to its source.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wanted {
-    pub(crate) backend: Backend,
-    /// Bytes for each CPU.
-    pub(crate) ring_size: Option<usize>,
-    /// Samples a second on each CPU.
-    pub(crate) frequency: Option<u32>,
-    /// Whether the latest records are kept, not all.
-    pub(crate) flight_recorder: bool,
-}
-
-pub(crate) fn open(target: &Target, wanted: &Wanted) -> Result<Box<dyn Source>> {
-    let only_perf = wanted.flight_recorder || wanted.frequency.is_some();
-    if only_perf && matches!(wanted.backend, Backend::Bpf | Backend::Proc) {
-        return Err(Error::Invalid("-F and --snapshot need --backend perf: only perf has samples and rings".into()));
+/// Opens a source of records for `target`.
+pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result<Box<dyn Source>> {
+    let only_perf = wanted.flight_recorder || wanted.frequency.is_some() || wanted.switches;
+    if only_perf && matches!(backend, Backend::Bpf | Backend::Proc) {
+        return Err(Error::Invalid(
+            "-F, --snapshot and --switch-events need --backend perf: only perf has samples, rings and switches".into(),
+        ));
     }
-    let perf = || -> Result<Box<dyn Source>> {
-        Ok(Box::new(Perf::open(target, wanted.ring_size, wanted.frequency, wanted.flight_recorder)?))
-    };
+    let perf = || -> Result<Box<dyn Source>> { Ok(Box::new(Perf::open(target, wanted)?)) };
     let bpf = || -> Result<Box<dyn Source>> { Ok(Box::new(Bpf::open(target, wanted.ring_size)?)) };
-    match wanted.backend {
+    match backend {
         Backend::Perf => perf(),
         Backend::Bpf => bpf(),
         Backend::Proc => Ok(Box::new(Proc::new(target))),

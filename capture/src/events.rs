@@ -26,7 +26,7 @@ pub(crate) fn side_band(attr: Attr<Native>, ids: Vec<u64>) -> Described {
 }
 
 /// The side-band event: counts nothing, carries the records.
-pub(crate) fn side_band_attr() -> Attr<Native> {
+pub(crate) fn side_band_attr(switches: bool) -> Attr<Native> {
     let mut attr = Attr::<Native>::new(TYPE_SOFTWARE, CONFIG_DUMMY);
     attr.sample_type.set(SAMPLE_TYPE.0);
     attr.set_flags(
@@ -42,6 +42,9 @@ pub(crate) fn side_band_attr() -> Attr<Native> {
             | AttrFlags::EXCLUDE_HV
             | AttrFlags::USE_CLOCKID,
     );
+    if switches {
+        attr.set_flags(attr.flags() | AttrFlags::CONTEXT_SWITCH);
+    }
     attr.clockid.set(CLOCK as i32);
     attr
 }
@@ -84,7 +87,7 @@ pub(crate) fn synthetic_events() -> impl Iterator<Item = Described> {
 
 /// The events of a recording that is synthesized altogether.
 pub(crate) fn without_kernel() -> Vec<Described> {
-    let side_band = side_band(side_band_attr(), vec![1]);
+    let side_band = side_band(side_band_attr(false), vec![1]);
     std::iter::once(side_band).chain(synthetic_events()).collect()
 }
 

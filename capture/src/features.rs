@@ -7,6 +7,7 @@ use crate::tracefs::Tracepoint;
 use nsscope_codec::perf_data::{Feature, tracing};
 use nsscope_codec::wire::attr::Attr;
 use nsscope_codec::{Native, synthetic};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use zerocopy::IntoBytes;
 
@@ -36,12 +37,12 @@ pub(crate) fn sample_time(span: Option<(u64, u64)>) -> Vec<u8> {
 }
 
 fn tracing_data(tracepoints: &[Tracepoint]) -> Vec<u8> {
-    let cgroup: Vec<&str> = tracepoints.iter().map(|t| t.text.as_str()).collect();
-    let own = synthetic::EVENTS.map(|event| event.format);
-    let mut systems: Vec<(&str, &[&str])> = vec![];
-    if !cgroup.is_empty() {
-        systems.push(("cgroup", &cgroup));
+    let mut kernel: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for tracepoint in tracepoints {
+        kernel.entry(&tracepoint.format.system).or_default().push(&tracepoint.text);
     }
+    let own = synthetic::EVENTS.map(|event| event.format);
+    let mut systems: Vec<(&str, &[&str])> = kernel.iter().map(|(system, texts)| (*system, texts.as_slice())).collect();
     systems.push((synthetic::SYSTEM, &own));
     tracing::write(machine::page_size() as u32, &systems)
 }

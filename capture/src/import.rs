@@ -30,7 +30,7 @@ pub struct Imported {
 /// # Errors
 /// Where the input cannot be read or the file not be written. What was read before is in the file.
 pub fn import(mut input: impl Read, path: &Path, mut pipe: Option<Box<dyn Write + Send>>) -> Result<Imported> {
-    let described = [events::side_band(events::side_band_attr(), vec![1])];
+    let described = [events::side_band(events::side_band_attr(false), vec![1])];
     let layout = layout(&described);
     // Nothing is created, and nothing moved aside, before there is something to write.
     let mut sink = None;

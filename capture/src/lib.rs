@@ -52,6 +52,7 @@ mod flight;
 mod handle;
 mod import;
 mod kept;
+mod limits;
 mod live;
 mod machine;
 mod mounts;

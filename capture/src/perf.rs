@@ -15,6 +15,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
+/// Which records are wanted, and how many fit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Bytes for each CPU.
+    pub(crate) ring_size: Option<usize>,
+    /// Samples a second on each CPU.
+    pub(crate) frequency: Option<u32>,
+    /// Whether context switches are recorded, and wake-ups.
+    pub(crate) switches: bool,
+    pub(crate) wakeups: bool,
+    /// Whether the latest records are kept, not all.
+    pub(crate) flight_recorder: bool,
+}
+
 /// Open events, ready to be enabled.
 #[derive(Debug)]
 pub(crate) struct Perf {
@@ -38,17 +52,13 @@ const RING_SIZES: [usize; 4] = [2 << 20, 512 << 10, 128 << 10, 32 << 10];
 impl Perf {
     /// Opens everything for `target`, with rings of `ring_size` bytes (rounded up) or as large as allowed.
     /// Rings that may be overwritten keep the latest records instead of losing them.
-    pub(crate) fn open(
-        target: &Target,
-        ring_size: Option<usize>,
-        frequency: Option<u32>,
-        overwrite: bool,
-    ) -> Result<Self> {
+    pub(crate) fn open(target: &Target, wanted: &Wanted) -> Result<Self> {
+        let Wanted { ring_size, frequency, flight_recorder: overwrite, switches, wakeups, .. } = *wanted;
         raise_descriptor_limit();
         let cpus = machine::online_cpus()?;
         let mut events =
             Self { described: vec![], tracepoints: vec![], rings: vec![], open: vec![], manual: vec![], overwrite };
-        let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(), target, &cpus)?;
+        let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(switches), target, &cpus)?;
         events.described.push(side_band(side_band_attr, side_band_ids));
         events.map_rings(ring_size, cpus.len())?;
         if let Some(frequency) = frequency {
@@ -66,6 +76,13 @@ impl Perf {
                 }
             }
             Err(why) => log::warn!("moves between cgroups are not recorded: {why}"),
+        }
+        if wakeups {
+            let found = tracefs::wakeup_tracepoints();
+            let found = found.map_err(|why| Error::other(format!("wake-ups cannot be recorded: {why}")))?;
+            for tracepoint in found {
+                events.open_tracepoint(tracepoint, &cpus);
+            }
         }
         events.described.extend(synthetic_events());
         Ok(events)
@@ -179,12 +196,12 @@ impl Perf {
                     self.open.push(event);
                 }
                 Err(error) => {
-                    let name = &tracepoint.format.name;
-                    return log::warn!("cgroup:{name} is not recorded: {}", reason(&error));
+                    let (system, name) = (&tracepoint.format.system, &tracepoint.format.name);
+                    return log::warn!("{system}:{name} is not recorded: {}", reason(&error));
                 }
             }
         }
-        let name = format!("cgroup:{}", tracepoint.format.name);
+        let name = format!("{}:{}", tracepoint.format.system, tracepoint.format.name);
         self.described.push(Described { attr, name, ids });
         self.tracepoints.push(tracepoint);
     }
@@ -276,7 +293,7 @@ const BATCH: usize = 4 << 20;
 /// What perf_event_open(2) says.
 pub(crate) fn can_open() -> io::Result<()> {
     let cpu = machine::online_cpus()?.first().copied().unwrap_or(0);
-    Event::open(&side_band_attr(), -1, cpu as i32).map(drop)
+    Event::open(&side_band_attr(false), -1, cpu as i32).map(drop)
 }
 
 /// Where the cgroup `path` is in the hierarchy that perf events go by: the v1 controller where it is mounted, else v2.

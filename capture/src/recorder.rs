@@ -10,6 +10,7 @@ use crate::features;
 use crate::file::{Older, Sink};
 use crate::flight;
 use crate::handle::Handle;
+use crate::limits::Limits;
 use crate::machine;
 use crate::names::{self, Answer, Follower, LAST_ANSWER};
 use crate::source::{Chunk, Source};
@@ -33,6 +34,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// ring: one takes its time first, and the CPU may be taken away from its writer in between.
 const ROUND: Duration = Duration::from_millis(10);
 
+/// How far apart the CPU time of cgroups is read.
+const LIMITS: Duration = Duration::from_secs(1);
+
 /// How many processes are read from /proc before the source is looked at again.
 const SYNTH_BATCH: usize = 64;
 
@@ -47,6 +51,7 @@ pub(crate) enum Output {
 }
 
 /// What is added to the records, and how they are written.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that is done or left")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     /// Size in bytes at which the next file begins.
@@ -57,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) synthesize: bool,
     /// Whether runtimes are asked what their containers are called.
     pub(crate) names: bool,
+    /// Whether the CPU time of cgroups is read, once a second.
+    pub(crate) limits: bool,
     /// Whether only the latest records are kept, and written when asked for.
     pub(crate) flight_recorder: bool,
 }
@@ -79,6 +86,8 @@ pub struct Recorder {
     named: BTreeMap<(String, String), Answer>,
     /// What runtimes say as it happens; `None`: nobody is asked.
     follower: Option<Follower>,
+    /// CPU time of cgroups, and when it was read.
+    limits: (Limits, Instant),
     /// When the last round ended.
     round: Instant,
     /// Bytes of the file's records at which it is full.
@@ -123,6 +132,7 @@ impl Recorder {
             handle,
             named: BTreeMap::new(),
             follower: None,
+            limits: (Limits::default(), now),
             round: now,
             full_at: u64::MAX,
             files: 0,
@@ -283,7 +293,15 @@ impl Recorder {
         }
         let answers: Vec<Answer> = self.follower.iter().flat_map(Follower::answers).collect();
         self.write_names(&mut synth, answers);
+        if self.plan.limits && self.limits.1.elapsed() >= LIMITS {
+            self.read_limits(&mut synth);
+        }
         self.take(&mut synth)
+    }
+
+    fn read_limits(&mut self, synth: &mut Synthesizer) {
+        synth.limits(&mut self.limits.0);
+        self.limits.1 = Instant::now();
     }
 
     /// Writes what runtimes say, where it is news.
@@ -336,6 +354,11 @@ impl Recorder {
         }
         let mut synth = self.synthesizer();
         self.preamble(&mut synth);
+        if self.plan.limits {
+            // A file has all that there is at its beginning.
+            self.limits.0 = Limits::default();
+            self.read_limits(&mut synth);
+        }
         for batch in self.running().chunks(SYNTH_BATCH) {
             for &pid in batch {
                 self.source.begin(pid, &mut synth);
@@ -431,6 +454,11 @@ impl Recorder {
             return Ok(self.summary());
         }
         while self.drain()? {}
+        if self.plan.limits {
+            let mut synth = self.synthesizer();
+            self.read_limits(&mut synth);
+            self.take(&mut synth)?;
+        }
         self.ask()?;
         if self.follower.take().is_some() {
             // Who was only just made or renamed, and whoever cannot be followed.

@@ -1,11 +1,12 @@
 //! What to record, and where to: set up step by step, then started.
 
-use crate::backend::{self, Backend, Wanted};
+use crate::backend::{self, Backend};
 use crate::command;
 use crate::error::{Error, Result};
 use crate::file::Older;
 use crate::handle::Handle;
 use crate::live::Live;
+use crate::perf::Wanted;
 use crate::recorder::{Output, Plan, Recorder};
 use crate::source::Source;
 use crate::target::Target;
@@ -32,6 +33,7 @@ pub struct Recording {
     command: Vec<OsString>,
     source: Option<Box<dyn Source>>,
     handle: Option<Handle>,
+    backend: Backend,
     wanted: Wanted,
     max_size: Option<usize>,
     max_files: Option<u32>,
@@ -70,7 +72,7 @@ impl Recording {
 
     /// Where records come from.
     pub fn backend(mut self, backend: Backend) -> Self {
-        self.wanted.backend = backend;
+        self.backend = backend;
         self
     }
 
@@ -95,6 +97,18 @@ impl Recording {
     /// Also samples what runs on each CPU, so often a second: CPU time by container. Needs perf.
     pub fn frequency(mut self, hertz: u32) -> Self {
         self.wanted.frequency = Some(hertz);
+        self
+    }
+
+    /// Also records each context switch: exact CPU time, and who waited for whom. Needs perf.
+    pub fn switch_events(mut self) -> Self {
+        self.wanted.switches = true;
+        self
+    }
+
+    /// Also records each wake-up, with the context switches: how long a task that slept waited for a CPU.
+    pub fn wakeups(mut self) -> Self {
+        (self.wanted.switches, self.wanted.wakeups) = (true, true);
         self
     }
 
@@ -170,7 +184,7 @@ impl Recording {
         };
         let source = match self.source {
             Some(source) => source,
-            None => backend::open(&target, &self.wanted)?,
+            None => backend::open(&target, self.backend, &self.wanted)?,
         };
         let plan = Plan {
             max_size: self.max_size,
@@ -178,6 +192,7 @@ impl Recording {
             synthesize: !self.without_synthesis,
             names: !self.without_names,
             flight_recorder: self.wanted.flight_recorder,
+            limits: self.wanted.switches,
         };
         let handle = self.handle.map_or_else(Handle::new, Ok)?;
         Recorder::start(source, target, plan, output, held, handle)

@@ -5,6 +5,7 @@
 
 use crate::events::{Described, first_id, layout, synthetic_id};
 use crate::kept::{Candidates, Inhabited, Kept};
+use crate::limits::{CpuStat, Limits};
 use crate::names::Answer;
 use crate::task::{Facts, Others, threads};
 use crate::{clock, machine, mounts};
@@ -211,6 +212,14 @@ impl Synthesizer {
             }
             self.sample(synthetic::TASK_CGROUP, &synthetic::task_cgroup(tid, root, path.as_bytes()), time);
         }
+    }
+
+    /// What limits of CPU time have done to the cgroups that ran.
+    pub(crate) fn limits(&mut self, limits: &mut Limits) {
+        let time = self.dated.unwrap_or_else(clock::now);
+        limits.read(|path, CpuStat { times, periods }| {
+            self.sample(synthetic::CGROUP_CPU, &synthetic::cgroup_cpu(path, times, periods), time);
+        });
     }
 
     /// What the runtimes on this machine say of their containers.

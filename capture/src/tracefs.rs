@@ -28,15 +28,27 @@ pub struct Tracepoint {
 /// # Errors
 /// Why there are none.
 pub(crate) fn cgroup_tracepoints() -> Result<Vec<Tracepoint>, String> {
+    tracepoints("cgroup", &CGROUP_EVENTS)
+}
+
+/// The tracepoints that tell who is woken up.
+///
+/// # Errors
+/// Why there are none.
+pub(crate) fn wakeup_tracepoints() -> Result<Vec<Tracepoint>, String> {
+    tracepoints("sched", &["sched_wakeup", "sched_wakeup_new"])
+}
+
+fn tracepoints(system: &str, names: &[&str]) -> Result<Vec<Tracepoint>, String> {
     let root = open()?;
     let read = |name: &str| {
-        let text = read(&root, &format!("events/cgroup/{name}/format")).ok()?;
-        let format = Format::parse("cgroup", &text)?;
+        let text = read(&root, &format!("events/{system}/{name}/format")).ok()?;
+        let format = Format::parse(system, &text)?;
         Some(Tracepoint { text, format })
     };
-    let found: Vec<_> = CGROUP_EVENTS.into_iter().filter_map(read).collect();
+    let found: Vec<_> = names.iter().filter_map(|name| read(name)).collect();
     if found.is_empty() {
-        Err("the kernel has no cgroup tracepoints, or they may not be read".into())
+        Err(format!("the kernel has no {system} tracepoints, or they may not be read"))
     } else {
         Ok(found)
     }

@@ -175,6 +175,7 @@ Examples:
     Demo,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Record {
     /// Where to write; `-` is standard output, in perf's pipe mode. An existing file moves to FILE.old
@@ -207,6 +208,12 @@ pub(crate) struct Record {
     /// Also take so many samples a second of what runs on each CPU, with its cgroup: for report --cpu
     #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) frequency: Option<u32>,
+    /// Also record each context switch: for report --cpu, exact, and report --waits
+    #[arg(long)]
+    pub(crate) switch_events: bool,
+    /// Also record each wake-up, with the context switches: how long tasks that slept waited for a CPU
+    #[arg(long)]
+    pub(crate) wakeups: bool,
     /// Begin a new file whenever this one has so many bytes, such as 64M; FILE.1 is the one before, FILE.2 the one
     /// before that. Each can be read by itself
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -339,6 +346,7 @@ pub(crate) enum Sort {
     Name,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Report {
     /// A perf.data file; `-` is standard input
@@ -361,9 +369,12 @@ pub(crate) struct Report {
     /// Say why each is a container
     #[arg(long)]
     pub(crate) why: bool,
-    /// Show CPU time or samples, and sort by them
+    /// Show CPU time, exact where context switches were recorded, else from samples; and sort by it
     #[arg(long)]
     pub(crate) cpu: bool,
+    /// Show how long each container waited for a CPU, and for whom (record --switch-events)
+    #[arg(long)]
+    pub(crate) waits: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,7 +2,7 @@
 
 use crate::select::{Selection, role, running, sharers, title};
 use nsscope_codec::wire::namespaces::NsKind;
-use nsscope_timeline::{Container, Group, Kept, Key, NsSet, Process, Timeline};
+use nsscope_timeline::{Container, Group, Kept, Key, Limit, NsSet, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -124,5 +124,13 @@ pub(crate) fn process_json(timeline: &Timeline, process: &Process) -> Value {
         "namespaces": timeline.last_namespaces(leader).map(|set| namespaces_json(&set)),
         "cgroups": cgroups.into_iter().map(|(root, path)| json!({ "hierarchy": root, "path": path })).collect::<Vec<_>>(),
         "cgroup_exact": cgroup_exact,
+    })
+}
+
+/// What a limit of CPU time did, for a program.
+pub(crate) fn limit_json(limit: Limit) -> Value {
+    let Limit { used, throttled, periods, throttled_periods } = limit;
+    json!({
+        "used_ns": used, "throttled_ns": throttled, "periods": periods, "throttled_periods": throttled_periods,
     })
 }

@@ -122,6 +122,27 @@ print fmt: \"%s:[%u] by %s\", __get_str(type), REC->ino, __get_str(by)
     ),
 };
 
+/// A cgroup's CPU time and what its limit did to it, from its `cpu.stat` (Documentation/admin-guide/cgroup-v2.rst) and, in
+/// the older hierarchy, its `cpuacct.usage`: `used` and `throttled` ns since it was made, `periods` and
+/// `throttled_periods` their numbers, `path`.
+pub const CGROUP_CPU: Event = Event {
+    id: 65_529,
+    name: "nsscope:cgroup_cpu",
+    format: concat!(
+        "name: cgroup_cpu\nID: 65529\n",
+        common_fields!(),
+        "\tfield:u64 used;\toffset:8;\tsize:8;\tsigned:0;
+\tfield:u64 throttled;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:u64 periods;\toffset:24;\tsize:8;\tsigned:0;
+\tfield:u64 throttled_periods;\toffset:32;\tsize:8;\tsigned:0;
+\tfield:__data_loc char[] path;\toffset:40;\tsize:4;\tsigned:0;
+
+print fmt: \"path=%s used=%llu throttled=%llu periods=%llu throttled_periods=%llu\", __get_str(path), REC->used, \
+REC->throttled, REC->periods, REC->throttled_periods
+"
+    ),
+};
+
 /// How the recording was made: `interval` ns between two looks at /proc, 0 where the kernel told by itself; `backend`
 /// `perf`, `proc` or `snapshot`; `own` the recorder's own namespaces where they are not the machine's first ones, as
 /// `pid user`.
@@ -165,7 +186,8 @@ REC->cgroup, REC->time, REC->time_for_children, REC->pid_for_children, REC->leve
 };
 
 /// All of them.
-pub const EVENTS: [Event; 6] = [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE];
+pub const EVENTS: [Event; 7] =
+    [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE, CGROUP_CPU];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
@@ -212,6 +234,12 @@ pub fn container(container: &Container<'_>) -> Vec<u8> {
 pub fn kept_namespace(dev: u32, ino: u32, unique: u64, kind: &[u8], by: &[u8]) -> Vec<u8> {
     let numbers = [words(&[dev, ino]), unique.to_ne_bytes().to_vec()].concat();
     raw(KEPT_NAMESPACE, &numbers, &[kind, by])
+}
+
+/// Raw bytes of [`CGROUP_CPU`]: `[used, throttled]` in ns, `[periods, throttled]` their numbers.
+pub fn cgroup_cpu(path: &[u8], times: [u64; 2], periods: [u64; 2]) -> Vec<u8> {
+    let numbers: Vec<u8> = times.iter().chain(&periods).flat_map(|number| number.to_ne_bytes()).collect();
+    raw(CGROUP_CPU, &numbers, &[path])
 }
 
 /// Raw bytes of [`RECORDER`].

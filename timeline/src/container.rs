@@ -356,7 +356,7 @@ impl Timeline {
             processes: processes.len() + gone.iter().map(|(_, group)| group.processes as usize).sum::<usize>(),
             peak_processes: peak(self, &stays).max(if gone.is_empty() { 0 } else { seen_peak }),
             samples: usage.iter().map(|usage| usage.samples).sum(),
-            cpu: usage.iter().map(|usage| usage.cpu).sum(),
+            cpu: self.exact_cpu(&numbers).unwrap_or_else(|| usage.iter().map(|usage| usage.cpu).sum()),
             tasks,
             first,
             first_exact,
@@ -382,6 +382,21 @@ impl Timeline {
             (task.pid, self.first_name(index, since).unwrap_or_default())
         });
         title_of(key, self.named(key).as_ref(), root.as_ref().map(|(pid, name)| (*pid, name.as_str())))
+    }
+
+    /// CPU time in some places, where context switches tell it, ns.
+    #[cfg(feature = "switches")]
+    fn exact_cpu(&self, places: &[(u64, u64)]) -> Option<u64> {
+        let of = |&(place, _): &(u64, u64)| {
+            self.switches.counted.get(&place).map_or(0, |counted| counted.on_cpu.values().sum())
+        };
+        self.has_switches().then(|| places.iter().map(of).sum())
+    }
+
+    #[cfg(not(feature = "switches"))]
+    #[expect(clippy::unused_self, reason = "without the feature nothing is known")]
+    fn exact_cpu(&self, _: &[(u64, u64)]) -> Option<u64> {
+        None
     }
 
     /// The path in a place that names a runtime's container, where that is the key; else that of the unified hierarchy,

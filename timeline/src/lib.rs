@@ -10,6 +10,8 @@
 extern crate alloc;
 
 mod container;
+#[cfg(feature = "switches")]
+mod cpu;
 mod definition;
 pub mod filter;
 mod founders;
@@ -27,12 +29,16 @@ mod registry;
 pub mod runtime;
 mod samples;
 pub mod select;
+#[cfg(feature = "switches")]
+mod switches;
 mod task;
 mod timeline;
 mod tracepoint;
 mod why;
 
 pub use container::{Container, Created, Namespaced};
+#[cfg(feature = "switches")]
+pub use cpu::{CpuUse, Limit, Meanwhile, Runner};
 pub use definition::Definition;
 pub use group::Group;
 pub use intern::Interner;
@@ -40,5 +46,7 @@ pub use keys::{Key, Keys};
 pub use place::NsSet;
 pub use process::Process;
 pub use registry::Named;
+#[cfg(feature = "switches")]
+pub use switches::Wait;
 pub use task::{Since, Source, Task};
 pub use timeline::{Kept, LostInterval, Recorder, Timeline};

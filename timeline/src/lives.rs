@@ -209,6 +209,8 @@ impl Timeline {
             // In before out: a namespace that both have goes on.
             self.count(index, place, 1);
             self.count(index, before, -1);
+            #[cfg(feature = "switches")]
+            self.moved(index);
         }
     }
 
@@ -218,6 +220,8 @@ impl Timeline {
         }
         self.count(index, self.tasks[index].place, -1);
         let task = &mut self.tasks[index];
+        #[cfg(feature = "switches")]
+        self.switches.ended(task.tid);
         task.end = Some(time);
         if !self.inits.is_empty() {
             self.inits.remove(&u64::from(task.tid));

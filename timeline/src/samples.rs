@@ -75,6 +75,16 @@ impl Timeline {
                 self.kept.push(Kept { kind, id, unique, by: String::from_utf8_lossy(by).into_owned() });
                 None
             }
+            #[cfg(feature = "switches")]
+            Some(Tracepoint::Wakeup { tid, cpu }) => {
+                self.switches.wakeup(tid, cpu, time);
+                None
+            }
+            #[cfg(feature = "switches")]
+            Some(Tracepoint::CgroupCpu { path, read }) => {
+                self.read_limit(path, read);
+                None
+            }
             Some(Tracepoint::Recorder { interval, backend, own }) => {
                 let own = String::from_utf8_lossy(own);
                 self.recorder = Some(Recorder {

@@ -103,6 +103,11 @@ pub struct Timeline {
     pub(crate) names: Interner<Vec<u8>>,
     pub(crate) paths: Interner<Vec<u8>>,
     pub(crate) lost: Vec<LostInterval>,
+    #[cfg(feature = "switches")]
+    pub(crate) switches: crate::switches::Switches,
+    /// By the number of a cgroup's path.
+    #[cfg(feature = "switches")]
+    pub(crate) limits: BTreeMap<u64, crate::cpu::Read>,
     pub(crate) tracepoints: Tracepoints,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) span: Option<(u64, u64)>,
@@ -207,7 +212,17 @@ impl Timeline {
                 let path = self.paths.intern(cgroup.path);
                 self.cgroup_ids.insert(cgroup.fixed.id.get(), path);
             }
-            Record::Lost(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
+            Record::Lost(lost) => {
+                self.lost.push(LostInterval { time, count: lost.lost.get() });
+                #[cfg(feature = "switches")]
+                if let Some(cpu) = session.sample_id(raw).cpu {
+                    self.switches.lost(cpu);
+                }
+            }
+            #[cfg(feature = "switches")]
+            Record::Switch => self.switched(session, raw, None, time),
+            #[cfg(feature = "switches")]
+            Record::SwitchCpuWide(switch) => self.switched(session, raw, Some(switch.next_prev_tid.get()), time),
             Record::LostSamples(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
             Record::Sample => return self.sample(session, raw, time),
             _ => {}
@@ -222,6 +237,8 @@ impl Timeline {
         if let Some((from, to)) = session.sample_time() {
             self.span = Some((if from == 0 { first } else { first.min(from) }, last.max(to)));
         }
+        #[cfg(feature = "switches")]
+        self.finish_switches();
         for task in &mut self.tasks {
             if task.start == 0 {
                 task.start = first;

@@ -24,6 +24,12 @@ pub(crate) enum Tracepoint<'a> {
     Container(synthetic::Container<'a>),
     /// [`synthetic::KEPT_NAMESPACE`]: a namespace that something but a task keeps.
     KeptNamespace { kind: &'a [u8], id: NsId, unique: u64, by: &'a [u8] },
+    /// `sched:sched_wakeup`: a task would run on a CPU.
+    #[cfg(feature = "switches")]
+    Wakeup { tid: u32, cpu: u32 },
+    /// [`synthetic::CGROUP_CPU`]: a cgroup's CPU time and what its limit did.
+    #[cfg(feature = "switches")]
+    CgroupCpu { path: &'a [u8], read: crate::cpu::Limit },
     /// [`synthetic::RECORDER`]: how the recording was made.
     Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
@@ -42,12 +48,41 @@ struct Known {
 /// Where the fields lie that matter.
 #[derive(Debug)]
 enum Fields {
-    Cgroup { attach: bool, tid: Field, root: Field, path: Field },
-    Nspid { tid: Field, pids: Field },
+    Cgroup {
+        attach: bool,
+        tid: Field,
+        root: Field,
+        path: Field,
+    },
+    Nspid {
+        tid: Field,
+        pids: Field,
+    },
     TaskNamespaces,
-    Container { numbers: [Field; 2], texts: Vec<Field> },
-    Kept { numbers: [Field; 3], kind: Field, by: Field },
-    Recorder { interval: Field, backend: Field, own: Field },
+    Container {
+        numbers: [Field; 2],
+        texts: Vec<Field>,
+    },
+    Kept {
+        numbers: [Field; 3],
+        kind: Field,
+        by: Field,
+    },
+    #[cfg(feature = "switches")]
+    Wakeup {
+        tid: Field,
+        cpu: Field,
+    },
+    #[cfg(feature = "switches")]
+    CgroupCpu {
+        path: Field,
+        numbers: [Field; 4],
+    },
+    Recorder {
+        interval: Field,
+        backend: Field,
+        own: Field,
+    },
 }
 
 impl Fields {
@@ -76,6 +111,15 @@ impl Fields {
                 numbers: [field("dev")?, field("ino")?, field("unique")?],
                 kind: field("type")?,
                 by: field("by")?,
+            }),
+            #[cfg(feature = "switches")]
+            ("sched", "sched_wakeup" | "sched_wakeup_new") => {
+                Some(Self::Wakeup { tid: field("pid")?, cpu: field("target_cpu")? })
+            }
+            #[cfg(feature = "switches")]
+            (synthetic::SYSTEM, "cgroup_cpu") => Some(Self::CgroupCpu {
+                path: field("path")?,
+                numbers: [field("used")?, field("throttled")?, field("periods")?, field("throttled_periods")?],
             }),
             (synthetic::SYSTEM, "recorder") => {
                 Some(Self::Recorder { interval: field("interval")?, backend: field("backend")?, own: field("own")? })
@@ -139,6 +183,20 @@ impl Tracepoints {
                 unique: unique.number(raw, big)?,
                 by: by.text(raw, big)?,
             },
+            #[cfg(feature = "switches")]
+            Fields::Wakeup { tid, cpu } => Tracepoint::Wakeup { tid: number(tid)?, cpu: number(cpu)? },
+            #[cfg(feature = "switches")]
+            Fields::CgroupCpu { path, numbers: [used, throttled, periods, throttled_periods] } => {
+                Tracepoint::CgroupCpu {
+                    path: path.text(raw, big)?,
+                    read: crate::cpu::Limit {
+                        used: used.number(raw, big)?,
+                        throttled: throttled.number(raw, big)?,
+                        periods: periods.number(raw, big)?,
+                        throttled_periods: throttled_periods.number(raw, big)?,
+                    },
+                }
+            }
             Fields::Recorder { interval, backend, own } => Tracepoint::Recorder {
                 interval: number(interval)?,
                 backend: backend.text(raw, big)?,

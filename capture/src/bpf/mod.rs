@@ -145,7 +145,7 @@ impl Bpf {
             epoll::EventData::new_u64(0),
             epoll::EventFlags::IN | epoll::EventFlags::ET,
         )?;
-        let described = std::iter::once(side_band(side_band_attr(), vec![ID])).chain(synthetic_events()).collect();
+        let described = std::iter::once(side_band(side_band_attr(false), vec![ID])).chain(synthetic_events()).collect();
         let mut bpf = Self {
             described,
             records,

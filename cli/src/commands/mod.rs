@@ -14,3 +14,4 @@ pub(crate) mod stat;
 pub(crate) mod top;
 pub(crate) mod tree;
 pub(crate) mod view;
+mod waits;

@@ -36,6 +36,12 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     if let Some(frequency) = args.frequency {
         recording = recording.frequency(frequency);
     }
+    if args.switch_events {
+        recording = recording.switch_events();
+    }
+    if args.wakeups {
+        recording = recording.wakeups();
+    }
     if let Some(level) = args.compress {
         recording = recording.compress(level);
     }

@@ -1,7 +1,8 @@
 //! `nsscope report`: which containers a capture reveals.
 
+use super::waits;
 use crate::args::{self, Most, Sort};
-use crate::error::Outcome;
+use crate::error::{Failure, Outcome};
 use crate::json::{container_json, groups_json, kept_json, kind_names, members_json, namespaces_json, shares};
 use crate::loaded::Capture;
 use crate::safe::safe;
@@ -32,6 +33,12 @@ pub(crate) fn print(args: &args::Report) -> Outcome<()> {
     let window = select::window(&capture, args.since, args.until);
     let selection = select::select(&capture.timeline, &args.which, window, sort);
     let namespaced = select::namespaced(&capture.timeline, &args.which.definition, &args.which.filter(), window);
+    if args.waits && !capture.timeline.has_switches() {
+        return Err(Failure::new(format!(
+            "{} has no context switches, so it does not say who waited\n  record them: nsscope record --switch-events, and --wakeups for those who slept",
+            args.file.display()
+        )));
+    }
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &as_json(&capture, &selection, &namespaced, args))?;
@@ -102,6 +109,16 @@ fn as_text(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
             let threads = plural("thread", tasks.len());
             let _ = writeln!(out, "  {:<24} {:>4} {threads}: {}", kinds.join(" "), tasks.len(), list(&names, 6));
         }
+    }
+    if args.cpu {
+        out += if timeline.has_switches() {
+            "\nCPU time is exact, from context switches\n"
+        } else {
+            "\nCPU time is estimated from samples; record --switch-events has it exact\n"
+        };
+    }
+    if args.waits {
+        out += &waits::as_text(timeline, selection, args);
     }
     out += &kept_text(timeline);
     out
@@ -310,6 +327,8 @@ fn as_json(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
         "host": namespaces_json(&timeline.host()),
         "groups": groups_json(selection),
         "containers": containers,
+        "cpu_source": if timeline.has_switches() { "switches" } else { "samples" },
+        "cpu_use": waits::as_json(timeline, args),
         "kept": timeline.kept().iter().map(kept_json).collect::<Vec<_>>(),
         "namespaced": namespaced,
     })

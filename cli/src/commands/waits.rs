@@ -1,0 +1,156 @@
+//! `nsscope report --waits`: who ran, who waited for a CPU, and for whom.
+
+use crate::args;
+use crate::json::limit_json;
+use crate::safe::safe;
+use crate::select::Selection;
+use crate::table::Style;
+use crate::time::seconds;
+use nsscope_timeline::{CpuUse, Key, Runner, Timeline};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// How many of those that one waited for are named in a sentence.
+const NAMED: usize = 3;
+
+/// Whose CPU time it is, in a few words.
+fn title(timeline: &Timeline, runner: &Runner) -> String {
+    match runner {
+        Runner::Container(key) => safe(timeline.title_of(key).as_bytes()),
+        Runner::Host => "host".into(),
+        Runner::Kernel => "kernel threads".into(),
+        Runner::Idle => "idle".into(),
+        Runner::Unknown => "unknown".into(),
+    }
+}
+
+/// Of those who ran, the ones that were asked for.
+fn wanted<'u>(all: &'u [CpuUse], selection: &'u Selection, everybody: bool) -> impl Iterator<Item = &'u CpuUse> {
+    let key = |of: &Key| selection.containers.iter().any(|container| container.key == *of);
+    all.iter().filter(move |one| match &one.runner {
+        Runner::Container(of) => key(of),
+        _ => everybody,
+    })
+}
+
+/// ns as ms, which is what waits are.
+fn ms(ns: u64) -> String {
+    format!("{:.3}", ns as f64 / 1e6)
+}
+
+/// The table of who ran and waited, and a sentence for each container that waited.
+pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Report) -> String {
+    let all = timeline.cpu_use(&args.which.definition);
+    let whole: u64 = all.iter().map(|one| one.on_cpu).sum();
+    let cpus = all.iter().flat_map(|one| &one.cpus).map(|(cpu, _)| cpu + 1).max().unwrap_or(0);
+    let everybody = args.which.filter().is_empty();
+    let mut table = Style::of_stdout().table(&[
+        "WHO",
+        "CPU s",
+        "%",
+        "WAITED ms",
+        "WAITS",
+        "MEDIAN ms",
+        "P99 ms",
+        "LONGEST ms",
+        "SLEPT",
+        "PREEMPTED",
+        "MIGRATED",
+        "THROTTLED ms",
+    ]);
+    for one in wanted(&all, selection, everybody) {
+        table.add_row([
+            title(timeline, &one.runner),
+            seconds(one.on_cpu),
+            format!("{:.1}", 100.0 * one.on_cpu as f64 / whole.max(1) as f64),
+            ms(one.waited),
+            one.waits.to_string(),
+            ms(one.median),
+            ms(one.p99),
+            ms(one.longest),
+            one.slept.to_string(),
+            one.preempted.to_string(),
+            one.migrations.to_string(),
+            one.limit.filter(|limit| limit.periods > 0).map_or("-".into(), |limit| ms(limit.throttled)),
+        ]);
+    }
+    let mut out = format!("\nCPU time and waits, from context switches; % of {cpus} CPUs\n{table}\n\n");
+    let mut waiting: Vec<&CpuUse> = wanted(&all, selection, everybody).collect();
+    waiting.retain(|one| matches!(one.runner, Runner::Container(_) | Runner::Host));
+    waiting.sort_by_key(|one| std::cmp::Reverse(one.waited));
+    for one in waiting {
+        let _ = writeln!(out, "{}", sentence(timeline, one));
+    }
+    out
+}
+
+/// What one would say of it: first what its own limit did, then whom it waited for.
+fn sentence(timeline: &Timeline, one: &CpuUse) -> String {
+    let mut text = title(timeline, &one.runner);
+    match one.limit.filter(|limit| limit.throttled_periods > 0) {
+        Some(limit) => {
+            let _ = write!(
+                text,
+                " was held back by its own CPU limit for {} ms, in {} of {} periods; it",
+                ms(limit.throttled),
+                limit.throttled_periods,
+                limit.periods
+            );
+        }
+        None if one.waited == 0 => return text + " did not wait",
+        None => {}
+    }
+    let _ = write!(text, " waited {} ms", ms(one.waited));
+    let others = one.meanwhile.iter().filter(|other| other.ns > 0).take(NAMED);
+    for (place, other) in others.enumerate() {
+        let cpus: Vec<String> = other.cpus.iter().map(|(cpu, _)| cpu.to_string()).collect();
+        let on = if cpus.len() == 1 { format!("CPU {}", cpus[0]) } else { format!("CPUs {}", cpus.join(", ")) };
+        let who = match &other.runner {
+            Runner::Idle => "while the CPU was idle".into(),
+            Runner::Unknown => "for somebody unknown".into(),
+            runner if *runner == one.runner => "for its own threads".into(),
+            runner => format!("for {}", title(timeline, runner)),
+        };
+        let joint = if place == 0 { ": " } else { ", " };
+        let _ = write!(text, "{joint}{} ms {who} on {on}", ms(other.ns));
+    }
+    text
+}
+
+/// The same for a program; `null` where no context switches were recorded.
+pub(super) fn as_json(timeline: &Timeline, args: &args::Report) -> Value {
+    if !timeline.has_switches() {
+        return Value::Null;
+    }
+    let who = |runner: &Runner| match runner {
+        Runner::Container(key) => json!({ "kind": "container", "id": key.id(), "title": timeline.title_of(key) }),
+        Runner::Host => json!({ "kind": "host" }),
+        Runner::Kernel => json!({ "kind": "kernel" }),
+        Runner::Idle => json!({ "kind": "idle" }),
+        Runner::Unknown => json!({ "kind": "unknown" }),
+    };
+    let cpus = |all: &[(u32, u64)]| -> Value {
+        all.iter().map(|(cpu, ns)| (cpu.to_string(), json!(ns))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let one = |one: &CpuUse| {
+        let meanwhile = one.meanwhile.iter();
+        let meanwhile =
+            meanwhile.map(|other| json!({ "who": who(&other.runner), "ns": other.ns, "cpus_ns": cpus(&other.cpus) }));
+        json!({
+            "who": who(&one.runner),
+            "cpu_ns": one.on_cpu,
+            "cpus_ns": cpus(&one.cpus),
+            "waited_ns": one.waited,
+            "waits": one.waits,
+            "median_wait_ns": one.median,
+            "p99_wait_ns": one.p99,
+            "longest_wait_ns": one.longest,
+            "slept": one.slept,
+            "preempted": one.preempted,
+            "migrations": one.migrations,
+            "waited_for": meanwhile.collect::<Vec<_>>(),
+            "limit": one.limit.map(limit_json),
+        })
+    };
+    timeline.cpu_use(&args.which.definition).iter().map(one).collect()
+}

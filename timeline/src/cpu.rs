@@ -1,0 +1,245 @@
+//! CPU time and waiting time by container: what [`switches`](crate::switches) counts, for the places of a timeline.
+
+use crate::definition::Definition;
+use crate::keys::{Key, Keys};
+use crate::order::sorted;
+use crate::switches::{Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
+use crate::timeline::Timeline;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
+use nsscope_codec::{Order, RawRecord};
+
+/// Who has a CPU, or waits for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// A container.
+    Container(Key),
+    /// Processes in no container.
+    Host,
+    /// The kernel's own threads.
+    Kernel,
+    /// Nobody: the CPU is idle.
+    Idle,
+    /// Not known: records are missing, or the recording had just begun.
+    Unknown,
+}
+
+/// CPU time and waits of one who runs.
+#[derive(Clone, Debug)]
+pub struct CpuUse {
+    /// Whose.
+    pub runner: Runner,
+    /// Time on each CPU, ns.
+    pub cpus: Vec<(u32, u64)>,
+    /// The sum of those, ns.
+    pub on_cpu: u64,
+    /// Time in which its threads would have run and did not, ns.
+    pub waited: u64,
+    /// How many waits that were.
+    pub waits: u64,
+    /// What half of them did not exceed, ns, within an eighth.
+    pub median: u64,
+    /// What 99 of 100 did not exceed, ns, within an eighth.
+    pub p99: u64,
+    /// The longest, ns.
+    pub longest: u64,
+    /// How often a thread gave up its CPU.
+    pub slept: u64,
+    /// How often its CPU was taken from a thread.
+    pub preempted: u64,
+    /// How often a thread came to another CPU.
+    pub migrations: u64,
+    /// Who ran on the CPUs that it waited for; the longest first.
+    pub meanwhile: Vec<Meanwhile>,
+    /// What its cgroup's limit of CPU time did to it, where the recording says so.
+    pub limit: Option<Limit>,
+}
+
+/// Who ran while another waited.
+#[derive(Clone, Debug)]
+pub struct Meanwhile {
+    /// Who.
+    pub runner: Runner,
+    /// For how long, ns.
+    pub ns: u64,
+    /// The same on each CPU.
+    pub cpus: Vec<(u32, u64)>,
+}
+
+/// What a cgroup's limit (`cpu.max`, `cpu.cfs_quota_us`) did in the time of a recording, by its `cpu.stat`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// CPU time used, ns.
+    pub used: u64,
+    /// Time that its queues were held back, summed over CPUs, ns.
+    pub throttled: u64,
+    /// Periods in which it ran, and those in which it was held back.
+    pub periods: u64,
+    /// See `periods`.
+    pub throttled_periods: u64,
+}
+
+/// `cpu.stat` of a cgroup when it was first and last read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) first: Limit,
+    pub(crate) last: Limit,
+}
+
+impl Timeline {
+    /// Whether the recording has context switches: whether CPU time is exact.
+    pub fn has_switches(&self) -> bool {
+        !self.switches.counted.is_empty()
+    }
+
+    /// Who ran and who waited, most CPU time first; the sum of all is the time of all CPUs. Empty without
+    /// context switches.
+    pub fn cpu_use(&self, definition: &Definition) -> Vec<CpuUse> {
+        let mut keys = self.keys(definition);
+        let mut number = |who: u64| runner(who as u32, &mut keys);
+        // By runner; containers by their keys' numbers.
+        let mut found: BTreeMap<u64, (Counted, ByRunner)> = BTreeMap::new();
+        for (&who, counted) in &self.switches.counted {
+            let (all, _) = found.entry(number(who)).or_default();
+            for (&cpu, &ns) in &counted.on_cpu {
+                *all.on_cpu.entry(cpu).or_default() += ns;
+            }
+            all.waited += counted.waited;
+            all.waits += counted.waits;
+            all.longest = all.longest.max(counted.longest);
+            all.lengths.merge(&counted.lengths);
+            all.slept += counted.slept;
+            all.preempted += counted.preempted;
+            all.migrations += counted.migrations;
+        }
+        for (&(waits, ran, cpu), &ns) in &self.switches.meanwhile {
+            let (waits, ran) = (number(u64::from(waits)), number(u64::from(ran)));
+            *found.entry(waits).or_default().1.entry(ran).or_default().entry(cpu).or_default() += ns;
+        }
+        let named = |who: u64| match who as u32 {
+            IDLE => Runner::Idle,
+            KERNEL => Runner::Kernel,
+            UNKNOWN => Runner::Unknown,
+            HOST => Runner::Host,
+            key => Runner::Container(keys.key(key).clone()),
+        };
+        let all = found.into_iter().map(|(who, (counted, meanwhile))| {
+            let runner = named(who);
+            let meanwhile = meanwhile.into_iter().map(|(who, cpus)| Meanwhile {
+                runner: named(who),
+                ns: cpus.values().sum(),
+                cpus: cpus.into_iter().collect(),
+            });
+            CpuUse {
+                limit: self.limit(&runner),
+                runner,
+                on_cpu: counted.on_cpu.values().sum(),
+                cpus: counted.on_cpu.into_iter().map(|(cpu, ns)| (cpu as u32, ns)).collect(),
+                waited: counted.waited,
+                waits: counted.waits,
+                median: counted.lengths.quantile(500).min(counted.longest),
+                p99: counted.lengths.quantile(990).min(counted.longest),
+                longest: counted.longest,
+                slept: counted.slept,
+                preempted: counted.preempted,
+                migrations: counted.migrations,
+                meanwhile: sorted(meanwhile.collect(), |one| (u64::MAX - one.ns, 0)),
+            }
+        });
+        sorted(all.collect(), |one| (u64::MAX - one.on_cpu, 0))
+    }
+
+    /// The wait that ended with the record that was pushed last, if one did.
+    pub fn take_wait(&mut self) -> Option<Wait> {
+        self.switches.last_wait.take()
+    }
+
+    /// What the limit of a container's own cgroup did, the outermost of its cgroups that has one.
+    fn limit(&self, runner: &Runner) -> Option<Limit> {
+        let Runner::Container(Key::Runtime(runtime)) = runner else { return None };
+        let container = self.registry.find(&runtime.identity())?;
+        let own = self.limits.iter().filter(|&(&path, _)| self.registry.of_path(path as u32) == Some(container));
+        let (_, read) = own.min_by_key(|&(&path, _)| self.paths.get(path as u32).len())?;
+        let Read { first, last } = read;
+        Some(Limit {
+            used: last.used.saturating_sub(first.used),
+            throttled: last.throttled.saturating_sub(first.throttled),
+            periods: last.periods.saturating_sub(first.periods),
+            throttled_periods: last.throttled_periods.saturating_sub(first.throttled_periods),
+        })
+    }
+
+    /// What a thread is counted as.
+    pub(crate) fn counted_as(&self, tid: u32) -> u32 {
+        if tid == 0 {
+            return IDLE;
+        }
+        self.has(tid).map_or(UNKNOWN, |index| {
+            let task = &self.tasks[index];
+            // kthreadd, and what it has started.
+            if task.pid == 2 || task.ppid == Some(2) { KERNEL } else { task.place }
+        })
+    }
+
+    /// A context switch. `other`: the thread that comes or that leaves, where the record says so.
+    pub(crate) fn switched<O: Order>(
+        &mut self,
+        session: &Session,
+        raw: &RawRecord<'_, O>,
+        other: Option<u32>,
+        time: u64,
+    ) {
+        let id = session.sample_id(raw);
+        let (Some(tid), Some(cpu)) = (id.tid, id.cpu) else { return };
+        let began = session.sample_time().map(|(from, _)| from).filter(|&from| from > 0 && from <= time);
+        let began = began.or(self.span.map(|(first, _)| first)).unwrap_or(time);
+        let runs = |tid| Runs { tid, who: self.counted_as(tid) };
+        let out = raw.misc() & MISC_SWITCH_OUT != 0;
+        let preempted = raw.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
+        let this = runs(tid);
+        match (out, other.map(runs)) {
+            (true, Some(next)) => self.switches.switch(cpu, this, preempted, next, time, began),
+            (true, None) => self.switches.switch_out(cpu, this, preempted, time, began),
+            (false, before) => self.switches.switch_in(cpu, this, before, time, began),
+        }
+    }
+
+    /// Who was thought to run in one place runs in another.
+    pub(crate) fn moved(&mut self, index: usize) {
+        if !self.switches.counted.is_empty() {
+            let tid = self.tasks[index].tid;
+            self.switches.moves(tid, self.counted_as(tid), self.now);
+        }
+    }
+
+    /// The recording is over.
+    pub(crate) fn finish_switches(&mut self) {
+        let Some((_, last)) = self.span.filter(|_| self.has_switches()) else { return };
+        let mut switches = core::mem::take(&mut self.switches);
+        switches.finish(last, |tid| self.counted_as(tid));
+        self.switches = switches;
+    }
+
+    /// `cpu.stat` of a cgroup was read.
+    pub(crate) fn read_limit(&mut self, path: &[u8], read: Limit) {
+        let path = self.paths.intern(path);
+        let both = self.limits.entry(u64::from(path)).or_insert(Read { first: read, last: read });
+        both.last = read;
+    }
+}
+
+/// Time by the number of who ran, and by CPU, ns.
+type ByRunner = BTreeMap<u64, BTreeMap<u32, u64>>;
+
+/// The number of what is in no container, beside those of keys.
+const HOST: u32 = u32::MAX - 3;
+
+/// A number for who runs in a place.
+fn runner(who: u32, keys: &mut Keys<'_>) -> u64 {
+    u64::from(match who {
+        IDLE | KERNEL | UNKNOWN => who,
+        place => keys.of_place(place).unwrap_or(HOST),
+    })
+}
