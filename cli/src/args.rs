@@ -540,6 +540,8 @@ pub(crate) enum Kind {
     Exit,
     /// A cgroup was made, or tasks moved into one
     Cgroup,
+    /// A task came to a CPU or left it
+    Switch,
     /// Records are missing
     Lost,
 }
@@ -553,6 +555,7 @@ impl Kind {
             RecordType::FORK => Self::Fork,
             RecordType::EXIT => Self::Exit,
             RecordType::CGROUP | RecordType::SAMPLE => Self::Cgroup,
+            RecordType::SWITCH | RecordType::SWITCH_CPU_WIDE => Self::Switch,
             RecordType::LOST | RecordType::LOST_SAMPLES => Self::Lost,
             _ => return None,
         })

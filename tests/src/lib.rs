@@ -118,8 +118,13 @@ pub fn no_perf() -> Option<String> {
 
 /// `perf script` of a file, with all the records that we print. perf asks debuginfod and the terminal for nothing here.
 pub fn perf_script(file: &Path) -> Command {
-    const SHOW: [&str; 4] =
-        ["--show-namespace-events", "--show-task-events", "--show-cgroup-events", "--show-lost-events"];
+    const SHOW: [&str; 5] = [
+        "--show-namespace-events",
+        "--show-task-events",
+        "--show-cgroup-events",
+        "--show-lost-events",
+        "--show-switch-events",
+    ];
     let mut perf = Command::new("perf");
     perf.arg("script").args(SHOW).arg("-i").arg(file);
     perf

@@ -3,7 +3,7 @@
 use super::print::{Context, Print};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::perf_data::tracing::Field;
-use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Endian, Order, RawRecord, Record};
@@ -74,6 +74,16 @@ fn object<O: Order>(context: &mut Context, session: &Session, record: &RawRecord
         }
         Record::Lost(lost) => put(json!({ "lost": lost.lost.get() })),
         Record::LostSamples(lost) => put(json!({ "lost": lost.lost.get() })),
+        Record::Switch | Record::SwitchCpuWide(_) => {
+            let leaves = record.misc() & MISC_SWITCH_OUT != 0;
+            put(json!({
+                "pid": id.pid, "tid": id.tid, "out": leaves,
+                "preempted": leaves && record.misc() & MISC_SWITCH_OUT_PREEMPT != 0,
+            }));
+            if let Record::SwitchCpuWide(other) = parsed {
+                put(json!({ "other_pid": other.next_prev_pid.get(), "other_tid": other.next_prev_tid.get() }));
+            }
+        }
         Record::Sample => {
             let sampled = session.event_of(record)?;
             let sample = sampled.sample.parse(record).ok()?;

@@ -4,7 +4,7 @@
 use super::print::{Context, Print};
 use nsscope_codec::perf_data::{Event, Session};
 use nsscope_codec::wire::attr::{AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
-use nsscope_codec::wire::header::MISC_COMM_EXEC;
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::wire::sample_id::{SampleId, SampleType};
 use nsscope_codec::{Endian, Order, RawRecord, Record};
@@ -206,6 +206,15 @@ impl Print for Perf {
                 decimal(lost.lost.get(), out);
                 out.push(b'\n');
             }
+            Record::Switch | Record::SwitchCpuWide(_) => {
+                stand_in(&mut id, own_ids.0, own_ids.1, 0);
+                self.start(columns, own_ids, &id, out);
+                let other = match parsed {
+                    Record::SwitchCpuWide(other) => Some((other.next_prev_pid.get(), other.next_prev_tid.get())),
+                    _ => None,
+                };
+                switch(record.misc(), other, out);
+            }
             Record::Sample => {
                 if self.name_width == 0 {
                     let names = session.events().iter().map(|event| context.event_name(session, event).len());
@@ -222,6 +231,22 @@ impl Print for Perf {
             _ => {}
         }
     }
+}
+
+/// `PERF_RECORD_SWITCH`, with the other task where the record has it (`perf_event__fprintf_switch()`).
+fn switch(misc: u16, other: Option<(u32, u32)>, out: &mut Vec<u8>) {
+    let leaves = misc & MISC_SWITCH_OUT != 0;
+    out.extend_from_slice(if other.is_some() { b"PERF_RECORD_SWITCH_CPU_WIDE " } else { b"PERF_RECORD_SWITCH " });
+    out.extend_from_slice(match (leaves, misc & MISC_SWITCH_OUT_PREEMPT != 0) {
+        (false, _) => b"IN         ",
+        (true, false) => b"OUT        ",
+        (true, true) => b"OUT preempt",
+    });
+    if let Some((pid, tid)) = other {
+        let which = if leaves { "next" } else { "prev" };
+        let _ = write!(out, "  {which} pid/tid: {:>5}/{:<5}", pid as i32, tid as i32);
+    }
+    out.push(b'\n');
 }
 
 /// `PERF_RECORD_FORK(pid:tid):(ppid:ptid)`.

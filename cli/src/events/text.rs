@@ -3,7 +3,7 @@
 use super::print::{Context, Print};
 use crate::safe::safe;
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC};
+use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Endian, Order, RawRecord, Record};
@@ -86,6 +86,21 @@ impl Print for Text {
                 id.tid.unwrap_or(0),
                 format!("lost       {} samples are missing", lost.lost.get()),
             ),
+            Record::Switch | Record::SwitchCpuWide(_) => {
+                let what = match (record.misc() & MISC_SWITCH_OUT != 0, record.misc() & MISC_SWITCH_OUT_PREEMPT != 0) {
+                    (false, _) => "comes to the CPU",
+                    (true, false) => "leaves the CPU",
+                    (true, true) => "is preempted",
+                };
+                let other = match parsed {
+                    Record::SwitchCpuWide(other) if record.misc() & MISC_SWITCH_OUT == 0 => {
+                        format!(", after {}", other.next_prev_tid.get() as i32)
+                    }
+                    Record::SwitchCpuWide(other) => format!(", to {}", other.next_prev_tid.get() as i32),
+                    _ => String::new(),
+                };
+                (id.pid.unwrap_or(0), id.tid.unwrap_or(0), format!("switch     {what}{other}"))
+            }
             Record::Sample => {
                 let Some(event) = session.event_of(record) else { return };
                 let Ok(sample) = event.sample.parse(record) else { return };

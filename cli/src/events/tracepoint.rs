@@ -1,6 +1,6 @@
 //! Tracepoint samples as text, by the format that the capture carries.
 
-use nsscope_codec::perf_data::tracing::{self, Format};
+use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
 use rustc_hash::FxHashMap;
 use std::io::Write;
@@ -20,8 +20,8 @@ pub(crate) struct Printer {
 #[derive(Debug)]
 enum Piece {
     Text(String),
-    /// A conversion and the index of the field it prints.
-    Field(Conversion, usize),
+    /// A conversion, how wide it is filled with zeros, and the index of the field it prints.
+    Field(Conversion, usize, usize),
     /// Names for the numbers of the field of this index (`__print_symbolic`).
     Names(usize, Vec<(u64, String)>),
 }
@@ -56,7 +56,7 @@ impl Printer {
             for (index, field) in self.format.own_fields().enumerate() {
                 let space = if index > 0 { " " } else { "" };
                 let _ = write!(out, "{space}{}=", field.name);
-                match field.text(raw, big).filter(|_| field.is_data_loc()) {
+                match text_of(field, raw, big) {
                     Some(text) => out.extend_from_slice(text),
                     None => {
                         let _ = write!(out, "{}", field.number(raw, big).unwrap_or(0));
@@ -66,12 +66,12 @@ impl Printer {
             return;
         };
         for piece in pieces {
-            let (conversion, field) = match piece {
+            let (conversion, width, field) = match piece {
                 Piece::Text(text) => {
                     out.extend_from_slice(text.as_bytes());
                     continue;
                 }
-                Piece::Field(conversion, index) => (conversion, &self.format.fields[*index]),
+                Piece::Field(conversion, width, index) => (conversion, *width, &self.format.fields[*index]),
                 Piece::Names(index, names) => {
                     let number = self.format.fields[*index].number(raw, big).unwrap_or(0);
                     let _ = match names.iter().find(|(value, _)| *value == number) {
@@ -83,16 +83,25 @@ impl Printer {
             };
             let number = || field.number(raw, big).unwrap_or(0);
             let _ = match conversion {
-                Conversion::Signed => write!(out, "{}", number() as i64),
-                Conversion::Unsigned => write!(out, "{}", number()),
-                Conversion::Hex => write!(out, "{:x}", number()),
+                Conversion::Signed => write!(out, "{:0width$}", number() as i64),
+                Conversion::Unsigned => write!(out, "{:0width$}", number()),
+                Conversion::Hex => write!(out, "{:0width$x}", number()),
                 Conversion::Text => {
-                    out.extend_from_slice(field.text(raw, big).unwrap_or_default());
+                    out.extend_from_slice(text_of(field, raw, big).unwrap_or_default());
                     Ok(())
                 }
             };
         }
     }
+}
+
+/// A field's text, of a variable length or in an array of characters up to its NUL.
+fn text_of<'r>(field: &Field, raw: &'r [u8], big: bool) -> Option<&'r [u8]> {
+    if field.is_data_loc() {
+        return field.text(raw, big);
+    }
+    let bytes = raw.get(field.offset..)?.get(..field.size).filter(|_| field.declaration.starts_with("char "))?;
+    bytes.split(|&byte| byte == 0).next()
 }
 
 /// Takes `"a=%d b=%s", REC->a, __get_str(b)` apart.
@@ -107,7 +116,14 @@ fn pieces(format: &Format) -> Option<Vec<Piece>> {
     let mut rest = text;
     while let Some((before, conversion)) = rest.split_once('%') {
         pieces.push(Piece::Text(before.into()));
-        let letter = conversion.find(|c: char| c != 'l' && c != 'h')?;
+        // `%03d` is the one form with a width that the kernel's formats have here.
+        let digits = conversion.find(|c: char| !c.is_ascii_digit())?;
+        let width = match conversion[..digits].strip_prefix('0') {
+            Some(width) => width.parse().ok()?,
+            None if digits == 0 => 0,
+            None => return None,
+        };
+        let letter = digits + conversion[digits..].find(|c: char| c != 'l' && c != 'h')?;
         let conversion_kind = match conversion.as_bytes()[letter] {
             b'd' | b'i' => Conversion::Signed,
             b'u' => Conversion::Unsigned,
@@ -121,7 +137,7 @@ fn pieces(format: &Format) -> Option<Vec<Piece>> {
                 let (of, names) = symbolic.strip_suffix(')')?.split_once(',')?;
                 Piece::Names(field(of.trim())?, names_of(names)?)
             }
-            None => Piece::Field(conversion_kind, field(argument)?),
+            None => Piece::Field(conversion_kind, width, field(argument)?),
         });
         rest = &conversion[letter + 1..];
     }
