@@ -1,0 +1,213 @@
+//! Context switches: exact CPU time, who waited for whom, and what a limit does, against the kernel's own accounts and
+//! perf's.
+#![allow(missing_docs)]
+
+use nsscope_tests::runtimes::{IMAGE, World, docker};
+use nsscope_tests::{
+    Running, cannot_record, errors, json_of, missing, needs, no_perf, not_root, nsscope, perf_script, report, run,
+    skip, start, stop, text,
+};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Each test wants the CPUs for itself.
+static CPUS: Mutex<()> = Mutex::new(());
+
+const BUSY: &str = "while :; do :; done";
+
+/// A container by unshare(1) that is busy on the first CPU under a name of its own.
+fn busy(dir: &Path, name: &str) -> Running {
+    let shell = dir.join(name);
+    fs::copy("/bin/sh", &shell).unwrap();
+    let unshare = ["taskset", "-c", "0", "unshare", "-p", "-m", "-f", "--kill-child=KILL"];
+    let mut command = Command::new(unshare[0]);
+    command.args(&unshare[1..]).arg(&shell).args(["-c", BUSY]);
+    Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// The row of one who ran.
+fn row<'r>(report: &'r Value, begins: &str) -> &'r Value {
+    let all = report["cpu_use"].as_array().unwrap_or_else(|| panic!("{report:#}"));
+    let found = all.iter().find(|row| {
+        row["who"]["title"].as_str().or(row["who"]["kind"].as_str()).is_some_and(|title| title.starts_with(begins))
+    });
+    found.unwrap_or_else(|| panic!("no {begins} in {all:#?}"))
+}
+
+fn ns(of: &Value, field: &str) -> f64 {
+    of[field].as_f64().unwrap_or_else(|| panic!("no {field} in {of:#}"))
+}
+
+/// How long one waited while another ran, ns.
+fn waited_for(row: &Value, begins: &str) -> f64 {
+    let others = row["waited_for"].as_array().unwrap();
+    let found =
+        others.iter().find(|other| other["who"]["title"].as_str().is_some_and(|title| title.starts_with(begins)));
+    found.map_or(0.0, |other| ns(other, "ns"))
+}
+
+fn is_near(got: f64, wanted: f64, part: f64) -> bool {
+    (got - wanted).abs() <= wanted * part
+}
+
+/// All that a CPU did adds up to the recording's length.
+fn adds_up(report: &Value) {
+    let length = ns(report, "last") - ns(report, "first");
+    let rows = report["cpu_use"].as_array().unwrap();
+    for cpu in ["0", "1"] {
+        let sum: f64 = rows.iter().filter_map(|row| row["cpus_ns"][cpu].as_f64()).sum();
+        assert!((sum - length).abs() < 1.0, "CPU {cpu}: {sum} of {length}");
+    }
+}
+
+#[test]
+fn the_one_to_blame_is_named() {
+    needs!("the_one_to_blame_is_named", cannot_record(), not_root(), missing("taskset", "util-linux"));
+    let _cpus = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let recorder = start(&file, &["-a", "--switch-events"]);
+    let names = ["victim-one", "victim-two", "aggressor"];
+    let running: Vec<Running> = names.iter().map(|name| busy(dir.path(), name)).collect();
+    std::thread::sleep(Duration::from_secs(3));
+    drop(running);
+    let said = stop(recorder);
+    assert!(said.contains(" 0 lost, "), "{said}");
+    let report = report(&file);
+    adds_up(&report);
+    for name in names {
+        let one = row(&report, name);
+        // A third each: on one CPU whoever does not run waits for who does.
+        let others: Vec<&str> = names.into_iter().filter(|other| *other != name).collect();
+        for other in &others {
+            let ran = ns(row(&report, other), "cpu_ns");
+            let waited = waited_for(one, other);
+            assert!(is_near(waited, ran, 0.02), "{name} waited {waited} for {other}, which ran {ran}");
+        }
+        let sum: f64 = one["waited_for"].as_array().unwrap().iter().map(|other| ns(other, "ns")).sum();
+        assert!((sum - ns(one, "waited_ns")).abs() < 1.0, "{one:#}");
+        assert!(ns(one, "preempted") > 50.0 && ns(one, "longest_wait_ns") >= ns(one, "p99_wait_ns"), "{one:#}");
+        let container = report["containers"].as_array().unwrap().iter().find(|c| c["id"] == one["who"]["id"]).unwrap();
+        assert_eq!(container["cpu_ns"], one["cpu_ns"], "{container:#}");
+    }
+    let shown = text(&run(nsscope().args(["report", "--waits"]).arg(&file)));
+    assert!(shown.contains("victim-one:") && shown.contains(" ms for aggressor:"), "{shown}");
+    assert!(shown.contains(" on CPU 0"), "{shown}");
+}
+
+/// The kernel's account of a cgroup, read by the recorder from its `cpu.stat` and `cpuacct.usage`.
+#[test]
+fn cpu_time_and_limits_are_those_of_the_cgroup() {
+    needs!("cpu_time_and_limits", cannot_record(), not_root());
+    let world = match World::start() {
+        Ok(world) => world,
+        Err(why) => return skip("cpu_time_and_limits", &why),
+    };
+    let _cpus = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = world.rootfs().parent().unwrap().join("cpu.data");
+    let busy = |name: &str, options: &[&str]| {
+        let mut command = docker(&["run", "-d", "--network", "none", "--name", name]);
+        run(command.args(options).args([IMAGE, "/bin/busybox", "sh", "-c", BUSY]));
+    };
+    busy("free", &["--cpuset-cpus", "1"]);
+    busy("limited", &["--cpuset-cpus", "0", "--cpus", "0.4"]);
+    busy("beside", &["--cpuset-cpus", "0", "--cpu-shares", "512"]);
+    let recorder = start(&file, &["-a", "--switch-events"]);
+    std::thread::sleep(Duration::from_secs(5));
+    let said = stop(recorder);
+    run(&mut docker(&["rm", "-f", "free", "limited", "beside"]));
+    assert!(said.contains(" 0 lost, "), "{said}");
+    let report = report(&file);
+    adds_up(&report);
+    let length = ns(&report, "last") - ns(&report, "first");
+    for name in ["free", "limited", "beside"] {
+        let one = row(&report, name);
+        let (ours, kernels) = (ns(one, "cpu_ns"), ns(&one["limit"], "used_ns"));
+        // The two are not read at the same moment.
+        assert!((ours - kernels).abs() < 0.005 * kernels + 2e7, "{name}: {ours} by us, {kernels} by the kernel");
+    }
+    let limited = row(&report, "limited");
+    assert!(is_near(ns(limited, "cpu_ns"), 0.4 * length, 0.05), "{limited:#} of {length}");
+    let limit = &limited["limit"];
+    assert!(ns(limit, "throttled_periods") > 20.0 && ns(limit, "throttled_ns") > 0.3 * length, "{limit:#}");
+    // Who has no limit is not throttled, and waits for who runs.
+    let beside = row(&report, "beside");
+    assert_eq!(beside["limit"]["throttled_periods"], 0, "{beside:#}");
+    let waited = waited_for(beside, "limited");
+    assert!(is_near(waited, ns(limited, "cpu_ns"), 0.05), "{waited} of {limited:#}");
+    let shown = text(&run(nsscope().args(["report", "--waits"]).arg(&file)));
+    let line = shown.lines().find(|line| line.starts_with("limited ") && line.contains("was held back"));
+    assert!(line.is_some_and(|line| line.contains("by its own CPU limit for")), "{shown}");
+}
+
+/// One recording of perf's with both: what perf makes of its tracepoints, and what we make of the switch records.
+#[test]
+fn run_times_are_those_of_perf_sched() {
+    needs!("run_times_are_those_of_perf", cannot_record(), no_perf(), not_root(), missing("taskset", "util-linux"));
+    let _cpus = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("both.data");
+    let mut perf = Command::new("perf");
+    perf.args(["record", "-q", "-a", "--switch-events", "--namespaces", "--all-cgroups", "-e"])
+        .arg("sched:sched_switch,sched:sched_wakeup,sched:sched_wakeup_new,sched:sched_process_exit")
+        .arg("-o")
+        .arg(&file)
+        .args(["--", "sleep", "2"]);
+    let perf = perf.stderr(Stdio::null()).spawn().unwrap();
+    // perf records switches some time before its tracepoints.
+    std::thread::sleep(Duration::from_millis(500));
+    let running = ["one", "two"].map(|name| busy(dir.path(), &format!("perf-{name}")));
+    std::thread::sleep(Duration::from_secs(1));
+    drop(running);
+    assert!(perf.wait_with_output().unwrap().status.success());
+    let theirs = text(&run(Command::new("perf").args(["sched", "timehist", "--summary", "-i"]).arg(&file)));
+    let report = report(&file);
+    for name in ["perf-one", "perf-two"] {
+        // `perf-one[123]  parent  sched-in  run-time ...`, times in ms.
+        let line = theirs.lines().find(|line| line.trim_start().starts_with(&format!("{name}[")));
+        let line = line.unwrap_or_else(|| panic!("{theirs}"));
+        let perfs: f64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+        let ours = ns(row(&report, name), "cpu_ns") / 1e6;
+        // Ours begins when it is in its namespaces: what it does before, as unshare, is the host's.
+        assert!((ours - perfs).abs() < 2.0, "{name}: {ours} ms, {perfs} ms by perf\n{theirs}");
+    }
+}
+
+#[test]
+fn perf_prints_the_switches_that_we_print() {
+    needs!("perf_prints_the_switches", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    for (name, args) in [
+        ("all", &["-a", "--switch-events", "--wakeups"][..]),
+        ("packed", &["-a", "-z", "--switch-events"]),
+        ("own", &["--switch-events"]),
+    ] {
+        let file = dir.path().join(name);
+        let command = ["--", "sh", "-c", "for i in 1 2 3; do sleep 0.02; done"];
+        run(nsscope().arg("record").args(args).arg("-o").arg(&file).args(command));
+        let ours = run(nsscope().args(["script", "--format", "perf"]).arg(&file));
+        let theirs = run(&mut perf_script(&file));
+        let kind = if name == "own" { "PERF_RECORD_SWITCH " } else { "PERF_RECORD_SWITCH_CPU_WIDE " };
+        assert!(text(&ours).contains(kind), "{name}: {}", text(&ours));
+        assert!(ours.stdout == theirs.stdout, "{name}: {}\n{}", text(&ours), text(&theirs));
+    }
+    let json = json_of(nsscope().args(["report", "--json"]).arg(dir.path().join("all")));
+    assert_eq!(json["cpu_source"], "switches");
+}
+
+#[test]
+fn a_capture_without_switches_says_so() {
+    needs!("a_capture_without_switches", cannot_record());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    run(nsscope().args(["record", "-o"]).arg(&file).args(["--", "true"]));
+    let output = nsscope().args(["report", "--waits"]).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("has no context switches") && errors(&output).contains("--switch-events"));
+    let output = nsscope().args(["record", "--backend", "proc", "--switch-events", "--", "true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+}
