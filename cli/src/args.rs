@@ -455,6 +455,9 @@ pub(crate) struct Events {
     /// Only these kinds of event; all by default
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     pub(crate) kind: Vec<Kind>,
+    /// Instead, each wait for a CPU that took longer than this, such as 20ms, and who ran meanwhile
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "kind")]
+    pub(crate) longer_than: Option<Duration>,
     /// Stop after this time, such as 10s or 2min
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<Duration>,

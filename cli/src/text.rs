@@ -1,7 +1,7 @@
 //! What several commands say to people.
 
 use crate::safe::safe;
-use nsscope_timeline::{Kept, Timeline};
+use nsscope_timeline::{Kept, Runner, Timeline};
 use std::fmt::Write as _;
 
 /// Those that there are, for people.
@@ -25,4 +25,15 @@ pub(crate) fn blind_spots<S: AsRef<str>>(own: &[S]) -> String {
         _ => "some facts may be hidden",
     };
     own.iter().map(spot).collect::<Vec<_>>().join("; ")
+}
+
+/// Whose CPU time it is, in a few words.
+pub(crate) fn runner_title(timeline: &Timeline, runner: &Runner) -> String {
+    match runner {
+        Runner::Container(key) => safe(timeline.title_of(key).as_bytes()),
+        Runner::Host => "host".into(),
+        Runner::Kernel => "kernel threads".into(),
+        Runner::Idle => "idle".into(),
+        Runner::Unknown => "unknown".into(),
+    }
 }

@@ -74,6 +74,27 @@ fn the_one_to_blame_is_named() {
     let names = ["victim-one", "victim-two", "aggressor"];
     let running: Vec<Running> = names.iter().map(|name| busy(dir.path(), name)).collect();
     std::thread::sleep(Duration::from_secs(3));
+    // The same, live.
+    let top = text(&run(nsscope().args(["top", "--json", "--duration", "2s"])));
+    let top: Value = serde_json::from_str(top.lines().last().unwrap()).unwrap();
+    let live = top["containers"].as_array().unwrap();
+    for name in names {
+        let one = live.iter().find(|one| one["title"].as_str().is_some_and(|title| title.starts_with(name)));
+        let one = one.unwrap_or_else(|| panic!("no {name} in {top:#}"));
+        assert!((0.2..0.5).contains(&ns(one, "cpu_share")) && (0.5..0.8).contains(&ns(one, "wait_share")), "{one:#}");
+        let worst = one["worst_neighbour"]["title"].as_str().unwrap();
+        assert!(names.into_iter().any(|other| other != name && worst.starts_with(other)), "{one:#}");
+    }
+    let waits = ["events", "--longer-than", "3ms", "--duration", "1s", "--filter", "comm=aggressor"];
+    let told = text(&run(nsscope().args(waits).arg("--json")));
+    assert!(told.lines().count() > 3, "{told}");
+    for line in told.lines() {
+        let wait: Value = serde_json::from_str(line).unwrap();
+        assert!(wait["comm"] == "aggressor" && wait["cpu"] == 0 && ns(&wait, "waited_ns") > 3e6, "{wait}");
+    }
+    assert!(told.contains("victim-one:") || told.contains("victim-two:"), "{told}");
+    let told = text(&run(nsscope().args(waits)));
+    assert!(told.lines().all(|line| line.contains(" ms for CPU 0, mostly for ")), "{told}");
     drop(running);
     let said = stop(recorder);
     assert!(said.contains(" 0 lost, "), "{said}");

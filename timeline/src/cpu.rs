@@ -94,9 +94,9 @@ impl Timeline {
         !self.switches.counted.is_empty()
     }
 
-    /// Who ran and who waited, most CPU time first; the sum of all is the time of all CPUs. Empty without
+    /// Who ran and who waited until `time` (ns), most CPU time first; the sum of all is the time of all CPUs. Empty without
     /// context switches.
-    pub fn cpu_use(&self, definition: &Definition) -> Vec<CpuUse> {
+    pub fn cpu_use(&self, definition: &Definition, time: u64) -> Vec<CpuUse> {
         let mut keys = self.keys(definition);
         let mut number = |who: u64| runner(who as u32, &mut keys);
         // By runner; containers by their keys' numbers.
@@ -113,6 +113,12 @@ impl Timeline {
             all.slept += counted.slept;
             all.preempted += counted.preempted;
             all.migrations += counted.migrations;
+        }
+        for (who, cpu, ns) in self.switches.running(time) {
+            *found.entry(number(who.into())).or_default().0.on_cpu.entry(cpu).or_default() += ns;
+        }
+        for (tid, ns) in self.switches.waiting(time) {
+            found.entry(number(self.counted_as(tid).into())).or_default().0.waited += ns;
         }
         for (&(waits, ran, cpu), &ns) in &self.switches.meanwhile {
             let (waits, ran) = (number(u64::from(waits)), number(u64::from(ran)));
@@ -151,9 +157,26 @@ impl Timeline {
         sorted(all.collect(), |one| (u64::MAX - one.on_cpu, 0))
     }
 
-    /// The wait that ended with the record that was pushed last, if one did.
-    pub fn take_wait(&mut self) -> Option<Wait> {
-        self.switches.last_wait.take()
+    /// How long the wait was that ended last, ns, until it is [taken](Self::take_wait).
+    pub fn last_wait(&self) -> Option<u64> {
+        self.switches.last_wait.map(|wait| wait.to - wait.from)
+    }
+
+    /// The wait that ended since this was asked last, if one did, and who ran most of it.
+    pub fn take_wait(&mut self, definition: &Definition) -> Option<(Wait, Runner)> {
+        let wait = self.switches.last_wait.take()?;
+        let longest = self.switches.last_ran.iter().max_by_key(|&&(_, ns)| ns).map_or(UNKNOWN, |&(who, _)| who);
+        let runner = match longest {
+            IDLE => Runner::Idle,
+            KERNEL => Runner::Kernel,
+            UNKNOWN => Runner::Unknown,
+            place => {
+                let mut keys = self.keys(definition);
+                let key = keys.of_place(place);
+                key.map_or(Runner::Host, |number| Runner::Container(keys.key(number).clone()))
+            }
+        };
+        Some((wait, runner))
     }
 
     /// What the limit of a container's own cgroup did, the outermost of its cgroups that has one.

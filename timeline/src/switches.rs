@@ -139,8 +139,9 @@ pub(crate) struct Switches {
     pub(crate) counted: BTreeMap<u64, Counted>,
     /// Who waited while who ran, and where, ns: both numbers and the CPU's.
     pub(crate) meanwhile: BTreeMap<(u32, u32, u32), u64>,
-    /// The wait that ended last.
+    /// The wait that ended last, and who ran meanwhile, ns.
     pub(crate) last_wait: Option<Wait>,
+    pub(crate) last_ran: Vec<(u32, u64)>,
 }
 
 impl Switches {
@@ -236,8 +237,14 @@ impl Switches {
         counted.longest = counted.longest.max(length);
         counted.lengths.add(length);
         self.last_wait = Some(Wait { tid: who.tid, cpu: cpu as u32, from, to });
+        self.last_ran.clear();
+        let last_ran = &mut self.last_ran;
         let mut left = length;
         let mut add = |ran: u32, ns: u64| {
+            match last_ran.iter_mut().find(|(who, _)| *who == ran) {
+                Some((_, all)) => *all += ns,
+                None => last_ran.push((ran, ns)),
+            }
             *self.meanwhile.entry((who.who, ran, cpu as u32)).or_default() += ns;
         };
         if let Some(cpu) = self.cpus.get(&cpu) {
@@ -299,6 +306,20 @@ impl Switches {
                 (thread.waits, thread.running) = (None, false);
             }
         }
+    }
+
+    /// What runs now, on which CPU, and for how long at `time`, ns.
+    pub(crate) fn running(&self, time: u64) -> impl Iterator<Item = (u32, u64, u64)> {
+        let all = self.cpus.iter();
+        all.map(move |(&number, cpu)| {
+            (cpu.running.map_or(UNKNOWN, |(_, who)| who), number, time.saturating_sub(cpu.since))
+        })
+    }
+
+    /// Which threads wait now, and for how long at `time`, ns.
+    pub(crate) fn waiting(&self, time: u64) -> impl Iterator<Item = (u32, u64)> {
+        let all = self.threads.iter();
+        all.filter_map(move |(&tid, thread)| Some((tid as u32, time.saturating_sub(thread.waits?.0))))
     }
 
     /// The recording ends: what runs ran until then, and who waits waited. `who` says what a thread is counted as.

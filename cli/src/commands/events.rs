@@ -1,5 +1,6 @@
 //! `nsscope events`: the system's events as they happen.
 
+use super::slow;
 use crate::args;
 use crate::error::{Outcome, note};
 use crate::events::json::Json;
@@ -29,6 +30,9 @@ const WAITED: usize = 1000;
 
 /// `nsscope events`.
 pub(crate) fn run(args: &args::Events) -> Outcome {
+    if let Some(least) = args.longer_than {
+        return slow::run(args, least);
+    }
     if args.json { follow(args, Json) } else { follow(args, Text::default()) }
 }
 

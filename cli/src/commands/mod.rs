@@ -9,6 +9,7 @@ pub(crate) mod ps;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod script;
+mod slow;
 pub(crate) mod snapshot;
 pub(crate) mod stat;
 pub(crate) mod top;

@@ -12,7 +12,7 @@ use nsscope_codec::perf_data::{Session, Visitor};
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, RecordType};
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_timeline::filter::Filter;
-use nsscope_timeline::{Container, Definition, Group, Key, Timeline};
+use nsscope_timeline::{Container, CpuUse, Definition, Group, Key, Runner, Timeline};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -51,6 +51,8 @@ struct Facts {
     /// By container; `None` is the host.
     happened: BTreeMap<Option<Key>, Happened>,
     lost: u64,
+    /// CPU time and waits up to the last picture.
+    before: Vec<CpuUse>,
 }
 
 impl Visitor for Facts {
@@ -83,11 +85,23 @@ struct Shown {
     container: Container,
     running: usize,
     happened: Happened,
+    cpu: Cpu,
+}
+
+/// CPU time since the last picture.
+#[derive(Clone, Debug, Default)]
+struct Cpu {
+    /// Used and waited for, ns.
+    used: u64,
+    waited: u64,
+    /// Whom it waited for most: title and ns.
+    neighbour: Option<(String, u64)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SortBy {
     First,
+    Cpu,
     Processes,
     Forks,
 }
@@ -106,8 +120,9 @@ pub(crate) fn run(args: &args::Top) -> Outcome {
         definition: args.which.definition.clone(),
         happened: BTreeMap::new(),
         lost: 0,
+        before: Vec::new(),
     };
-    let mut live = Recording::new().backend(Backend::Perf).live(facts)?;
+    let mut live = Recording::new().backend(Backend::Perf).switch_events().live(facts)?;
     live.hand_out()?;
     let mut screen = (!args.json).then(Screen::open);
     let result = show(args, &mut live, screen.as_mut(), &ends);
@@ -152,7 +167,11 @@ fn show(args: &args::Top, live: &mut Live<Facts>, mut screen: Option<&mut Screen
 /// The containers that run or ran a moment ago, with what has happened since the last time.
 fn look(facts: &mut Facts, filter: &Filter) -> (Vec<Shown>, Happened) {
     let happened = std::mem::take(&mut facts.happened);
-    let (timeline, now) = (&facts.timeline, now());
+    let now = now();
+    let all = facts.timeline.cpu_use(&facts.definition, now);
+    let before = std::mem::replace(&mut facts.before, all);
+    let timeline = &facts.timeline;
+    let (then, since) = (by_key(&before), by_key(&facts.before));
     let mut containers = timeline.containers(&facts.definition);
     containers.retain(|container| container.last.is_none_or(|last| now.saturating_sub(last) < NEWS));
     if !filter.is_empty() {
@@ -164,9 +183,41 @@ fn look(facts: &mut Facts, filter: &Filter) -> (Vec<Shown>, Happened) {
     let shown = containers.into_iter().map(|container| Shown {
         running: running(timeline, &container),
         happened: happened.get(&Some(container.key.clone())).copied().unwrap_or_default(),
+        cpu: cpu(timeline, then.get(&container.key).copied(), since.get(&container.key).copied()),
         container,
     });
     (shown.collect(), happened.get(&None).copied().unwrap_or_default())
+}
+
+/// The containers among those who ran.
+fn by_key(all: &[CpuUse]) -> BTreeMap<&Key, &CpuUse> {
+    all.iter()
+        .filter_map(|one| match &one.runner {
+            Runner::Container(key) => Some((key, one)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What a container used of the CPUs since the picture before.
+fn cpu(timeline: &Timeline, then: Option<&CpuUse>, now: Option<&CpuUse>) -> Cpu {
+    let Some(now) = now else { return Cpu::default() };
+    let waited_for = |all: &CpuUse, runner: &Runner| {
+        all.meanwhile.iter().find(|other| other.runner == *runner).map_or(0, |other| other.ns)
+    };
+    let others = now.meanwhile.iter().filter_map(|other| match &other.runner {
+        Runner::Container(key) => Some((&other.runner, timeline.title_of(key))),
+        Runner::Host => Some((&other.runner, "host".into())),
+        Runner::Kernel | Runner::Idle | Runner::Unknown => None,
+    });
+    let others = others.filter(|(runner, _)| **runner != now.runner);
+    let before = |runner: &Runner| then.map_or(0, |then| waited_for(then, runner));
+    let news = others.map(|(runner, title)| (title, waited_for(now, runner).saturating_sub(before(runner))));
+    Cpu {
+        used: now.on_cpu.saturating_sub(then.map_or(0, |then| then.on_cpu)),
+        waited: now.waited.saturating_sub(then.map_or(0, |then| then.waited)),
+        neighbour: news.filter(|&(_, ns)| ns > 0).max_by_key(|&(_, ns)| ns),
+    }
 }
 
 /// One line of JSON.
@@ -177,6 +228,11 @@ fn print(facts: &mut Facts, filter: &Filter, span: Duration) -> Outcome<()> {
         let mut value = container_json(&facts.timeline, &shown.container);
         value["forks_per_second"] = json!(rate(shown.happened.forks));
         value["namespace_changes_per_second"] = json!(rate(shown.happened.namespaces));
+        let part = |ns: u64| ns as f64 / span.as_nanos() as f64;
+        value["cpu_share"] = json!(part(shown.cpu.used));
+        value["wait_share"] = json!(part(shown.cpu.waited));
+        let neighbour = shown.cpu.neighbour.as_ref();
+        value["worst_neighbour"] = json!(neighbour.map(|(title, ns)| json!({ "title": title, "share": part(*ns) })));
         value
     });
     let line = json!({
@@ -230,7 +286,8 @@ impl Screen {
                 KeyCode::Char('q') | KeyCode::Esc => return Ok((false, true)),
                 KeyCode::Char('s') => {
                     self.order = match self.order {
-                        SortBy::First => SortBy::Processes,
+                        SortBy::First => SortBy::Cpu,
+                        SortBy::Cpu => SortBy::Processes,
                         SortBy::Processes => SortBy::Forks,
                         SortBy::Forks => SortBy::First,
                     }
@@ -248,10 +305,12 @@ impl Screen {
         let (mut shown, host) = look(facts, filter);
         match self.order {
             SortBy::First => {}
+            SortBy::Cpu => shown.sort_by_key(|shown| std::cmp::Reverse(shown.cpu.used)),
             SortBy::Processes => shown.sort_by_key(|shown| std::cmp::Reverse(shown.running)),
             SortBy::Forks => shown.sort_by_key(|shown| std::cmp::Reverse(shown.happened.forks)),
         }
         let rate = |count: u64| format!("{:.1}", count as f64 / span.as_secs_f64());
+        let percent = |ns: u64| format!("{:.1}", 100.0 * ns as f64 / span.as_nanos() as f64);
         let now = now();
         let (colour, plain) = (self.colour, Style::new());
         let style = |wanted: Style| if colour { wanted } else { plain };
@@ -270,6 +329,9 @@ impl Screen {
                     safe(container.kind().as_bytes()),
                     state.into(),
                     shown.running.to_string(),
+                    percent(shown.cpu.used),
+                    percent(shown.cpu.waited),
+                    shown.cpu.neighbour.as_ref().map_or(String::new(), |(title, _)| safe(title.as_bytes())),
                     rate(shown.happened.forks),
                     rate(shown.happened.namespaces),
                     age(container, now),
@@ -291,6 +353,7 @@ impl Screen {
         let (head, rows, state, colour) = (&self.head, &self.rows, &mut self.table, self.colour);
         let order = match self.order {
             SortBy::First => "age",
+            SortBy::Cpu => "CPU",
             SortBy::Processes => "processes",
             SortBy::Forks => "forks",
         };
@@ -305,12 +368,27 @@ impl Screen {
                 Constraint::Max(16),
                 Constraint::Length(5),
                 Constraint::Length(6),
+                Constraint::Length(6),
+                Constraint::Length(6),
+                Constraint::Max(18),
                 Constraint::Length(8),
                 Constraint::Length(8),
                 Constraint::Length(9),
                 Constraint::Fill(1),
             ];
-            let header = ["CONTAINER", "KIND", "STATE", "PROCS", "FORKS/s", "NS/s", "AGE", "COMMANDS"];
+            let header = [
+                "CONTAINER",
+                "KIND",
+                "STATE",
+                "PROCS",
+                "CPU%",
+                "WAIT%",
+                "WAITS FOR",
+                "FORKS/s",
+                "NS/s",
+                "AGE",
+                "COMMANDS",
+            ];
             let header = Row::new(header).style(if colour {
                 Style::new().fg(Color::Cyan)
             } else {

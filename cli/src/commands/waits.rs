@@ -2,9 +2,9 @@
 
 use crate::args;
 use crate::json::limit_json;
-use crate::safe::safe;
 use crate::select::Selection;
 use crate::table::Style;
+use crate::text::runner_title;
 use crate::time::seconds;
 use nsscope_timeline::{CpuUse, Key, Runner, Timeline};
 use serde_json::{Value, json};
@@ -12,17 +12,6 @@ use std::fmt::Write as _;
 
 /// How many of those that one waited for are named in a sentence.
 const NAMED: usize = 3;
-
-/// Whose CPU time it is, in a few words.
-fn title(timeline: &Timeline, runner: &Runner) -> String {
-    match runner {
-        Runner::Container(key) => safe(timeline.title_of(key).as_bytes()),
-        Runner::Host => "host".into(),
-        Runner::Kernel => "kernel threads".into(),
-        Runner::Idle => "idle".into(),
-        Runner::Unknown => "unknown".into(),
-    }
-}
 
 /// Of those who ran, the ones that were asked for.
 fn wanted<'u>(all: &'u [CpuUse], selection: &'u Selection, everybody: bool) -> impl Iterator<Item = &'u CpuUse> {
@@ -40,7 +29,7 @@ fn ms(ns: u64) -> String {
 
 /// The table of who ran and waited, and a sentence for each container that waited.
 pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Report) -> String {
-    let all = timeline.cpu_use(&args.which.definition);
+    let all = timeline.cpu_use(&args.which.definition, timeline.span().map_or(0, |(_, last)| last));
     let whole: u64 = all.iter().map(|one| one.on_cpu).sum();
     let cpus = all.iter().flat_map(|one| &one.cpus).map(|(cpu, _)| cpu + 1).max().unwrap_or(0);
     let everybody = args.which.filter().is_empty();
@@ -60,7 +49,7 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
     ]);
     for one in wanted(&all, selection, everybody) {
         table.add_row([
-            title(timeline, &one.runner),
+            runner_title(timeline, &one.runner),
             seconds(one.on_cpu),
             format!("{:.1}", 100.0 * one.on_cpu as f64 / whole.max(1) as f64),
             ms(one.waited),
@@ -86,7 +75,7 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
 
 /// What one would say of it: first what its own limit did, then whom it waited for.
 fn sentence(timeline: &Timeline, one: &CpuUse) -> String {
-    let mut text = title(timeline, &one.runner);
+    let mut text = runner_title(timeline, &one.runner);
     match one.limit.filter(|limit| limit.throttled_periods > 0) {
         Some(limit) => {
             let _ = write!(
@@ -109,7 +98,7 @@ fn sentence(timeline: &Timeline, one: &CpuUse) -> String {
             Runner::Idle => "while the CPU was idle".into(),
             Runner::Unknown => "for somebody unknown".into(),
             runner if *runner == one.runner => "for its own threads".into(),
-            runner => format!("for {}", title(timeline, runner)),
+            runner => format!("for {}", runner_title(timeline, runner)),
         };
         let joint = if place == 0 { ": " } else { ", " };
         let _ = write!(text, "{joint}{} ms {who} on {on}", ms(other.ns));
@@ -152,5 +141,5 @@ pub(super) fn as_json(timeline: &Timeline, args: &args::Report) -> Value {
             "limit": one.limit.map(limit_json),
         })
     };
-    timeline.cpu_use(&args.which.definition).iter().map(one).collect()
+    timeline.cpu_use(&args.which.definition, timeline.span().map_or(0, |(_, last)| last)).iter().map(one).collect()
 }

@@ -6,7 +6,8 @@ use crate::select::{of_key, of_task};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::filter::{Field, Filter};
-use nsscope_timeline::{Definition, Key, Task, Timeline};
+use nsscope_timeline::{Definition, Key, Runner, Task, Timeline, Wait};
+use std::time::Duration;
 
 /// How many tasks that have ended are remembered: their last records may come a little later.
 const KEEP: usize = 1000;
@@ -76,6 +77,24 @@ impl Watch {
         let (index, _) = self.task(found)?;
         let key = self.timeline.container_of(index, &self.definition);
         matches!(key, Some(Key::Runtime(_))).then(|| self.tell(&Found { key, ..found.clone() }))
+    }
+
+    /// The wait for a CPU that ended with the last record, if it took longer than this, and who ran most of it.
+    pub(crate) fn waited(&mut self, least: Duration) -> Option<(Wait, Runner)> {
+        let long = |&ns: &u64| u128::from(ns) > least.as_nanos();
+        self.timeline.last_wait().filter(long)?;
+        self.timeline.take_wait(&self.definition)
+    }
+
+    /// What is known of a thread.
+    pub(crate) fn thread(&self, tid: u32) -> Seen {
+        let task = self.timeline.current(tid).map(|(index, task)| (index, task.tid));
+        let key = task.and_then(|(index, _)| self.timeline.container_of(index, &self.definition));
+        self.tell(&Found { task, key })
+    }
+
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// The task, unless its room has been given to another since.
