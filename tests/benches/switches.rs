@@ -95,7 +95,7 @@ fn main() {
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bench.data");
-    println!("{}", text(&run(&mut Command::new("uname").arg("-r"))).trim());
+    println!("{}", text(&run(Command::new("uname").arg("-r"))).trim());
     for (name, args) in LOADS {
         let mut alone = Vec::new();
         let mut costs = vec![Vec::new(); RECORDERS.len()];
