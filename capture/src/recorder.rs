@@ -23,7 +23,7 @@ use nsscope_codec::wire::sample_id::SampleIdLayout;
 use nsscope_codec::{Native, Records};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,9 @@ pub struct Recorder {
     /// The command that is recorded.
     command: Option<Running>,
     handle: Handle,
+    /// The recorder's own pid namespace, and those whose unique numbers the file has: inode and number.
+    own_space: u64,
+    spaces: BTreeSet<(u64, u64)>,
     /// What runtimes have said that is in the file, by source and container.
     named: BTreeMap<(String, String), Answer>,
     /// What runtimes say as it happens; `None`: nobody is asked.
@@ -130,6 +133,8 @@ impl Recorder {
             layout,
             command: None,
             handle,
+            own_space: task::pid_namespace(std::process::id()).unwrap_or(0),
+            spaces: BTreeSet::new(),
             named: BTreeMap::new(),
             follower: None,
             limits: (Limits::default(), now),
@@ -286,10 +291,12 @@ impl Recorder {
     fn ask(&mut self) -> Result<()> {
         let execs = std::mem::take(&mut self.counter.execs);
         let mut synth = self.synthesizer();
-        if !self.source.is_complete() {
-            for pid in execs {
+        let complete = self.source.is_complete();
+        for pid in execs {
+            if !complete {
                 synth.cgroup_now(pid);
             }
+            synth.unique_now(pid, self.own_space, &mut self.spaces);
         }
         let answers: Vec<Answer> = self.follower.iter().flat_map(Follower::answers).collect();
         self.write_names(&mut synth, answers);
@@ -385,6 +392,7 @@ impl Recorder {
 
     fn begin_file(&mut self) -> Result<()> {
         self.named.clear();
+        self.spaces.clear();
         let mut sections = features::sections(self.source.events(), self.source.tracepoints());
         self.compressor = None;
         if let Some(level) = self.plan.compress {

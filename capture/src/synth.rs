@@ -7,8 +7,8 @@ use crate::events::{Described, first_id, layout, synthetic_id};
 use crate::kept::{Candidates, Inhabited, Kept};
 use crate::limits::{CpuStat, Limits};
 use crate::names::Answer;
-use crate::task::{Facts, Others, threads};
-use crate::{clock, machine, mounts};
+use crate::task::{self, Facts, Others, threads};
+use crate::{clock, machine, mounts, sys};
 use nsscope_codec::encode::{Cgroup, Comm, Encode, Exit, Fork, Mmap, Namespaces, TaskIds};
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, MISC_KERNEL, RecordType};
 use nsscope_codec::wire::namespaces::NsKind;
@@ -53,6 +53,8 @@ pub struct Synthesizer {
     inhabited: Inhabited,
     /// What may keep others.
     candidates: Candidates,
+    /// Pid namespaces whose number was asked for.
+    spaces: BTreeSet<u64>,
 }
 
 impl Synthesizer {
@@ -69,6 +71,7 @@ impl Synthesizer {
             hidden: 0,
             inhabited: Inhabited::new(),
             candidates: Candidates::default(),
+            spaces: BTreeSet::new(),
         }
     }
 
@@ -142,6 +145,10 @@ impl Synthesizer {
         if let Some(pids) = &facts.nspids {
             self.sample(synthetic::TASK_NSPID, &synthetic::task_nspid(tid, pids.as_bytes()), time);
         }
+        let space = facts.namespaces.map_or(0, |all| all[NsKind::Pid.index()].ino);
+        if tid == pid && space != 0 && self.spaces.insert(space) {
+            self.unique_of(pid, space, time);
+        }
         self.hidden += u64::from(facts.namespaces.is_none());
         self.tasks += 1;
         let Others { time, time_for_children, pid_for_children } = facts.others;
@@ -150,6 +157,23 @@ impl Synthesizer {
             [(NsKind::Time, time), (NsKind::Time, time_for_children), (NsKind::Pid, pid_for_children)].into_iter();
         let all = recorded.map(|(kind, id)| (kind, id.ino)).chain(others.map(|(kind, ino)| (kind, u64::from(ino))));
         self.inhabited.extend(all);
+    }
+
+    /// The number of a process's pid namespace that the kernel never gives again, where it has one.
+    fn unique_of(&mut self, pid: u32, space: u64, time: u64) {
+        if let Some(unique) = sys::namespace_id(pid, NsKind::Pid) {
+            self.sample(synthetic::NAMESPACE, &synthetic::namespace(pid, space as u32, unique, b"pid"), time);
+        }
+    }
+
+    /// The same of one that has started a program, where `told` does not have it: inode and number.
+    pub(crate) fn unique_now(&mut self, pid: u32, host: u64, told: &mut BTreeSet<(u64, u64)>) {
+        let time = clock::now();
+        let Some(space) = task::pid_namespace(pid).filter(|&space| space != host) else { return };
+        let Some(unique) = sys::namespace_id(pid, NsKind::Pid) else { return };
+        if told.insert((space, unique)) {
+            self.sample(synthetic::NAMESPACE, &synthetic::namespace(pid, space as u32, unique, b"pid"), time);
+        }
     }
 
     /// One of a task's facts, but its birth.

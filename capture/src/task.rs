@@ -186,6 +186,11 @@ fn namespaces(dir: &OwnedFd) -> io::Result<([NsId; 7], Others)> {
     Ok(statat(dir, "stat", AtFlags::empty()).map(|_| (links, others))?)
 }
 
+/// The inode of a process's pid namespace, where it may be read.
+pub(crate) fn pid_namespace(pid: u32) -> Option<u64> {
+    inode_of(fs::read_link(format!("/proc/{pid}/ns/pid")).ok()?.as_os_str().as_encoded_bytes())
+}
+
 /// Major and minor number of the file system that namespaces are in.
 fn nsfs() -> (u32, u32) {
     static NSFS: OnceLock<(u32, u32)> = OnceLock::new();

@@ -35,6 +35,7 @@ pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Valu
         "created_by": container.created.as_ref().map(|created| &created.by),
         "created_ns": container.created.as_ref().map(|created| created.ns),
         "root_pid": container.root_pid,
+        "pid_namespace_unique": container.unique,
         "execs": container.execs,
         "health_checks": container.health_checks,
         "helpers": container.helpers,

@@ -122,6 +122,24 @@ print fmt: \"%s:[%u] by %s\", __get_str(type), REC->ino, __get_str(by)
     ),
 };
 
+/// A namespace that a task is in: `pid` of the task, `ino` of the namespace's file in nsfs, `unique` the number that the
+/// kernel never gives again (`NS_GET_ID` of ioctl_nsfs(2), since Linux 6.18), `type` as in `/proc/PID/ns`.
+pub const NAMESPACE: Event = Event {
+    id: 65_528,
+    name: "nsscope:namespace",
+    format: concat!(
+        "name: namespace\nID: 65528\n",
+        common_fields!(),
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:unsigned int ino;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:u64 unique;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:__data_loc char[] type;\toffset:24;\tsize:4;\tsigned:0;
+
+print fmt: \"pid=%d %s:[%u] unique=%llu\", REC->pid, __get_str(type), REC->ino, REC->unique
+"
+    ),
+};
+
 /// A cgroup's CPU time and what its limit did to it, from its `cpu.stat` (Documentation/admin-guide/cgroup-v2.rst) and, in
 /// the older hierarchy, its `cpuacct.usage`: `used` and `throttled` ns since it was made, `periods` and
 /// `throttled_periods` their numbers, `path`.
@@ -186,8 +204,8 @@ REC->cgroup, REC->time, REC->time_for_children, REC->pid_for_children, REC->leve
 };
 
 /// All of them.
-pub const EVENTS: [Event; 7] =
-    [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE, CGROUP_CPU];
+pub const EVENTS: [Event; 8] =
+    [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE, CGROUP_CPU, NAMESPACE];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
@@ -234,6 +252,12 @@ pub fn container(container: &Container<'_>) -> Vec<u8> {
 pub fn kept_namespace(dev: u32, ino: u32, unique: u64, kind: &[u8], by: &[u8]) -> Vec<u8> {
     let numbers = [words(&[dev, ino]), unique.to_ne_bytes().to_vec()].concat();
     raw(KEPT_NAMESPACE, &numbers, &[kind, by])
+}
+
+/// Raw bytes of [`NAMESPACE`].
+pub fn namespace(pid: u32, ino: u32, unique: u64, kind: &[u8]) -> Vec<u8> {
+    let numbers = [words(&[pid, ino]), unique.to_ne_bytes().to_vec()].concat();
+    raw(NAMESPACE, &numbers, &[kind])
 }
 
 /// Raw bytes of [`CGROUP_CPU`]: `[used, throttled]` in ns, `[periods, throttled]` their numbers.

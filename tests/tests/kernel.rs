@@ -2,10 +2,12 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, cgroup2, errors, events, needs, no_cgroup2, nsscope, record, report, run, text,
+    Running, actor, cannot_record, cgroup2, errors, events, json_of, needs, no_cgroup2, not_root, nsscope, record,
+    report, run, skip, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
 
 const KINDS: [&str; 7] = ["net", "uts", "ipc", "pid", "user", "mnt", "cgroup"];
 
@@ -268,6 +270,50 @@ fn host_is_honest_when_there_is_nothing() {
     let output = run(nsscope().arg("report").arg(&file));
     assert!(text(&output).contains("no container: every process shares the host's namespaces"), "{}", text(&output));
     assert_eq!(report(&file)["containers"], json!([]));
+}
+
+/// `NS_GET_ID`, where the kernel has it: the recording's number of a pid namespace is the one that one is told who asks.
+#[test]
+fn a_namespace_has_the_number_that_is_never_given_again() {
+    needs!("a_namespace_has_the_number", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let unshare =
+        || Running(Command::new("unshare").args(["-m", "-p", "-f", "--kill-child", "sleep", "60"]).spawn().unwrap());
+    let before = unshare();
+    for backend in ["perf", "bpf", "proc"] {
+        let file = dir.path().join(backend);
+        let recorder = start(&file, &["-a", "--backend", backend]);
+        let during = unshare();
+        let root = |of: &Running| -> Option<u64> {
+            let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", of.0.id())).ok()?;
+            children.trim().parse().ok()
+        };
+        wait_for(|| [&before, &during].into_iter().all(|of| root(of).is_some()));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let roots = [&before, &during].map(|of| root(of).unwrap());
+        let now = json_of(nsscope().args(["ps", "--json"]));
+        stop(recorder);
+        let report = report(&file);
+        for pid in roots {
+            let ours = |all: &Value| -> Value {
+                let all = all["containers"].as_array().unwrap();
+                let found = all.iter().find(|one| one["root_pid"] == pid);
+                found.unwrap_or_else(|| panic!("{pid} is in none of {all:#?}")).clone()
+            };
+            let (recorded, asked) = (ours(&report), ours(&now));
+            let ino = &asked["namespaces"]["pid"];
+            let census = now["namespaces"].as_array().unwrap();
+            let wanted = &census.iter().find(|one| one["type"] == "pid" && one["ino"] == *ino).unwrap()["unique"];
+            if wanted.is_null() {
+                return skip("a_namespace_has_the_number", "this kernel has no NS_GET_ID (Linux 6.18)");
+            }
+            assert_eq!(
+                (&recorded["pid_namespace_unique"], &asked["pid_namespace_unique"]),
+                (wanted, wanted),
+                "{backend}"
+            );
+        }
+    }
 }
 
 #[test]

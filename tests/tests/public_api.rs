@@ -13,9 +13,7 @@ const UPDATE: &str = "UPDATE_PUBLIC_API";
 fn public_items_are_those_that_were_agreed_on() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let target = root.join("target/public-api");
-    for (krate, features) in
-        [("codec", "alloc,heapless,postcard,defmt,zstd"), ("timeline", "switches"), ("capture", "")]
-    {
+    for (krate, features) in [("codec", "alloc,heapless,postcard,defmt,zstd"), ("timeline", "full"), ("capture", "")] {
         // rustdoc's JSON is unstable, so rustc is told that it may.
         let output = Command::new(env!("CARGO"))
             .args(["rustdoc", "--quiet", "--lib", "-p", &format!("nsscope-{krate}"), "--features", features])

@@ -34,6 +34,9 @@ pub struct Container {
     pub created: Option<Created>,
     /// The thread that is its root: its first, once it is made. An index for [`Timeline::at`].
     pub root: Option<usize>,
+    /// The number of its pid namespace that the kernel never gives again (`NS_GET_ID`), where the recording has it.
+    #[cfg(feature = "full")]
+    pub unique: Option<u64>,
     /// All that were first in its pid namespace, the root among them: it may have been started again.
     pub inits: Vec<usize>,
     /// The root's pid, and the first program that it started there.
@@ -195,7 +198,7 @@ impl Timeline {
                 continue;
             }
             let key = keys.key(number).clone();
-            for stays in lives(&key, stays) {
+            for stays in lives(&key, stays, &|ino, from, to| self.unique(ino, from, to)) {
                 containers.push(self.finished(&mut keys, number, &key, stays));
             }
         }
@@ -333,6 +336,11 @@ impl Timeline {
         let checks: Vec<usize> = entered.iter().filter(is_health_check).copied().collect();
         let why = why(key, cgroup.as_deref(), &namespaces, &differs);
         Container {
+            #[cfg(feature = "full")]
+            unique: differs.contains(&NsKind::Pid).then_some(()).and_then(|()| {
+                let until = stays.iter().map(|stay| stay.to.unwrap_or(u64::MAX)).max().unwrap_or(0);
+                self.unique(namespaces.get(NsKind::Pid).ino, first, until)
+            }),
             why: why.into_iter().chain(names_why(self.names_of(key))).collect(),
             named,
             cgroup,
@@ -384,8 +392,21 @@ impl Timeline {
         title_of(key, self.named(key).as_ref(), root.as_ref().map(|(pid, name)| (*pid, name.as_str())))
     }
 
+    /// The number that the kernel never gives again of the pid namespace that had an inode in a time, ns.
+    #[cfg(feature = "full")]
+    fn unique(&self, ino: u64, from: u64, to: u64) -> Option<u64> {
+        let all = self.uniques.get(&ino)?;
+        all.iter().find(|&&(time, _)| from <= time && time <= to).map(|&(_, unique)| unique)
+    }
+
+    #[cfg(not(feature = "full"))]
+    #[expect(clippy::unused_self, reason = "without the feature nothing is known")]
+    fn unique(&self, _: u64, _: u64, _: u64) -> Option<u64> {
+        None
+    }
+
     /// CPU time in some places, where context switches tell it, ns.
-    #[cfg(feature = "switches")]
+    #[cfg(feature = "full")]
     fn exact_cpu(&self, places: &[(u64, u64)]) -> Option<u64> {
         let of = |&(place, _): &(u64, u64)| {
             self.switches.counted.get(&place).map_or(0, |counted| counted.on_cpu.values().sum())
@@ -393,7 +414,7 @@ impl Timeline {
         self.has_switches().then(|| places.iter().map(of).sum())
     }
 
-    #[cfg(not(feature = "switches"))]
+    #[cfg(not(feature = "full"))]
     #[expect(clippy::unused_self, reason = "without the feature nothing is known")]
     fn exact_cpu(&self, _: &[(u64, u64)]) -> Option<u64> {
         None

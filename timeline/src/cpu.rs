@@ -2,6 +2,7 @@
 
 use crate::definition::Definition;
 use crate::keys::{Key, Keys};
+use crate::limit::{Limit, Read};
 use crate::order::sorted;
 use crate::switches::{Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
 use crate::timeline::Timeline;
@@ -66,26 +67,6 @@ pub struct Meanwhile {
     pub ns: u64,
     /// The same on each CPU.
     pub cpus: Vec<(u32, u64)>,
-}
-
-/// What a cgroup's limit (`cpu.max`, `cpu.cfs_quota_us`) did in the time of a recording, by its `cpu.stat`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limit {
-    /// CPU time used, ns.
-    pub used: u64,
-    /// Time that its queues were held back, summed over CPUs, ns.
-    pub throttled: u64,
-    /// Periods in which it ran, and those in which it was held back.
-    pub periods: u64,
-    /// See `periods`.
-    pub throttled_periods: u64,
-}
-
-/// `cpu.stat` of a cgroup when it was first and last read.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Read {
-    pub(crate) first: Limit,
-    pub(crate) last: Limit,
 }
 
 impl Timeline {

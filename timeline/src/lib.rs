@@ -10,7 +10,7 @@
 extern crate alloc;
 
 mod container;
-#[cfg(feature = "switches")]
+#[cfg(feature = "full")]
 mod cpu;
 mod definition;
 pub mod filter;
@@ -20,6 +20,8 @@ mod group;
 mod helpers;
 mod intern;
 mod keys;
+#[cfg(feature = "full")]
+mod limit;
 mod lives;
 mod members;
 pub mod order;
@@ -29,7 +31,7 @@ mod registry;
 pub mod runtime;
 mod samples;
 pub mod select;
-#[cfg(feature = "switches")]
+#[cfg(feature = "full")]
 mod switches;
 mod task;
 mod timeline;
@@ -37,16 +39,18 @@ mod tracepoint;
 mod why;
 
 pub use container::{Container, Created, Namespaced};
-#[cfg(feature = "switches")]
-pub use cpu::{CpuUse, Limit, Meanwhile, Runner};
+#[cfg(feature = "full")]
+pub use cpu::{CpuUse, Meanwhile, Runner};
 pub use definition::Definition;
 pub use group::Group;
 pub use intern::Interner;
 pub use keys::{Key, Keys};
+#[cfg(feature = "full")]
+pub use limit::Limit;
 pub use place::NsSet;
 pub use process::Process;
 pub use registry::Named;
-#[cfg(feature = "switches")]
+#[cfg(feature = "full")]
 pub use switches::Wait;
 pub use task::{Since, Source, Task};
 pub use timeline::{Kept, LostInterval, Recorder, Timeline};

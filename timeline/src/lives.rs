@@ -209,7 +209,7 @@ impl Timeline {
             // In before out: a namespace that both have goes on.
             self.count(index, place, 1);
             self.count(index, before, -1);
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
             self.moved(index);
         }
     }
@@ -220,7 +220,7 @@ impl Timeline {
         }
         self.count(index, self.tasks[index].place, -1);
         let task = &mut self.tasks[index];
-        #[cfg(feature = "switches")]
+        #[cfg(feature = "full")]
         self.switches.ended(task.tid);
         task.end = Some(time);
         if !self.inits.is_empty() {

@@ -126,23 +126,32 @@ impl Who {
     }
 }
 
-/// A pid namespace ends with its last process, and the kernel gives its number again: stays that do not touch are in
-/// different ones. Other namespaces may be held open by nobody that is seen.
-pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>) -> Vec<Vec<Stay>> {
-    if key.namespace(NsKind::Pid).is_none() {
-        return vec![stays];
-    }
+/// A pid namespace ends with its last process, and the kernel gives its inode again: stays that do not touch are in
+/// different ones. Where the recording has the numbers that are never given again (`unique`: of a namespace in a time, from
+/// and to), those decide: a namespace that a mount keeps may have been empty for a while. Other namespaces may be held open
+/// by nobody that is seen.
+pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>, unique: &dyn Fn(u64, u64, u64) -> Option<u64>) -> Vec<Vec<Stay>> {
+    let Some(space) = key.namespace(NsKind::Pid) else { return vec![stays] };
     // Who was there already when first seen may have been there all along: others came and went before it was looked at.
     let since = |stay: &Stay| if stay.exact { stay.from } else { 0 };
     stays = sorted(stays, |stay| (since(stay), 0));
     let mut lives: Vec<Vec<Stay>> = Vec::new();
-    let mut end = None;
+    let (mut end, mut number) = (None, None);
     for stay in stays {
         let to = stay.to.unwrap_or(u64::MAX);
-        match lives.last_mut().filter(|_| end.is_some_and(|end| since(&stay) <= end)) {
-            Some(life) => life.push(stay),
-            None => lives.push(vec![stay]),
+        let own = unique(space.ino, stay.from, to);
+        let touches = end.is_some_and(|end| since(&stay) <= end);
+        let same = match (number, own) {
+            (Some(before), Some(own)) => before == own,
+            _ => touches,
+        };
+        if let Some(life) = lives.last_mut().filter(|_| same) {
+            life.push(stay);
+        } else {
+            lives.push(vec![stay]);
+            number = None;
         }
+        number = number.or(own);
         end = end.max(Some(to));
     }
     lives
@@ -172,4 +181,28 @@ pub(crate) fn peak(timeline: &Timeline, stays: &[Stay]) -> usize {
         now
     });
     counts.max().unwrap_or(0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nsscope_codec::wire::namespaces::NsId;
+
+    fn stay(from: u64, to: u64) -> Stay {
+        Stay { who: Who::Gone(0), place: Place::default(), from, to: Some(to), exact: true }
+    }
+
+    #[test]
+    fn numbers_that_are_never_given_again_decide_which_namespace_it_was() {
+        let key = Key::Namespaces(vec![(NsKind::Pid, NsId { dev: 4, ino: 7 })]);
+        let stays = || vec![stay(10, 20), stay(30, 40), stay(35, 50)];
+        let count = |unique: &dyn Fn(u64, u64, u64) -> Option<u64>| {
+            lives(&key, stays(), unique).iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(count(&|_, _, _| None), [1, 2]);
+        assert_eq!(count(&|ino, _, _| Some(ino)), [3]);
+        assert_eq!(count(&|_, from, _| Some(from)), [1, 1, 1]);
+        // Where only one is known, time decides.
+        assert_eq!(count(&|_, from, _| (from == 30).then_some(9)), [1, 2]);
+    }
 }

@@ -75,12 +75,17 @@ impl Timeline {
                 self.kept.push(Kept { kind, id, unique, by: String::from_utf8_lossy(by).into_owned() });
                 None
             }
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
             Some(Tracepoint::Wakeup { tid, cpu }) => {
                 self.switches.wakeup(tid, cpu, time);
                 None
             }
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
+            Some(Tracepoint::Namespace { ino, unique }) => {
+                self.uniques.entry(u64::from(ino)).or_default().push((time, unique));
+                None
+            }
+            #[cfg(feature = "full")]
             Some(Tracepoint::CgroupCpu { path, read }) => {
                 self.read_limit(path, read);
                 None

@@ -103,11 +103,14 @@ pub struct Timeline {
     pub(crate) names: Interner<Vec<u8>>,
     pub(crate) paths: Interner<Vec<u8>>,
     pub(crate) lost: Vec<LostInterval>,
-    #[cfg(feature = "switches")]
+    #[cfg(feature = "full")]
     pub(crate) switches: crate::switches::Switches,
+    /// By the inode of a pid namespace: when it had which number that is never given again.
+    #[cfg(feature = "full")]
+    pub(crate) uniques: BTreeMap<u64, Vec<(u64, u64)>>,
     /// By the number of a cgroup's path.
-    #[cfg(feature = "switches")]
-    pub(crate) limits: BTreeMap<u64, crate::cpu::Read>,
+    #[cfg(feature = "full")]
+    pub(crate) limits: BTreeMap<u64, crate::limit::Read>,
     pub(crate) tracepoints: Tracepoints,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) span: Option<(u64, u64)>,
@@ -214,14 +217,14 @@ impl Timeline {
             }
             Record::Lost(lost) => {
                 self.lost.push(LostInterval { time, count: lost.lost.get() });
-                #[cfg(feature = "switches")]
+                #[cfg(feature = "full")]
                 if let Some(cpu) = session.sample_id(raw).cpu {
                     self.switches.lost(cpu);
                 }
             }
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
             Record::Switch => self.switched(session, raw, None, time),
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
             Record::SwitchCpuWide(switch) => self.switched(session, raw, Some(switch.next_prev_tid.get()), time),
             Record::LostSamples(lost) => self.lost.push(LostInterval { time, count: lost.lost.get() }),
             Record::Sample => return self.sample(session, raw, time),
@@ -237,7 +240,7 @@ impl Timeline {
         if let Some((from, to)) = session.sample_time() {
             self.span = Some((if from == 0 { first } else { first.min(from) }, last.max(to)));
         }
-        #[cfg(feature = "switches")]
+        #[cfg(feature = "full")]
         self.finish_switches();
         for task in &mut self.tasks {
             if task.start == 0 {

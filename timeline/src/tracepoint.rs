@@ -25,11 +25,14 @@ pub(crate) enum Tracepoint<'a> {
     /// [`synthetic::KEPT_NAMESPACE`]: a namespace that something but a task keeps.
     KeptNamespace { kind: &'a [u8], id: NsId, unique: u64, by: &'a [u8] },
     /// `sched:sched_wakeup`: a task would run on a CPU.
-    #[cfg(feature = "switches")]
+    #[cfg(feature = "full")]
     Wakeup { tid: u32, cpu: u32 },
+    /// [`synthetic::NAMESPACE`]: the number of a task's pid namespace that is never given again.
+    #[cfg(feature = "full")]
+    Namespace { ino: u32, unique: u64 },
     /// [`synthetic::CGROUP_CPU`]: a cgroup's CPU time and what its limit did.
-    #[cfg(feature = "switches")]
-    CgroupCpu { path: &'a [u8], read: crate::cpu::Limit },
+    #[cfg(feature = "full")]
+    CgroupCpu { path: &'a [u8], read: crate::limit::Limit },
     /// [`synthetic::RECORDER`]: how the recording was made.
     Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
@@ -68,12 +71,17 @@ enum Fields {
         kind: Field,
         by: Field,
     },
-    #[cfg(feature = "switches")]
+    #[cfg(feature = "full")]
     Wakeup {
         tid: Field,
         cpu: Field,
     },
-    #[cfg(feature = "switches")]
+    #[cfg(feature = "full")]
+    Namespace {
+        ino: Field,
+        unique: Field,
+    },
+    #[cfg(feature = "full")]
     CgroupCpu {
         path: Field,
         numbers: [Field; 4],
@@ -112,11 +120,13 @@ impl Fields {
                 kind: field("type")?,
                 by: field("by")?,
             }),
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
             ("sched", "sched_wakeup" | "sched_wakeup_new") => {
                 Some(Self::Wakeup { tid: field("pid")?, cpu: field("target_cpu")? })
             }
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
+            (synthetic::SYSTEM, "namespace") => Some(Self::Namespace { ino: field("ino")?, unique: field("unique")? }),
+            #[cfg(feature = "full")]
             (synthetic::SYSTEM, "cgroup_cpu") => Some(Self::CgroupCpu {
                 path: field("path")?,
                 numbers: [field("used")?, field("throttled")?, field("periods")?, field("throttled_periods")?],
@@ -183,13 +193,17 @@ impl Tracepoints {
                 unique: unique.number(raw, big)?,
                 by: by.text(raw, big)?,
             },
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
             Fields::Wakeup { tid, cpu } => Tracepoint::Wakeup { tid: number(tid)?, cpu: number(cpu)? },
-            #[cfg(feature = "switches")]
+            #[cfg(feature = "full")]
+            Fields::Namespace { ino, unique } => {
+                Tracepoint::Namespace { ino: number(ino)?, unique: unique.number(raw, big)? }
+            }
+            #[cfg(feature = "full")]
             Fields::CgroupCpu { path, numbers: [used, throttled, periods, throttled_periods] } => {
                 Tracepoint::CgroupCpu {
                     path: path.text(raw, big)?,
-                    read: crate::cpu::Limit {
+                    read: crate::limit::Limit {
                         used: used.number(raw, big)?,
                         throttled: throttled.number(raw, big)?,
                         periods: periods.number(raw, big)?,
