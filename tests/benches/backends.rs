@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p nsscope-tests --bench backends`
 
-use nsscope_tests::{Running, actor, cannot_record, no_bpf, no_perf, not_root, nsscope, wait_for};
+use nsscope_tests::{Running, actor, cannot_record, children_cpu, no_bpf, no_perf, not_root, nsscope, wait_for};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,18 +15,6 @@ const RUNS: usize = 5;
 
 fn row(what: &str, figure: &str, ratio: &str, target: &str) {
     println!("{what:<66} {figure:>14} {ratio:>34}   {target}");
-}
-
-/// CPU time of the children that we have waited for, in seconds.
-fn children_cpu() -> f64 {
-    // SAFETY: the structure is plain numbers, and the kernel writes it.
-    let usage = unsafe {
-        let mut usage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
-        usage
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
 /// CPU time of a storm, in seconds.

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p nsscope-tests --bench switches`
 
-use nsscope_tests::{cannot_record, json_of, no_perf, not_root, nsscope, run, text};
+use nsscope_tests::{cannot_record, children_cpu, json_of, no_perf, not_root, nsscope, run, text};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -22,18 +22,6 @@ const RECORDERS: [(&str, &[&str]); 3] = [
     ("--switch-events", &["record", "-a", "--switch-events", "-o"]),
     ("--wakeups", &["record", "-a", "--wakeups", "-o"]),
 ];
-
-/// CPU time of the children that were waited for, in seconds.
-fn children_cpu() -> f64 {
-    // SAFETY: the structure is plain numbers, and the kernel writes it.
-    let usage = unsafe {
-        let mut usage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
-        usage
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
 
 /// How long a load takes, in seconds.
 fn load(args: &[&str]) -> f64 {

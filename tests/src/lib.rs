@@ -290,6 +290,18 @@ pub fn by_id<'r>(report: &'r Value, id: &str) -> &'r Value {
     all.find(|container| container["id"] == id).unwrap_or_else(|| panic!("{id} is not in {report}"))
 }
 
+/// CPU time of the children that we have waited for, in seconds.
+pub fn children_cpu() -> f64 {
+    // SAFETY: the structure is plain numbers, and the kernel writes it.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
 /// Ends with its test, and its children with it.
 #[derive(Debug)]
 pub struct Running(pub Child);
