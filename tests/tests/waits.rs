@@ -165,7 +165,8 @@ fn cpu_time_and_limits_are_those_of_the_cgroup() {
         assert!((ours - kernels).abs() < 0.005 * kernels + 2e7, "{name}: {ours} by us, {kernels} by the kernel");
     }
     let limited = row(&report, "limited");
-    assert!(is_near(ns(limited, "cpu_ns"), 0.4 * length, 0.05), "{limited:#} of {length}");
+    // Where the machine has more to do it gets less.
+    assert!((0.2..0.42).contains(&(ns(limited, "cpu_ns") / length)), "{limited:#} of {length}");
     let limit = &limited["limit"];
     // It was in force for longer than it was recorded.
     let (ours, kernels) = (ns(limit, "throttled_ns"), after - before);
