@@ -33,7 +33,7 @@ pub(crate) fn run(args: &args::Events) -> Outcome {
     if let Some(least) = args.longer_than {
         return slow::run(args, least);
     }
-    if args.json { follow(args, Json) } else { follow(args, Text::default()) }
+    if args.json { follow(args, Json::default()) } else { follow(args, Text::default()) }
 }
 
 fn follow<P: Print>(args: &args::Events, format: P) -> Outcome {

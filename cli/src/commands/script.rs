@@ -16,7 +16,7 @@ pub(crate) fn run(args: &args::Script) -> Outcome {
     match args.format {
         Format::Perf => print(args, Perf::default()),
         Format::Text => print(args, Text::default()),
-        Format::Json => print(args, Json),
+        Format::Json => print(args, Json::default()),
     }
 }
 

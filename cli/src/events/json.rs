@@ -1,5 +1,6 @@
 //! One JSON object a line.
 
+use super::object::Object;
 use super::print::{Context, Print};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::perf_data::tracing::Field;
@@ -7,9 +8,14 @@ use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, MISC_SWITCH_OU
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Endian, Order, RawRecord, Record};
-use serde_json::{Map, Value, json};
 
-pub(crate) struct Json;
+/// Room for the objects of an event, which the next uses again.
+#[derive(Debug, Default)]
+pub(crate) struct Json {
+    event: Object,
+    inner: Object,
+    innermost: Object,
+}
 
 impl Print for Json {
     const SAMPLES: bool = true;
@@ -21,111 +27,138 @@ impl Print for Json {
         record: &RawRecord<'_, O>,
         out: &mut Vec<u8>,
     ) {
-        let Some(mut event) = object(context, session, record) else { return };
-        if let Some(seen) = &context.seen {
-            event.insert("container".into(), seen.container.clone().into());
-            event.insert("container_name".into(), seen.name.clone().into());
-            if !event.contains_key("comm") {
-                event.insert("comm".into(), seen.comm.clone().into());
+        let whole = self.fill(context, session, record).is_some();
+        if let Some(seen) = context.seen.as_ref().filter(|_| whole) {
+            self.event.put("container", &seen.container);
+            self.event.put("container_name", &seen.name);
+            if !self.event.has("comm") {
+                self.event.put("comm", &seen.comm);
             }
         }
-        out.extend_from_slice(Value::Object(event).to_string().as_bytes());
+        let before = out.len();
+        self.event.write(out);
         out.push(b'\n');
+        if !whole {
+            out.truncate(before);
+        }
     }
 }
 
-/// A record as an object; `None` where it cannot be read.
-fn object<O: Order>(context: &mut Context, session: &Session, record: &RawRecord<'_, O>) -> Option<Map<String, Value>> {
-    let id = session.sample_id(record);
-    let parsed = record.parse().ok()?;
-    let mut event = Map::new();
-    event.insert("kind".into(), record.kind().to_string().to_lowercase().into());
-    let time = known_time(id.time);
-    event.insert("time".into(), time.into());
-    if let Some(wall) = time.and_then(|time| session.wall_clock(time)) {
-        event.insert("wall".into(), crate::time::rfc3339(wall).into());
-    }
-    event.insert("cpu".into(), id.cpu.into());
-    let mut put = |fields: Value| {
-        if let Value::Object(fields) = fields {
-            event.extend(fields);
+impl Json {
+    /// Puts a record's fields into the event; `None` where it cannot be read.
+    fn fill<O: Order>(&mut self, context: &mut Context, session: &Session, record: &RawRecord<'_, O>) -> Option<()> {
+        let Self { event, inner, innermost } = self;
+        let id = session.sample_id(record);
+        let parsed = record.parse().ok()?;
+        event.put("kind", record.kind().to_string().to_lowercase());
+        let time = known_time(id.time);
+        event.put("time", time);
+        if let Some(wall) = time.and_then(|time| session.wall_clock(time)) {
+            event.put("wall", crate::time::rfc3339(wall));
         }
-    };
-    match parsed {
-        Record::Namespaces(ns) => {
-            let link = |(index, &link): (usize, &_)| {
-                let NsId { dev, ino } = NsId::from(link);
-                let name = NsKind::RECORDED.get(index).map_or_else(|| index.to_string(), |kind| kind.name().into());
-                (name, json!({ "dev": dev, "ino": ino }))
-            };
-            let namespaces: Map<_, _> = ns.links.iter().enumerate().map(link).collect();
-            put(json!({ "pid": ns.pid(), "tid": ns.tid(), "by_tid": id.tid, "namespaces": namespaces }));
-        }
-        Record::Comm(comm) => put(json!({
-            "pid": comm.fixed.pid.get(), "tid": comm.fixed.tid.get(),
-            "comm": String::from_utf8_lossy(comm.comm), "exec": record.misc() & MISC_COMM_EXEC != 0,
-        })),
-        Record::Fork(task) | Record::Exit(task) => put(json!({
-            "pid": task.pid.get(), "tid": task.tid.get(), "ppid": task.ppid.get(), "ptid": task.ptid.get(),
-            "synthesized": record.misc() & MISC_FORK_EXEC != 0,
-        })),
-        Record::Cgroup(cgroup) => {
-            put(json!({ "id": cgroup.fixed.id.get(), "path": String::from_utf8_lossy(cgroup.path) }));
-        }
-        Record::Lost(lost) => put(json!({ "lost": lost.lost.get() })),
-        Record::LostSamples(lost) => put(json!({ "lost": lost.lost.get() })),
-        Record::Switch | Record::SwitchCpuWide(_) => {
-            let leaves = record.misc() & MISC_SWITCH_OUT != 0;
-            put(json!({
-                "pid": id.pid, "tid": id.tid, "out": leaves,
-                "preempted": leaves && record.misc() & MISC_SWITCH_OUT_PREEMPT != 0,
-            }));
-            if let Record::SwitchCpuWide(other) = parsed {
-                put(json!({ "other_pid": other.next_prev_pid.get(), "other_tid": other.next_prev_tid.get() }));
+        event.put("cpu", id.cpu);
+        match parsed {
+            Record::Namespaces(ns) => {
+                event.put("pid", ns.pid());
+                event.put("tid", ns.tid());
+                event.put("by_tid", id.tid);
+                for (index, &link) in ns.links.iter().enumerate() {
+                    let NsId { dev, ino } = NsId::from(link);
+                    innermost.put("dev", dev);
+                    innermost.put("ino", ino);
+                    match NsKind::RECORDED.get(index) {
+                        Some(kind) => inner.put_object(kind.name(), innermost),
+                        None => inner.put_object(index.to_string(), innermost),
+                    }
+                }
+                event.put_object("namespaces", inner);
             }
-        }
-        Record::Sample => {
-            let sampled = session.event_of(record)?;
-            let sample = sampled.sample.parse(record).ok()?;
-            put(json!({ "event": context.event_name(session, sampled), "pid": sample.pid, "tid": sample.tid }));
-            for (name, value) in [("ip", sample.ip), ("period", sample.period), ("cgroup", sample.cgroup)] {
-                if let Some(value) = value {
-                    put(json!({ name: value }));
+            Record::Comm(comm) => {
+                event.put("pid", comm.fixed.pid.get());
+                event.put("tid", comm.fixed.tid.get());
+                event.put("comm", String::from_utf8_lossy(comm.comm));
+                event.put("exec", record.misc() & MISC_COMM_EXEC != 0);
+            }
+            Record::Fork(task) | Record::Exit(task) => {
+                event.put("pid", task.pid.get());
+                event.put("tid", task.tid.get());
+                event.put("ppid", task.ppid.get());
+                event.put("ptid", task.ptid.get());
+                event.put("synthesized", record.misc() & MISC_FORK_EXEC != 0);
+            }
+            Record::Cgroup(cgroup) => {
+                event.put("id", cgroup.fixed.id.get());
+                event.put("path", String::from_utf8_lossy(cgroup.path));
+            }
+            Record::Lost(lost) => event.put("lost", lost.lost.get()),
+            Record::LostSamples(lost) => event.put("lost", lost.lost.get()),
+            Record::Switch | Record::SwitchCpuWide(_) => {
+                let leaves = record.misc() & MISC_SWITCH_OUT != 0;
+                event.put("pid", id.pid);
+                event.put("tid", id.tid);
+                event.put("out", leaves);
+                event.put("preempted", leaves && record.misc() & MISC_SWITCH_OUT_PREEMPT != 0);
+                if let Record::SwitchCpuWide(other) = parsed {
+                    event.put("other_pid", other.next_prev_pid.get());
+                    event.put("other_tid", other.next_prev_tid.get());
                 }
             }
-            let big = O::ENDIAN == Endian::Big;
-            if let (Some(printer), Some(raw)) = (context.tracepoint(session, sampled), sample.raw) {
-                let mut fields = Map::new();
-                for field in printer.format.own_fields() {
-                    let value = match field.text(raw, big).filter(|_| field.is_data_loc()) {
-                        Some(text) => String::from_utf8_lossy(text).into(),
-                        None => array(field, raw, big).unwrap_or_else(|| number(field, raw, big)),
-                    };
-                    fields.insert(field.name.clone(), value);
+            Record::Sample => {
+                let sampled = session.event_of(record)?;
+                let sample = sampled.sample.parse(record).ok()?;
+                event.put("event", context.event_name(session, sampled));
+                event.put("pid", sample.pid);
+                event.put("tid", sample.tid);
+                for (name, value) in [("ip", sample.ip), ("period", sample.period), ("cgroup", sample.cgroup)] {
+                    if let Some(value) = value {
+                        event.put(name, value);
+                    }
                 }
-                put(json!({ "fields": fields }));
+                let big = O::ENDIAN == Endian::Big;
+                if let (Some(printer), Some(raw)) = (context.tracepoint(session, sampled), sample.raw) {
+                    for field in printer.format.own_fields() {
+                        put_field(inner, field, raw, big);
+                    }
+                    event.put_object("fields", inner);
+                }
             }
+            _ => {}
         }
-        _ => {}
+        Some(())
     }
-    Some(event)
 }
 
-fn number(field: &Field, raw: &[u8], big: bool) -> Value {
-    let number = field.number(raw, big);
-    if field.signed { number.map(|number| number as i64).into() } else { number.into() }
-}
-
-/// The numbers of an array such as `unsigned int pids[9]`, or the text of one of characters.
-fn array(field: &Field, raw: &[u8], big: bool) -> Option<Value> {
-    let (kind, count) = field.declaration.split_once('[')?;
-    let count: usize = count.strip_suffix(']')?.parse().ok().filter(|&count| count > 0)?;
+/// A field of a tracepoint: its text, or the numbers of an array such as `unsigned int pids[9]`, or its number.
+fn put_field(fields: &mut Object, field: &Field, raw: &[u8], big: bool) {
+    let name = field.name.clone();
+    if let Some(text) = field.text(raw, big).filter(|_| field.is_data_loc()) {
+        return fields.put(name, String::from_utf8_lossy(text));
+    }
+    let Some((kind, count)) = array(field) else { return put_number(fields, name, field, raw, big) };
     if kind.starts_with("char ") {
-        let text = raw.get(field.offset..)?.get(..count)?;
-        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
-        return Some(String::from_utf8_lossy(text).into());
+        let text = raw.get(field.offset..).and_then(|raw| raw.get(..count));
+        return match text.and_then(|text| text.split(|&byte| byte == 0).next()) {
+            Some(text) => fields.put(name, String::from_utf8_lossy(text)),
+            None => put_number(fields, name, field, raw, big),
+        };
     }
     let size = field.size / count;
-    let one = |at| number(&Field { offset: field.offset + at * size, size, ..field.clone() }, raw, big);
-    Some((0..count).map(one).collect())
+    let one = |at| Field { offset: field.offset + at * size, size, ..field.clone() }.number(raw, big);
+    let all = (0..count).map(one);
+    if field.signed {
+        fields.put(name, all.map(|number| number.map(|number| number as i64)).collect::<Vec<_>>());
+    } else {
+        fields.put(name, all.collect::<Vec<_>>());
+    }
+}
+
+fn put_number(fields: &mut Object, name: String, field: &Field, raw: &[u8], big: bool) {
+    let number = field.number(raw, big);
+    if field.signed { fields.put(name, number.map(|number| number as i64)) } else { fields.put(name, number) }
+}
+
+/// The type and the length of an array.
+fn array(field: &Field) -> Option<(&str, usize)> {
+    let (kind, count) = field.declaration.split_once('[')?;
+    Some((kind, count.strip_suffix(']')?.parse().ok().filter(|&count| count > 0)?))
 }

@@ -1,6 +1,7 @@
 //! Events as text: the formats of `nsscope script` and `nsscope events`.
 
 pub(crate) mod json;
+mod object;
 pub(crate) mod perf;
 pub(crate) mod print;
 pub(crate) mod stream;
