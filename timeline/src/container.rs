@@ -4,7 +4,7 @@ use crate::definition::Definition;
 use crate::keys::{Key, Keys};
 use crate::members::{Members, Stay, Who, lives, peak};
 use crate::order::{distinct, sorted};
-use crate::place::{NsSet, Place};
+use crate::placement::{NsSet, Placement};
 use crate::registry::Named;
 use crate::runtime::{self, Membership};
 use crate::timeline::Timeline;
@@ -181,14 +181,14 @@ impl Timeline {
                 put(key, Stay { who: Who::Task(index), place, from, to, exact });
             }
         }
-        for (number, group) in self.gone.groups().iter().enumerate() {
-            if group.names.is_empty() && group.places.iter().all(|&place| self.at_place(place).0.is_none()) {
+        for (number, group) in self.ended_groups.groups().iter().enumerate() {
+            if group.names.is_empty() && group.places.iter().all(|&place| self.at_placement(place).0.is_none()) {
                 continue;
             }
             for (&place, &(from, to, exact)) in group.places.iter().zip(&group.stays) {
-                let Some(key) = keys.of_place(place) else { continue };
+                let Some(key) = keys.of_placement(place) else { continue };
                 let place = self.usage[place as usize].place;
-                put(key, Stay { who: Who::Gone(number as u32), place, from, to: Some(to), exact });
+                put(key, Stay { who: Who::Ended(number as u32), place, from, to: Some(to), exact });
             }
         }
         let mut containers = Vec::new();
@@ -206,13 +206,13 @@ impl Timeline {
     }
 
     /// Tells when anybody was where: place, from, to.
-    pub(crate) fn all_stays(&self, tell: &mut dyn FnMut(Place, u64, u64)) {
+    pub(crate) fn all_stays(&self, tell: &mut dyn FnMut(Placement, u64, u64)) {
         for (_, task) in self.tasks() {
             for (place, from, to) in task.states(&self.ns_sets, &self.registry) {
                 tell(place, from, to.unwrap_or(u64::MAX));
             }
         }
-        for group in self.gone.groups() {
+        for group in self.ended_groups.groups() {
             for (&place, &(from, to, _)) in group.places.iter().zip(&group.stays) {
                 tell(self.usage[place as usize].place, from, to);
             }
@@ -283,8 +283,9 @@ impl Timeline {
 
         let tasks = distinct(stays.iter().filter_map(|stay| Some((stay.who.task()? as u64, 0))));
         let tasks: Vec<usize> = tasks.into_iter().map(|(task, _)| task as usize).collect();
-        let groups = distinct(stays.iter().filter_map(|stay| Some((u64::from(stay.who.gone()?), 0))));
-        let gone: Vec<_> = groups.into_iter().map(|(number, _)| (number, self.gone.group(number as u32))).collect();
+        let groups = distinct(stays.iter().filter_map(|stay| Some((u64::from(stay.who.ended()?), 0))));
+        let ended: Vec<_> =
+            groups.into_iter().map(|(number, _)| (number, self.ended_groups.group(number as u32))).collect();
         let process = |t: usize| (u64::from(self.tasks[t].pid), self.tasks[t].process_start);
         let processes = distinct(tasks.iter().map(|&t| process(t)));
         let numbers = distinct(stays.iter().filter_map(|stay| Some((u64::from(self.places.get(stay.place)?), 0))));
@@ -293,8 +294,8 @@ impl Timeline {
 
         // Name and when anybody had it.
         let mut commands: Vec<(u64, u64)> = Vec::new();
-        for &(number, group) in &gone {
-            let since = all.phase_of(Who::Gone(number as u32));
+        for &(number, group) in &ended {
+            let since = all.phase_of(Who::Ended(number as u32));
             let names = group.names.iter().filter(|&&(.., phase)| phase >= since);
             commands.extend(names.map(|&(time, name, _)| (u64::from(name), time)));
         }
@@ -352,17 +353,17 @@ impl Timeline {
             command: root
                 .and_then(|root| self.first_name(root, all.since(Who::Task(root)).unwrap_or(0)))
                 .unwrap_or_default(),
-            execs: entered.len() + all.entered_gone(&gone),
+            execs: entered.len() + all.entered_ended(&ended),
             inits,
             health_checks: checks.len(),
             checks,
             began: all.began(&tasks),
             entered,
             helpers,
-            threads: tasks.len() + gone.iter().map(|(_, group)| group.tasks as usize).sum::<usize>(),
+            threads: tasks.len() + ended.iter().map(|(_, group)| group.tasks as usize).sum::<usize>(),
             inferred: inferred.count(),
-            processes: processes.len() + gone.iter().map(|(_, group)| group.processes as usize).sum::<usize>(),
-            peak_processes: peak(self, &stays).max(if gone.is_empty() { 0 } else { seen_peak }),
+            processes: processes.len() + ended.iter().map(|(_, group)| group.processes as usize).sum::<usize>(),
+            peak_processes: peak(self, &stays).max(if ended.is_empty() { 0 } else { seen_peak }),
             samples: usage.iter().map(|usage| usage.samples).sum(),
             cpu: self.exact_cpu(&numbers).unwrap_or_else(|| usage.iter().map(|usage| usage.cpu).sum()),
             tasks,
@@ -422,7 +423,7 @@ impl Timeline {
 
     /// The path in a place that names a runtime's container, where that is the key; else that of the unified hierarchy,
     /// or else the longest.
-    fn cgroup_path(&self, place: Place, key: &Key) -> Option<String> {
+    fn cgroup_path(&self, place: Placement, key: &Key) -> Option<String> {
         let set = self.cgroup_sets.get(place.cgroups?);
         let path = match key {
             Key::Runtime(ours) => {

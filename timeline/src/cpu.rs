@@ -153,7 +153,7 @@ impl Timeline {
             UNKNOWN => Runner::Unknown,
             place => {
                 let mut keys = self.keys(definition);
-                let key = keys.of_place(place);
+                let key = keys.of_placement(place);
                 key.map_or(Runner::Host, |number| Runner::Container(keys.key(number).clone()))
             }
         };
@@ -244,6 +244,6 @@ const HOST: u32 = u32::MAX - 3;
 fn runner(who: u32, keys: &mut Keys<'_>) -> u64 {
     u64::from(match who {
         IDLE | KERNEL | UNKNOWN => who,
-        place => keys.of_place(place).unwrap_or(HOST),
+        place => keys.of_placement(place).unwrap_or(HOST),
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::members::{Members, Stay, Who};
 use crate::order::distinct;
-use crate::place::NsSet;
+use crate::placement::NsSet;
 use crate::task::Task;
 use crate::timeline::Timeline;
 use alloc::string::{String, ToString};
@@ -40,7 +40,7 @@ impl Timeline {
         stays.retain(|stay| {
             let names: Vec<u32> = match stay.who {
                 Who::Task(index) => self.tasks[index].names.last().map(|name| name.value).into_iter().collect(),
-                Who::Gone(number) => self.gone.group(number).names.iter().map(|&(_, name, _)| name).collect(),
+                Who::Ended(number) => self.ended_groups.group(number).names.iter().map(|&(_, name, _)| name).collect(),
             };
             let known = !names.is_empty() && names.iter().all(|&name| self.is_helper(name));
             let before = |to: u64| all.created.is_some_and(|(created, _)| to <= created);
@@ -50,7 +50,7 @@ impl Timeline {
                     Who::Task(index) => {
                         helpers.push((u64::from(self.tasks[index].pid), self.tasks[index].process_start));
                     }
-                    Who::Gone(number) => counted += self.gone.group(number).processes as usize,
+                    Who::Ended(number) => counted += self.ended_groups.group(number).processes as usize,
                 }
             }
             !helper

@@ -3,7 +3,7 @@
 use crate::container::Container;
 use crate::intern::Interner;
 use crate::order::{distinct, sorted};
-use crate::place::label;
+use crate::placement::label;
 use crate::timeline::Timeline;
 use crate::why::short;
 use alloc::string::String;

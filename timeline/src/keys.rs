@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use crate::intern::Interner;
-use crate::place::{NsSet, Place, PlaceNumbers, label};
+use crate::placement::{NsSet, Placement, PlacementNumbers, label};
 use crate::runtime::Runtime;
 use crate::task::Since;
 use crate::timeline::Timeline;
@@ -62,7 +62,7 @@ pub struct Keys<'t> {
     /// Of the keys' bytes.
     numbers: Interner<Vec<u8>>,
     /// Places, and the number of each one's key; [`OUTSIDE`]: it has none.
-    places: PlaceNumbers,
+    places: PlacementNumbers,
     known: Vec<u32>,
 }
 
@@ -70,8 +70,8 @@ pub struct Keys<'t> {
 const OUTSIDE: u32 = u32::MAX;
 
 impl Keys<'_> {
-    /// The number of the key of a place (what [`Timeline::place_of`] gives); `None`: it is in no container.
-    pub fn of_place(&mut self, place: u32) -> Option<u32> {
+    /// The number of the key of a place (what [`Timeline::placement_of`] gives); `None`: it is in no container.
+    pub fn of_placement(&mut self, place: u32) -> Option<u32> {
         self.look(self.timeline.usage.get(place as usize)?.place)
     }
 
@@ -94,7 +94,7 @@ impl Keys<'_> {
         self.numbers.in_order().collect()
     }
 
-    pub(crate) fn look(&mut self, place: Place) -> Option<u32> {
+    pub(crate) fn look(&mut self, place: Placement) -> Option<u32> {
         let (number, new) = self.places.number(place);
         if new {
             let key = find(self.timeline, &self.definition, &self.host, place);
@@ -106,9 +106,9 @@ impl Keys<'_> {
     }
 }
 
-fn find(timeline: &Timeline, definition: &Definition, host: &NsSet, place: Place) -> Option<Key> {
+fn find(timeline: &Timeline, definition: &Definition, host: &NsSet, place: Placement) -> Option<Key> {
     if definition.cgroup
-        && let Some(container) = timeline.registry.of_place(place)
+        && let Some(container) = timeline.registry.of_placement(place)
     {
         return Some(Key::Runtime(timeline.registry.get(container).runtime.clone()));
     }
@@ -130,7 +130,7 @@ impl Timeline {
             host: self.host(),
             found: Vec::new(),
             numbers: Interner::default(),
-            places: PlaceNumbers::default(),
+            places: PlacementNumbers::default(),
             known: Vec::new(),
         }
     }

@@ -13,9 +13,9 @@ mod container;
 #[cfg(feature = "full")]
 mod cpu;
 mod definition;
+mod ended;
 pub mod filter;
 mod founders;
-mod gone;
 mod group;
 mod helpers;
 mod intern;
@@ -25,7 +25,7 @@ mod limit;
 mod lives;
 mod members;
 pub mod order;
-mod place;
+mod placement;
 pub mod process;
 mod registry;
 pub mod runtime;
@@ -47,7 +47,7 @@ pub use intern::Interner;
 pub use keys::{Key, Keys};
 #[cfg(feature = "full")]
 pub use limit::Limit;
-pub use place::NsSet;
+pub use placement::NsSet;
 pub use process::Process;
 pub use registry::Named;
 #[cfg(feature = "full")]

@@ -1,6 +1,6 @@
 //! The lives of tasks: who begins, forks, runs a program and ends, and which of those that have ended are kept.
 
-use crate::place::Place;
+use crate::placement::Placement;
 use crate::registry::NONE;
 use crate::task::{Since, Source, Task};
 use crate::timeline::{NOBODY, Timeline, Usage};
@@ -38,11 +38,11 @@ impl Timeline {
             namespaces: Vec::new(),
             cgroups: Vec::new(),
             nspids: Vec::new(),
-            place: self.place(Place::default()),
+            place: self.place(Placement::default()),
             born: NONE,
             ran: Vec::new(),
-            before: NONE,
-            behind: NONE,
+            previous_thread: NONE,
+            next_thread: NONE,
             process_start: if tid == pid { None } else { self.leader(pid) }
                 .map_or(time, |leader| self.tasks[leader].start),
         };
@@ -69,25 +69,25 @@ impl Timeline {
             return;
         }
         let first = self.threads.insert(u64::from(self.tasks[index].pid), index as u32).unwrap_or(NONE);
-        (self.tasks[index].before, self.tasks[index].behind) = (NONE, first);
+        (self.tasks[index].previous_thread, self.tasks[index].next_thread) = (NONE, first);
         if let Some(first) = self.tasks.get_mut(first as usize) {
-            first.before = index as u32;
+            first.previous_thread = index as u32;
         }
     }
 
     /// Takes a task from the threads of its process.
     fn unlink(&mut self, index: usize) {
-        let Task { pid, before, behind, .. } = self.tasks[index];
+        let Task { pid, previous_thread, next_thread, .. } = self.tasks[index];
         if self.tasks[index].leads() {
             return;
         }
-        match (self.tasks.get_mut(before as usize), behind) {
-            (Some(before), _) => before.behind = behind,
+        match (self.tasks.get_mut(previous_thread as usize), next_thread) {
+            (Some(previous_thread), _) => previous_thread.next_thread = next_thread,
             (None, NONE) => drop(self.threads.remove(&u64::from(pid))),
-            (None, _) => drop(self.threads.insert(u64::from(pid), behind)),
+            (None, _) => drop(self.threads.insert(u64::from(pid), next_thread)),
         }
-        if let Some(behind) = self.tasks.get_mut(behind as usize) {
-            behind.before = before;
+        if let Some(next_thread) = self.tasks.get_mut(next_thread as usize) {
+            next_thread.previous_thread = previous_thread;
         }
     }
 
@@ -97,12 +97,12 @@ impl Timeline {
         let mut next = self.threads.get(&u64::from(pid)).copied().unwrap_or(NONE);
         while let Some(task) = self.tasks.get(next as usize) {
             all.push(next as usize);
-            next = task.behind;
+            next = task.next_thread;
         }
         all
     }
 
-    pub(crate) fn place(&mut self, place: Place) -> u32 {
+    pub(crate) fn place(&mut self, place: Placement) -> u32 {
         let (number, new) = self.places.number(place);
         if new {
             let spaces = place.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(self.ns_sets.get(set)));
@@ -247,7 +247,7 @@ impl Timeline {
         let mut places = core::mem::take(&mut self.way);
         places.extend(states.iter().map(|&(place, ..)| self.place(place)));
         let task = &mut self.tasks[index];
-        self.gone.add(&mut places, states.iter().map(|&(_, from, to)| (from, to.unwrap_or(from))), task);
+        self.ended_groups.add(&mut places, states.iter().map(|&(_, from, to)| (from, to.unwrap_or(from))), task);
         states.clear();
         places.clear();
         (self.states, self.way) = (states, places);

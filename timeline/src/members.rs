@@ -1,9 +1,9 @@
 //! Who is in a container, and since when: since a task of it started a program inside, or descends from one that did.
 
-use crate::gone::Group;
+use crate::ended::Group;
 use crate::keys::{Key, Keys};
 use crate::order::{distinct, sorted};
-use crate::place::Place;
+use crate::placement::Placement;
 use crate::registry::NONE;
 use crate::timeline::Timeline;
 use alloc::vec;
@@ -15,7 +15,7 @@ pub(crate) struct Members {
     /// By task, in order: since when; [`NEVER`].
     pub(crate) tasks: Vec<(u64, u64)>,
     /// By group, in order: since which of its programs; [`NEVER`].
-    pub(crate) gone: Vec<(u64, u64)>,
+    pub(crate) ended: Vec<(u64, u64)>,
     /// When the first program was started in it by who came from outside, and by which task.
     pub(crate) created: Option<(u64, usize)>,
 }
@@ -24,8 +24,8 @@ const NEVER: u64 = u64::MAX;
 
 impl Members {
     pub(crate) fn of(timeline: &Timeline, keys: &mut Keys<'_>, number: u32, stays: &[Stay]) -> Self {
-        let mut inside = |place: u32| place == NONE || keys.of_place(place) == Some(number);
-        let mut all = Self { tasks: Vec::new(), gone: Vec::new(), created: None };
+        let mut inside = |place: u32| place == NONE || keys.of_placement(place) == Some(number);
+        let mut all = Self { tasks: Vec::new(), ended: Vec::new(), created: None };
         for stay in stays {
             match stay.who {
                 Who::Task(index) => {
@@ -46,8 +46,8 @@ impl Members {
                     };
                     all.tasks.push((index as u64, since));
                 }
-                Who::Gone(group) => {
-                    let of = timeline.gone.group(group);
+                Who::Ended(group) => {
+                    let of = timeline.ended_groups.group(group);
                     let stray = of.born == NONE
                         && of.stays.first().is_some_and(|&(.., exact)| exact)
                         && of.names.first().is_some_and(|&(_, name, _)| timeline.is_helper(name));
@@ -61,19 +61,19 @@ impl Members {
                         let ran = of.ran.iter().enumerate().find(|&(at, &(_, place))| inside(place) && !helps(at));
                         ran.map_or(NEVER, |(at, _)| at as u64 + 1)
                     };
-                    all.gone.push((u64::from(group), since));
+                    all.ended.push((u64::from(group), since));
                 }
             }
         }
         all.tasks = distinct(all.tasks);
-        all.gone = distinct(all.gone);
+        all.ended = distinct(all.ended);
         all
     }
 
     pub(crate) fn find(&self, who: Who) -> u64 {
         let (all, number) = match who {
             Who::Task(index) => (&self.tasks, index as u64),
-            Who::Gone(group) => (&self.gone, u64::from(group)),
+            Who::Ended(group) => (&self.ended, u64::from(group)),
         };
         let at = all.partition_point(|&(of, _)| of < number);
         all.get(at).filter(|&&(of, _)| of == number).map_or(0, |&(_, since)| since)
@@ -96,9 +96,9 @@ impl Members {
     }
 
     /// How many processes that are only counted came in from outside.
-    pub(crate) fn entered_gone(&self, gone: &[(u64, &Group)]) -> usize {
+    pub(crate) fn entered_ended(&self, ended: &[(u64, &Group)]) -> usize {
         let came =
-            gone.iter().filter(|&&(number, _)| self.since(Who::Gone(number as u32)).is_some_and(|since| since > 0));
+            ended.iter().filter(|&&(number, _)| self.since(Who::Ended(number as u32)).is_some_and(|since| since > 0));
         came.map(|(_, group)| group.processes as usize).sum()
     }
 }
@@ -107,20 +107,20 @@ impl Members {
 pub(crate) enum Who {
     Task(usize),
     /// A group of tasks that are only counted, by number.
-    Gone(u32),
+    Ended(u32),
 }
 
 impl Who {
     pub(crate) fn task(self) -> Option<usize> {
         match self {
             Self::Task(index) => Some(index),
-            Self::Gone(_) => None,
+            Self::Ended(_) => None,
         }
     }
 
-    pub(crate) fn gone(self) -> Option<u32> {
+    pub(crate) fn ended(self) -> Option<u32> {
         match self {
-            Self::Gone(number) => Some(number),
+            Self::Ended(number) => Some(number),
             Self::Task(_) => None,
         }
     }
@@ -160,7 +160,7 @@ pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>, unique: &dyn Fn(u64, u64, u
 /// A task in a container.
 pub(crate) struct Stay {
     pub(crate) who: Who,
-    pub(crate) place: Place,
+    pub(crate) place: Placement,
     pub(crate) from: u64,
     pub(crate) to: Option<u64>,
     /// Whether `from` is when it came, not when it was first seen.
@@ -189,7 +189,7 @@ mod tests {
     use nsscope_codec::wire::namespaces::NsId;
 
     fn stay(from: u64, to: u64) -> Stay {
-        Stay { who: Who::Gone(0), place: Place::default(), from, to: Some(to), exact: true }
+        Stay { who: Who::Ended(0), place: Placement::default(), from, to: Some(to), exact: true }
     }
 
     #[test]

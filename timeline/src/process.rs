@@ -1,7 +1,7 @@
 //! Processes: threads by the id they share.
 
 use crate::order::{distinct, sorted};
-use crate::place::NsSet;
+use crate::placement::NsSet;
 use crate::task::Since;
 use crate::task::Task;
 use crate::timeline::Timeline;

@@ -6,7 +6,7 @@
 //! the number of a namespace again once nobody is in it: each life has its own owners.
 
 use crate::intern::Interner;
-use crate::place::{NsSet, Place};
+use crate::placement::{NsSet, Placement};
 use crate::runtime::{self, Runtime};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -169,16 +169,16 @@ impl Registry {
         cgroups: Option<u32>,
         sets: &Interner<NsSet>,
         time: u64,
-    ) -> Place {
+    ) -> Placement {
         let owner =
             if self.spaces.is_empty() { None } else { namespaces.and_then(|set| self.owner(sets.get(set), time)) };
         let by_cgroup = self.of_cgroups(cgroups);
         let owner = owner.filter(|_| self.resolve(by_cgroup, owner) != by_cgroup);
-        Place { namespaces, cgroups, owner }
+        Placement { namespaces, cgroups, owner }
     }
 
     /// The container of who is in a place.
-    pub(crate) fn of_place(&self, place: Place) -> Option<u32> {
+    pub(crate) fn of_placement(&self, place: Placement) -> Option<u32> {
         self.resolve(self.of_cgroups(place.cgroups), place.owner)
     }
 

@@ -1,7 +1,7 @@
 //! A thread over time.
 
 use crate::intern::Interner;
-use crate::place::{NsSet, Place};
+use crate::placement::{NsSet, Placement};
 use crate::registry::Registry;
 use alloc::vec::Vec;
 
@@ -69,9 +69,9 @@ pub struct Task {
     pub(crate) ran: Vec<(u64, u32)>,
     /// When the thread that leads its process began: with the pid, what tells one process from another.
     pub(crate) process_start: u64,
-    /// The threads before and behind it in the list of its process; `u32::MAX`: there is none.
-    pub(crate) before: u32,
-    pub(crate) behind: u32,
+    /// Its neighbours in the list of its process's threads; `u32::MAX`: there is none.
+    pub(crate) previous_thread: u32,
+    pub(crate) next_thread: u32,
 }
 
 impl Task {
@@ -118,7 +118,7 @@ pub(crate) struct States<'t> {
 }
 
 impl Iterator for States<'_> {
-    type Item = (Place, u64, Option<u64>);
+    type Item = (Placement, u64, Option<u64>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let Self { task, sets, registry, namespaces, cgroups, next } = self;

@@ -1,8 +1,8 @@
 //! Everything known about the tasks of a recording, from its records. What is made of that stands above.
 
-use crate::gone::Gone;
+use crate::ended::Ended;
 use crate::intern::Interner;
-use crate::place::{NsSet, Place, PlaceNumbers};
+use crate::placement::{NsSet, Placement, PlacementNumbers};
 use crate::registry::Registry;
 use crate::task::{Since, Source, Task, set_value};
 use crate::tracepoint::Tracepoints;
@@ -18,7 +18,7 @@ use nsscope_codec::{Order, RawRecord, Record};
 /// What happens in a place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    pub(crate) place: Place,
+    pub(crate) place: Placement,
     /// The mount and the pid namespace, where they are not the host's.
     pub(crate) spaces: [u32; 2],
     /// When a task first came there, ns.
@@ -76,9 +76,9 @@ pub struct Timeline {
     pub(crate) keep: Option<usize>,
     /// Entries of `tasks` that hold nothing.
     pub(crate) free: Vec<usize>,
-    pub(crate) gone: Gone,
+    pub(crate) ended_groups: Ended,
     /// Room to count a task in.
-    pub(crate) states: Vec<(Place, u64, Option<u64>)>,
+    pub(crate) states: Vec<(Placement, u64, Option<u64>)>,
     pub(crate) way: Vec<u32>,
     /// Thread id to the task that has it now, or had it last.
     pub(crate) current: BTreeMap<u64, u32>,
@@ -89,7 +89,7 @@ pub struct Timeline {
     pub(crate) threads: BTreeMap<u64, u32>,
     /// What happens in each place, by number.
     pub(crate) usage: Vec<Usage>,
-    pub(crate) places: PlaceNumbers,
+    pub(crate) places: PlacementNumbers,
     /// Cgroup id to path, from CGROUP records.
     pub(crate) cgroup_ids: BTreeMap<u64, u32>,
     pub(crate) registry: Registry,
@@ -271,24 +271,24 @@ impl Timeline {
     }
 
     /// The place that a thread is in now or was in last: the number that namespaces and cgroups have together.
-    pub fn place_of(&self, task: usize) -> u32 {
+    pub fn placement_of(&self, task: usize) -> u32 {
         self.tasks[task].place
     }
 
     /// Namespace set and cgroup set of a place, by number, each where it is known.
-    pub fn at_place(&self, place: u32) -> (Option<u32>, Option<u32>) {
-        let Place { namespaces, cgroups, .. } = self.usage[place as usize].place;
+    pub fn at_placement(&self, place: u32) -> (Option<u32>, Option<u32>) {
+        let Placement { namespaces, cgroups, .. } = self.usage[place as usize].place;
         (namespaces, cgroups)
     }
 
     /// How many threads there were, those that are only counted included.
     pub fn threads_seen(&self) -> u64 {
-        (self.tasks.len() - self.free.len()) as u64 + self.gone.tasks()
+        (self.tasks.len() - self.free.len()) as u64 + self.ended_groups.tasks()
     }
 
     /// How many threads have ended and are only counted.
-    pub fn threads_gone(&self) -> u64 {
-        self.gone.tasks()
+    pub fn threads_not_kept(&self) -> u64 {
+        self.ended_groups.tasks()
     }
 
     /// Namespace sets by index.

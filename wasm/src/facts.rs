@@ -62,7 +62,7 @@ pub(crate) struct Event {
     pub(crate) tid: u32,
     /// Its name then, an index into [`Timeline::names`].
     pub(crate) name: Option<u32>,
-    /// Where it was then, for [`Timeline::at_place`]; `None` where the event is no task's.
+    /// Where it was then, for [`Timeline::at_placement`]; `None` where the event is no task's.
     pub(crate) place: Option<u32>,
     pub(crate) what: What,
 }
@@ -91,7 +91,7 @@ impl Facts {
     fn event<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>, task: Option<usize>) {
         let Some(time) = known_time(session.time(record)) else { return };
         let timeline = &self.timeline;
-        let told = task.map(|index| (timeline.at(index), timeline.place_of(index)));
+        let told = task.map(|index| (timeline.at(index), timeline.placement_of(index)));
         let what = match (record.kind(), told) {
             (RecordType::NAMESPACES, Some((task, _))) => task.namespaces.last().map(|s| What::Namespaces(s.value)),
             (RecordType::COMM, Some((task, _))) => {

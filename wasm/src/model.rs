@@ -163,7 +163,7 @@ impl Model {
         let containers = containers.map(|row| (&self.selection.containers[row.of as usize].key, row.curve));
         let curves = by_key(&mut keys, containers);
         for &(time, place) in &facts.samples {
-            let curve = keys.of_place(place).map_or(host, |key| *curves.get(key as usize)?);
+            let curve = keys.of_placement(place).map_or(host, |key| *curves.get(key as usize)?);
             if let Some(curve) = curve {
                 self.curves[curve as usize].samples.push(time);
             }
@@ -290,7 +290,7 @@ impl Model {
         let containers =
             by_key(&mut keys, self.selection.containers.iter().map(|container| (&container.key, container)));
         let mut passes = |event: &&Event| {
-            let number = event.place.and_then(|place| keys.of_place(place));
+            let number = event.place.and_then(|place| keys.of_placement(place));
             let container = number.and_then(|number| *containers.get(number as usize)?);
             let key = number.map(|number| keys.key(number));
             kinds >> event.what.kind() & 1 == 1
@@ -306,12 +306,12 @@ impl Model {
                     }
                     Field::Pid => vec![event.pid.to_string()],
                     Field::Cgroup => {
-                        let set = event.place.and_then(|place| timeline.at_place(place).1);
+                        let set = event.place.and_then(|place| timeline.at_placement(place).1);
                         let paths = set.map(|set| timeline.cgroup_paths(set)).unwrap_or_default();
                         paths.into_iter().map(|(_, path)| path).collect()
                     }
                     Field::Namespace => {
-                        let set = event.place.and_then(|place| timeline.at_place(place).0);
+                        let set = event.place.and_then(|place| timeline.at_placement(place).0);
                         let set = set.map(|set| *timeline.ns_sets().get(set)).unwrap_or_default();
                         nsscope_codec::wire::namespaces::NsKind::ALL.map(|kind| set.label(kind)).into()
                     }

@@ -118,7 +118,7 @@ impl Trace {
                     .into(),
             ),
             ("threads", (timeline.threads_seen() as f64).into()),
-            ("notShown", (timeline.threads_gone() as f64).into()),
+            ("notShown", (timeline.threads_not_kept() as f64).into()),
             ("events", (facts.events.len() as f64).into()),
             ("unlisted", (facts.unlisted as f64).into()),
             ("lost", lost.collect::<Array>().into()),

@@ -75,8 +75,8 @@ fn as_text(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
     if lost > 0 {
         let _ = writeln!(out, "{lost} records were lost: what follows may be incomplete");
     }
-    if timeline.threads_gone() > 0 {
-        let _ = writeln!(out, "{} threads that ended are counted but not listed", timeline.threads_gone());
+    if timeline.threads_not_kept() > 0 {
+        let _ = writeln!(out, "{} threads that ended are counted but not listed", timeline.threads_not_kept());
     }
 
     let containers = &selection.containers;
@@ -212,7 +212,7 @@ impl Rows<'_> {
             in_tree_order(members).into_iter().map(|(depth, at)| (depth, &members[at])).collect();
         let more = inside.len().saturating_sub(most) as u64
             + (container.processes as u64).saturating_sub(inside.len() as u64)
-                * u64::from(self.timeline.threads_gone() > 0);
+                * u64::from(self.timeline.threads_not_kept() > 0);
         let shown = &inside[..inside.len().min(most)];
         for (position, &(depth, process)) in shown.iter().enumerate() {
             let behind = shown[position + 1..].iter().map(|&(depth, _)| depth + 1);
@@ -317,7 +317,7 @@ fn as_json(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
         "first_wall": wall(first),
         "last": last,
         "threads": timeline.threads_seen(),
-        "threads_not_listed": timeline.threads_gone(),
+        "threads_not_listed": timeline.threads_not_kept(),
         "lost": timeline.lost().iter().map(|lost| lost.count).sum::<u64>(),
         "unreadable_records": timeline.faulty(),
         "records_of_outside": timeline.outside(),

@@ -39,7 +39,7 @@ pub(crate) fn label(kind: NsKind, id: NsId) -> String {
 
 /// Numbers of the namespace set, the cgroup set and the owner of the namespaces, each `None` where it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Placement {
     pub(crate) namespaces: Option<u32>,
     pub(crate) cgroups: Option<u32>,
     /// The container that the namespaces were of at the time.
@@ -48,7 +48,7 @@ pub(crate) struct Place {
 
 /// Numbers places from 0 on.
 #[derive(Debug, Default)]
-pub(crate) struct PlaceNumbers {
+pub(crate) struct PlacementNumbers {
     /// Namespaces and cgroups to the number of the pair.
     pairs: BTreeMap<u64, u32>,
     /// Pair and owner to the number of the place.
@@ -61,15 +61,15 @@ fn packed(high: Option<u32>, low: Option<u32>) -> u64 {
     half(high) << 32 | half(low)
 }
 
-impl PlaceNumbers {
+impl PlacementNumbers {
     /// The number of a place, if it has one.
-    pub(crate) fn get(&self, place: Place) -> Option<u32> {
+    pub(crate) fn get(&self, place: Placement) -> Option<u32> {
         let pair = *self.pairs.get(&packed(place.namespaces, place.cgroups))?;
         self.places.get(&packed(Some(pair), place.owner)).copied()
     }
 
     /// The number of a place, which it gets if it has none, and whether it had none.
-    pub(crate) fn number(&mut self, place: Place) -> (u32, bool) {
+    pub(crate) fn number(&mut self, place: Placement) -> (u32, bool) {
         let key = packed(place.namespaces, place.cgroups);
         let pair = self.pairs.get(&key).copied().unwrap_or(self.pairs.len() as u32);
         self.pairs.insert(key, pair);
@@ -84,8 +84,9 @@ impl PlaceNumbers {
     }
 
     /// A place has become another: from now on `new` has the number that `old` had, and `old` none.
-    pub(crate) fn change(&mut self, old: Place, new: Place) -> bool {
-        let pair = |numbers: &Self, place: Place| numbers.pairs.get(&packed(place.namespaces, place.cgroups)).copied();
+    pub(crate) fn change(&mut self, old: Placement, new: Placement) -> bool {
+        let pair =
+            |numbers: &Self, place: Placement| numbers.pairs.get(&packed(place.namespaces, place.cgroups)).copied();
         let (from, to) = (pair(self, old), pair(self, new));
         let (from, to) = (packed(from, old.owner), packed(to, new.owner));
         if self.places.contains_key(&to) {

@@ -27,14 +27,14 @@ pub(crate) struct Group {
 
 /// Counts of tasks by the sequence of their places (numbers of the timeline's), and where they started programs.
 #[derive(Debug, Default)]
-pub(crate) struct Gone {
+pub(crate) struct Ended {
     ways: Interner<Vec<u32>>,
     /// Of each way, by number.
     groups: Vec<Group>,
     tasks: u64,
 }
 
-impl Gone {
+impl Ended {
     pub(crate) fn tasks(&self) -> u64 {
         self.tasks
     }
