@@ -127,3 +127,157 @@ impl<P: Print> Visitor for Unnamed<P> {
         note(format_args!("a record cannot be read {error}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Which;
+    use nsscope_capture::{Chunk, Described, Source};
+    use nsscope_codec::encode::{Comm, Encode, Fork, Namespaces, TaskIds};
+    use nsscope_codec::synthetic::{self, CONTAINER};
+    use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+    use nsscope_codec::wire::header::MISC_COMM_EXEC;
+    use nsscope_codec::wire::namespaces::NsId;
+    use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
+    use std::os::fd::BorrowedFd;
+
+    const TRAILER: SampleType =
+        SampleType(SampleType::TID.0 | SampleType::TIME.0 | SampleType::CPU.0 | SampleType::IDENTIFIER.0);
+
+    /// Pieces of records, one a round.
+    struct Canned {
+        events: Vec<Described>,
+        rounds: VecDeque<Vec<u8>>,
+    }
+
+    impl Source for Canned {
+        fn name(&self) -> &'static str {
+            "canned"
+        }
+
+        fn events(&self) -> &[Described] {
+            &self.events
+        }
+
+        fn enable(&mut self) -> nsscope_capture::Result<()> {
+            Ok(())
+        }
+
+        fn disable(&mut self) {}
+
+        fn drain(
+            &mut self,
+            take: &mut dyn FnMut(&[Chunk<'_>]) -> nsscope_capture::Result<()>,
+        ) -> nsscope_capture::Result<bool> {
+            let round = self.rounds.pop_front().unwrap_or_default();
+            take(&[[&round, &[]]])?;
+            Ok(!round.is_empty())
+        }
+
+        fn fds(&self) -> Vec<BorrowedFd<'_>> {
+            Vec::new()
+        }
+
+        fn ended(&self, _: bool) -> bool {
+            false
+        }
+    }
+
+    fn events() -> Vec<Described> {
+        let attr = |kind, config, more: SampleType| {
+            let mut attr = Attr::<Native>::new(kind, config);
+            attr.sample_type.set(TRAILER.0 | more.0);
+            attr.set_flags(AttrFlags::SAMPLE_ID_ALL | AttrFlags::COMM | AttrFlags::NAMESPACES);
+            attr
+        };
+        let side_band = attr(TYPE_SOFTWARE, CONFIG_DUMMY, SampleType(0));
+        let container = attr(TYPE_TRACEPOINT, CONTAINER.id, SampleType::RAW);
+        vec![
+            Described { attr: side_band, name: "dummy:u".into(), ids: vec![1] },
+            Described { attr: container, name: CONTAINER.name.into(), ids: vec![2] },
+        ]
+    }
+
+    fn put(out: &mut Vec<u8>, record: &impl Encode, misc: u16) {
+        let id = SampleId {
+            pid: Some(500),
+            tid: Some(500),
+            time: Some(nsscope_capture::now()),
+            id: Some(1),
+            ..SampleId::default()
+        };
+        let layout = SampleIdLayout::new(TRAILER);
+        let mut bytes = vec![0; record.size(layout)];
+        record.encode::<Native>(misc, layout, &id, &mut bytes).expect("it fits");
+        out.extend(bytes);
+    }
+
+    /// Process 500 goes into namespaces of its own and starts a program there.
+    fn starts() -> Vec<u8> {
+        let set = |pid: u64, mnt: u64| [1, 2, 3, pid, 5, mnt, 7].map(|ino| NsId { dev: 4, ino });
+        let mut out = Vec::new();
+        put(&mut out, &Namespaces { pid: 1, tid: 1, links: &set(4, 6) }, 0);
+        put(&mut out, &Comm { pid: 1, tid: 1, comm: b"init" }, 0);
+        put(&mut out, &Fork(TaskIds { pid: 500, tid: 500, ppid: 1, ptid: 1, time: nsscope_capture::now() }), 0);
+        put(&mut out, &Namespaces { pid: 500, tid: 500, links: &set(40, 60) }, 0);
+        put(&mut out, &Comm { pid: 500, tid: 500, comm: b"server" }, MISC_COMM_EXEC);
+        out
+    }
+
+    /// A runtime says what container has process 500.
+    fn is_named() -> Vec<u8> {
+        let container = synthetic::Container {
+            pid: 500,
+            rank: 40,
+            id: b"abc",
+            name: b"web",
+            runtime: b"docker",
+            ..Default::default()
+        };
+        let mut raw = synthetic::container(&container);
+        raw.resize((4 + raw.len()).next_multiple_of(8) - 4, 0);
+        let mut out = 9u32.to_ne_bytes().to_vec();
+        out.extend(0u16.to_ne_bytes());
+        out.extend((8 + 8 + 8 + 8 + 8 + 4 + raw.len() as u16).to_ne_bytes());
+        out.extend(2u64.to_ne_bytes());
+        out.extend(0u64.to_ne_bytes());
+        out.extend(nsscope_capture::now().to_ne_bytes());
+        out.extend(0u64.to_ne_bytes());
+        out.extend((raw.len() as u32).to_ne_bytes());
+        out.extend(raw);
+        out
+    }
+
+    /// What is printed at the moment that the rounds were taken, and when patience is over.
+    fn printed(rounds: Vec<Vec<u8>>) -> (String, String) {
+        let source = Canned { events: events(), rounds: VecDeque::from(rounds) };
+        let stream = Stream::new(Json::default(), Vec::new(), None);
+        let watch = Watch::new(&Which::default());
+        let unnamed = Unnamed { stream, watch, from: 0, waits: BTreeMap::new(), held: VecDeque::new(), bytes: 0 };
+        let recording = Recording::new().source(Box::new(source)).without_synthesis();
+        let begin = Instant::now();
+        let mut live = recording.live(unnamed).expect("it starts");
+        live.hand_out().expect("it is read");
+        for _ in 0..5 {
+            live.round().expect("it is read");
+        }
+        let (session, unnamed) = live.parts();
+        let session = session.clone();
+        unnamed.release(&session, begin);
+        let at_once = String::from_utf8(std::mem::take(&mut unnamed.stream.out)).expect("JSON");
+        unnamed.release(&session, Instant::now() + PATIENCE);
+        (at_once, String::from_utf8(std::mem::take(&mut unnamed.stream.out)).expect("JSON"))
+    }
+
+    #[test]
+    fn events_of_a_new_container_wait_for_its_name() {
+        let exec = |text: &str| text.lines().find(|line| line.contains(r#""comm":"server""#)).map(String::from);
+        let (at_once, _) = printed(vec![starts(), is_named()]);
+        let line = exec(&at_once).expect("it is printed");
+        assert!(line.contains(r#""container":"abc","container_name":"web""#), "{line}");
+        let (at_once, later) = printed(vec![starts()]);
+        assert_eq!(exec(&at_once), None);
+        let line = exec(&later).expect("it is printed when nobody has named it");
+        assert!(line.contains(r#""container":"pid:[40]"#), "{line}");
+    }
+}
