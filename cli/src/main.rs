@@ -1,5 +1,7 @@
 //! `nsscope`: capture the kernel's namespace records, print them, and tell which containers they reveal.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod commands;
 mod error;
