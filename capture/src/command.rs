@@ -14,8 +14,10 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) pid: u32,
-    go: OwnedFd,
-    spawner: JoinHandle<io::Result<Child>>,
+    /// Closed, it ends the process without an exec.
+    go: Option<OwnedFd>,
+    /// Waits for the exec.
+    spawner: Option<JoinHandle<io::Result<Child>>>,
     name: String,
 }
 
@@ -40,16 +42,21 @@ pub(crate) fn hold(command: &[OsString]) -> Result<Held> {
     let spawner = std::thread::spawn(move || process.spawn());
     let mut pid = [0u8; 4];
     match rustix::io::read(&pid_out, &mut pid)? {
-        4 => Ok(Held { pid: u32::from_ne_bytes(pid), go: go_in, spawner, name }),
+        4 => Ok(Held { pid: u32::from_ne_bytes(pid), go: Some(go_in), spawner: Some(spawner), name }),
         _ => Err(Error::Command(format!("cannot start {name}: the process could not be created"))),
     }
 }
 
 impl Held {
     /// Lets it exec.
-    pub(crate) fn go(self) -> Result<Running> {
-        rustix::io::write(&self.go, &[1])?;
-        match self.spawner.join() {
+    pub(crate) fn go(mut self) -> Result<Running> {
+        if let Some(go) = &self.go {
+            rustix::io::write(go, &[1])?;
+        }
+        let Some(spawner) = self.spawner.take() else {
+            return Err(Error::Command(format!("cannot run {}", self.name)));
+        };
+        match spawner.join() {
             Ok(Ok(child)) => {
                 let pid = Pid::from_raw(self.pid as i32);
                 // Without pidfds (before Linux 5.3) the end is noticed by asking now and then.
@@ -65,6 +72,16 @@ impl Held {
                 Err(Error::Command(format!("cannot run {}: {why}; nothing was recorded", self.name)))
             }
             Err(_) => Err(Error::Command(format!("cannot run {}", self.name))),
+        }
+    }
+}
+
+impl Drop for Held {
+    /// Nothing will be recorded: the process ends, and is gone before this returns.
+    fn drop(&mut self) {
+        self.go = None;
+        if let Some(spawner) = self.spawner.take() {
+            let _ = spawner.join();
         }
     }
 }
