@@ -19,14 +19,27 @@ static CPUS: Mutex<()> = Mutex::new(());
 
 const BUSY: &str = "while :; do :; done";
 
+/// A container that is busy until this is dropped.
+struct Busy(Running);
+
+impl Drop for Busy {
+    /// Pid 1 of a pid namespace outlives the unshare(1) that made it, whatever it is told of that one's end.
+    fn drop(&mut self) {
+        let pid = self.0.0.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            let _ = Command::new("kill").args(["-KILL", child]).status();
+        }
+    }
+}
+
 /// A container by unshare(1) that is busy on the first CPU under a name of its own.
-fn busy(dir: &Path, name: &str) -> Running {
+fn busy(dir: &Path, name: &str) -> Busy {
     let shell = dir.join(name);
     fs::copy("/bin/sh", &shell).unwrap();
-    let unshare = ["taskset", "-c", "0", "unshare", "-p", "-m", "-f", "--kill-child=KILL"];
-    let mut command = Command::new(unshare[0]);
-    command.args(&unshare[1..]).arg(&shell).args(["-c", BUSY]);
-    Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", "unshare", "-p", "-m", "-f"]).arg(&shell).args(["-c", BUSY]);
+    Busy(Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()))
 }
 
 /// The row of one who ran.
@@ -72,7 +85,7 @@ fn the_one_to_blame_is_named() {
     let file = dir.path().join("a.data");
     let recorder = start(&file, &["-a", "--switch-events"]);
     let names = ["victim-one", "victim-two", "aggressor"];
-    let running: Vec<Running> = names.iter().map(|name| busy(dir.path(), name)).collect();
+    let running: Vec<Busy> = names.iter().map(|name| busy(dir.path(), name)).collect();
     std::thread::sleep(Duration::from_secs(3));
     // The same, live.
     let top = text(&run(nsscope().args(["top", "--json", "--duration", "2s"])));
