@@ -135,6 +135,8 @@ pub struct Wait {
 pub(crate) struct Switches {
     cpus: BTreeMap<u64, Cpu>,
     threads: BTreeMap<u64, Thread>,
+    /// Threads that ran before it was known what they are counted as: how long, by CPU, ns.
+    unplaced: BTreeMap<u64, BTreeMap<u64, u64>>,
     /// By what runs: places from 0 on, and [`IDLE`], [`KERNEL`], [`UNKNOWN`].
     pub(crate) counted: BTreeMap<u64, Counted>,
     /// Who waited while who ran, and where, ns: both numbers and the CPU's.
@@ -161,6 +163,10 @@ impl Switches {
             // A switch in between is missing.
             Some((_, since)) => (UNKNOWN, since),
         };
+        if who == UNKNOWN && known.is_some_and(|(running, _)| running.is_some_and(|(tid, _)| tid == out.tid)) {
+            *self.unplaced.entry(u64::from(out.tid)).or_default().entry(number).or_default() +=
+                time.saturating_sub(since);
+        }
         self.ran(number, who, since, time);
         if out.tid != 0 && out.tid != GONE {
             let counted = self.counted(out.who);
@@ -277,6 +283,13 @@ impl Switches {
 
     /// One that may be running is counted as another from now on.
     pub(crate) fn moves(&mut self, tid: u32, who: u32, time: u64) {
+        // What it did before it was known it did there, as far as anybody can tell.
+        for (cpu, ns) in self.unplaced.remove(&u64::from(tid)).unwrap_or_default() {
+            if let Some(unknown) = self.counted(UNKNOWN).on_cpu.get_mut(&cpu) {
+                *unknown = unknown.saturating_sub(ns);
+            }
+            *self.counted(who).on_cpu.entry(cpu).or_default() += ns;
+        }
         let Some(cpu) = self.threads.get(&u64::from(tid)).filter(|thread| thread.running).and_then(|thread| thread.cpu)
         else {
             return;
@@ -293,6 +306,7 @@ impl Switches {
     /// A thread has ended.
     pub(crate) fn ended(&mut self, tid: u32) {
         self.threads.remove(&u64::from(tid));
+        self.unplaced.remove(&u64::from(tid));
     }
 
     /// Records of a CPU are missing: who runs there, and who waits for it, is not known until it is told again.
@@ -419,6 +433,19 @@ mod tests {
         all.switch_in(0, runs(10), Some(runs(20)), 5_000, 0);
         all.finish(6_000, |_| UNKNOWN);
         assert_eq!([1, 2, IDLE, UNKNOWN].map(|who| on_cpu(&all, who)), [1_500, 1_000, 3_500, 0]);
+    }
+
+    #[test]
+    fn what_ran_before_it_was_known_is_counted_once_it_is() {
+        let mut all = Switches::default();
+        let stranger = Runs { tid: 40, who: UNKNOWN };
+        all.switch_in(0, stranger, Some(runs(0)), 1_000, 0);
+        all.switch(0, stranger, false, runs(0), 4_000, 0);
+        assert_eq!([IDLE, UNKNOWN].map(|who| on_cpu(&all, who)), [1_000, 3_000]);
+        all.moves(40, 4, 5_000);
+        assert_eq!([4, UNKNOWN].map(|who| on_cpu(&all, who)), [3_000, 0]);
+        all.moves(40, 5, 6_000);
+        assert_eq!(on_cpu(&all, 4), 3_000);
     }
 
     #[test]
