@@ -12,7 +12,7 @@ const RUNS: usize = 5;
 
 /// What perf's own benchmarks of the scheduler are told to do.
 const LOADS: [(&str, &[&str]); 2] = [
-    ("pipe", &["bench", "sched", "pipe", "-l", "100000"]),
+    ("pipe", &["bench", "sched", "pipe", "-l", "200000"]),
     ("messaging", &["bench", "sched", "messaging", "-l", "1000"]),
 ];
 
