@@ -22,17 +22,15 @@ pub(crate) struct Limits(BTreeMap<Vec<u8>, CpuStat>);
 impl Limits {
     /// Reads all cgroups, and hands out those that have used CPU time since.
     pub(crate) fn read(&mut self, mut each: impl FnMut(&[u8], CpuStat)) {
-        let controller = |name: &'static str| {
-            mounts::mount(move |kind, options| kind == "cgroup" && options.split(',').any(|option| option == name))
-        };
         // In a hybrid hierarchy the controller is in the older one.
-        let Some(root) = controller("cpu").or_else(mounts::cgroup2_mount).map(PathBuf::from) else { return };
-        let usage = controller("cpuacct").map(PathBuf::from);
+        let root = mounts::controller_mount("cpu").or_else(mounts::cgroup2_mount);
+        let Some(root) = root.map(PathBuf::from) else { return };
+        let usage = mounts::controller_mount("cpuacct").map(PathBuf::from);
         let mut waiting = vec![PathBuf::new()];
         while let Some(below) = waiting.pop() {
             let dir = root.join(&below);
-            if let Some(stat) = fs::read_to_string(dir.join("cpu.stat")).ok().map(|text| parse(&text)) {
-                let mut stat = stat;
+            if let Ok(text) = fs::read_to_string(dir.join("cpu.stat")) {
+                let mut stat = parse(&text);
                 if let Some(used) = usage.as_ref().and_then(|usage| number(&usage.join(&below).join("cpuacct.usage"))) {
                     stat.times[0] = used;
                 }

@@ -7,6 +7,11 @@ pub(crate) fn cgroup2_mount() -> Option<String> {
     mount(|kind, _| kind == "cgroup2")
 }
 
+/// Where the older hierarchy (v1) of a controller is mounted.
+pub(crate) fn controller_mount(controller: &str) -> Option<String> {
+    mount(|kind, options| kind == "cgroup" && options.split(',').any(|option| option == controller))
+}
+
 /// The first mount in `/proc/self/mountinfo` whose file system's type and options pass.
 pub(crate) fn mount(passes: impl Fn(&str, &str) -> bool) -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;

@@ -298,8 +298,7 @@ pub(crate) fn can_open() -> io::Result<()> {
 
 /// Where the cgroup `path` is in the hierarchy that perf events go by: the v1 controller where it is mounted, else v2.
 pub fn perf_cgroup(path: &str) -> Option<PathBuf> {
-    let v1 = mounts::mount(|kind, options| kind == "cgroup" && options.split(',').any(|o| o == "perf_event"));
-    let mount = v1.or_else(mounts::cgroup2_mount)?;
+    let mount = mounts::controller_mount("perf_event").or_else(mounts::cgroup2_mount)?;
     let dir = PathBuf::from(mount).join(path.trim_start_matches('/'));
     dir.is_dir().then_some(dir)
 }

@@ -147,7 +147,7 @@ impl Synthesizer {
         }
         let space = facts.namespaces.map_or(0, |all| all[NsKind::Pid.index()].ino);
         if tid == pid && space != 0 && self.spaces.insert(space) {
-            self.unique_of(pid, space, time);
+            self.unique(pid, space, time, |_| true);
         }
         self.hidden += u64::from(facts.namespaces.is_none());
         self.tasks += 1;
@@ -159,9 +159,9 @@ impl Synthesizer {
         self.inhabited.extend(all);
     }
 
-    /// The number of a process's pid namespace that the kernel never gives again, where it has one.
-    fn unique_of(&mut self, pid: u32, space: u64, time: u64) {
-        if let Some(unique) = sys::namespace_id(pid, NsKind::Pid) {
+    /// The number of a process's pid namespace that the kernel never gives again, where it has one and `is_news` says so.
+    fn unique(&mut self, pid: u32, space: u64, time: u64, is_news: impl FnOnce(u64) -> bool) {
+        if let Some(unique) = sys::namespace_id(pid, NsKind::Pid).filter(|&unique| is_news(unique)) {
             self.sample(synthetic::NAMESPACE, &synthetic::namespace(pid, space as u32, unique, b"pid"), time);
         }
     }
@@ -169,10 +169,8 @@ impl Synthesizer {
     /// The same of one that has started a program, where `told` does not have it: inode and number.
     pub(crate) fn unique_now(&mut self, pid: u32, host: u64, told: &mut BTreeSet<(u64, u64)>) {
         let time = clock::now();
-        let Some(space) = task::pid_namespace(pid).filter(|&space| space != host) else { return };
-        let Some(unique) = sys::namespace_id(pid, NsKind::Pid) else { return };
-        if told.insert((space, unique)) {
-            self.sample(synthetic::NAMESPACE, &synthetic::namespace(pid, space as u32, unique, b"pid"), time);
+        if let Some(space) = task::pid_namespace(pid).filter(|&space| space != host) {
+            self.unique(pid, space, time, |unique| told.insert((space, unique)));
         }
     }
 
@@ -207,6 +205,12 @@ impl Synthesizer {
     /// The end of a process.
     pub(crate) fn exit(&mut self, pid: u32, ppid: u32, time: u64) {
         self.put(&Exit(TaskIds { pid, ppid, tid: pid, ptid: ppid, time }), 0, time);
+    }
+
+    /// So many records had no room, which only eBPF programs leave to their reader to say.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn lost(&mut self, lost: u64) {
+        self.put(&nsscope_codec::encode::Lost { id: self.id, lost }, 0, clock::now());
     }
 
     /// Which cgroups a process is in now; nothing where it has ended.

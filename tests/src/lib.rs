@@ -265,7 +265,7 @@ pub fn start(file: &Path, args: &[&str]) -> Child {
 }
 
 /// Whether a file's header says that there are records: `data.size`, 48 bytes from its beginning.
-fn has_records(file: &Path) -> bool {
+pub fn has_records(file: &Path) -> bool {
     let bytes = fs::read(file).unwrap_or_default();
     bytes.get(48..56).is_some_and(|size| size != [0; 8])
 }

@@ -6,8 +6,8 @@ use nsscope_codec::synthetic::TASK_CGROUP;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_tests::{
-    Group, actor, by_id, cannot_record, errors, events, needs, no_cgroup2, no_perf, not_root, nsscope, report, run,
-    start, stop, text, wait_for,
+    Group, actor, by_id, cannot_record, errors, events, has_records, needs, no_cgroup2, no_perf, not_root, nsscope,
+    report, run, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -201,7 +201,7 @@ fn a_ring_that_is_overwritten_holds_the_latest() {
     run(Command::new("unshare").args(["-m", "-p", "-f", "sh", "-c", "uname; exit 0"]));
     assert!(!file.exists());
     signal(&recorder, "-USR2");
-    wait_for(|| fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 8192));
+    wait_for(|| has_records(&file));
     let told = stop(recorder);
     assert_eq!(told.lines().filter(|line| line.contains(" records (")).count(), 2, "{told}");
     // The second was written at the end, the first moved.

@@ -105,13 +105,7 @@ impl Timeline {
             let (waits, ran) = (number(u64::from(waits)), number(u64::from(ran)));
             *found.entry(waits).or_default().1.entry(ran).or_default().entry(cpu).or_default() += ns;
         }
-        let named = |who: u64| match who as u32 {
-            IDLE => Runner::Idle,
-            KERNEL => Runner::Kernel,
-            UNKNOWN => Runner::Unknown,
-            HOST => Runner::Host,
-            key => Runner::Container(keys.key(key).clone()),
-        };
+        let named = |number: u64| named(number, &keys);
         let all = found.into_iter().map(|(who, (counted, meanwhile))| {
             let runner = named(who);
             let meanwhile = meanwhile.into_iter().map(|(who, cpus)| Meanwhile {
@@ -147,17 +141,9 @@ impl Timeline {
     pub fn take_wait(&mut self, definition: &Definition) -> Option<(Wait, Runner)> {
         let wait = self.switches.last_wait.take()?;
         let longest = self.switches.last_ran.iter().max_by_key(|&&(_, ns)| ns).map_or(UNKNOWN, |&(who, _)| who);
-        let runner = match longest {
-            IDLE => Runner::Idle,
-            KERNEL => Runner::Kernel,
-            UNKNOWN => Runner::Unknown,
-            place => {
-                let mut keys = self.keys(definition);
-                let key = keys.of_placement(place);
-                key.map_or(Runner::Host, |number| Runner::Container(keys.key(number).clone()))
-            }
-        };
-        Some((wait, runner))
+        let mut keys = self.keys(definition);
+        let number = runner(longest, &mut keys);
+        Some((wait, named(number, &keys)))
     }
 
     /// What the limit of a container's own cgroup did, the outermost of its cgroups that has one.
@@ -197,8 +183,8 @@ impl Timeline {
     ) {
         let id = session.sample_id(raw);
         let (Some(tid), Some(cpu)) = (id.tid, id.cpu) else { return };
-        let began = session.sample_time().map(|(from, _)| from).filter(|&from| from > 0 && from <= time);
-        let began = began.or(self.span.map(|(first, _)| first)).unwrap_or(time);
+        // It matters at the first switch of a CPU alone.
+        let began = if self.switches.knows(cpu) { time } else { self.began(session, time) };
         let runs = |tid| Runs { tid, who: self.counted_as(tid) };
         let out = raw.misc() & MISC_SWITCH_OUT != 0;
         let preempted = raw.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
@@ -208,6 +194,12 @@ impl Timeline {
             (true, None) => self.switches.switch_out(cpu, this, preempted, time, began),
             (false, before) => self.switches.switch_in(cpu, this, before, time, began),
         }
+    }
+
+    /// Since when a recording that is at `time` has records, ns.
+    fn began(&self, session: &Session, time: u64) -> u64 {
+        let told = session.sample_time().map(|(from, _)| from).filter(|&from| from > 0 && from <= time);
+        told.or(self.span.map(|(first, _)| first)).unwrap_or(time)
     }
 
     /// Who was thought to run in one place runs in another.
@@ -246,4 +238,15 @@ fn runner(who: u32, keys: &mut Keys<'_>) -> u64 {
         IDLE | KERNEL | UNKNOWN => who,
         place => keys.of_placement(place).unwrap_or(HOST),
     })
+}
+
+/// Who has a number that [`runner`] gave.
+fn named(number: u64, keys: &Keys<'_>) -> Runner {
+    match number as u32 {
+        IDLE => Runner::Idle,
+        KERNEL => Runner::Kernel,
+        UNKNOWN => Runner::Unknown,
+        HOST => Runner::Host,
+        key => Runner::Container(keys.key(key).clone()),
+    }
 }

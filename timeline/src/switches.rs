@@ -151,6 +151,11 @@ impl Switches {
         self.counted.entry(u64::from(who)).or_default()
     }
 
+    /// Whether a switch on this CPU has been seen.
+    pub(crate) fn knows(&self, cpu: u32) -> bool {
+        self.cpus.contains_key(&u64::from(cpu))
+    }
+
     /// One leaves the CPU at `time`, another comes. `began`: since when there are records.
     pub(crate) fn switch(&mut self, cpu: u32, out: Runs, preempted: bool, next: Runs, time: u64, began: u64) {
         let number = u64::from(cpu);

@@ -9,16 +9,15 @@ mod shared;
 use crate::error::{Error, Result};
 use crate::events::{Described, side_band, side_band_attr, synthetic_events, synthetic_id, tracepoint_attr};
 use crate::source::{Chunk, Source};
+use crate::synth::Synthesizer;
 use crate::sys::Event;
 use crate::target::Target;
-use crate::{clock, machine, mounts, tracefs};
+use crate::{machine, mounts, tracefs};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
-use nsscope_codec::encode::{Encode, Lost};
+use nsscope_codec::synthetic;
 use nsscope_codec::wire::namespaces::new_encode_dev;
-use nsscope_codec::wire::sample_id::SampleId;
-use nsscope_codec::{Native, synthetic};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{major, minor, stat};
@@ -203,20 +202,12 @@ impl Bpf {
         }
     }
 
-    /// A LOST record of those that had no room since this was asked last.
-    fn lost(&mut self) -> Result<Vec<u8>> {
+    /// How many records had no room since this was asked last.
+    fn lost(&mut self) -> Result<u64> {
         let lost: u64 = self.lost.get(&0, 0).map_err(|error| Error::other(chain(&error)))?.iter().sum();
         let news = lost - self.told_lost;
         self.told_lost = lost;
-        if news == 0 {
-            return Ok(Vec::new());
-        }
-        let layout = crate::events::layout(&self.described);
-        let (lost, id) =
-            (Lost { id: ID, lost: news }, SampleId { time: Some(clock::now()), id: Some(ID), ..SampleId::default() });
-        let mut record = vec![0; lost.size(layout)];
-        lost.encode::<Native>(0, layout, &id, &mut record).map_err(|error| Error::other(error.to_string()))?;
-        Ok(record)
+        Ok(news)
     }
 }
 
@@ -247,7 +238,11 @@ impl Source for Bpf {
 
     /// Takes out what is in the ring: whole records, [`TAKEN`] bytes of them and the last.
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
-        let lost = self.lost()?;
+        let mut synth = Synthesizer::of(&self.described, true);
+        match self.lost()? {
+            0 => {}
+            lost => synth.lost(lost),
+        }
         epoll::wait(&self.woken, spare_capacity(&mut Vec::with_capacity(1)), Some(&Timespec::default()))?;
         self.taken.clear();
         while self.taken.len() < TAKEN
@@ -255,7 +250,7 @@ impl Source for Bpf {
         {
             self.taken.extend_from_slice(&item);
         }
-        take(&[[&self.taken, &[]], [&lost, &[]]])?;
+        take(&[[&self.taken, &[]], [&synth.records, &[]]])?;
         Ok(!self.taken.is_empty())
     }
 

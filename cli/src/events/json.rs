@@ -2,6 +2,7 @@
 
 use super::object::Object;
 use super::print::{Context, Print};
+use super::tracepoint::text_of;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::perf_data::tracing::Field;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
@@ -131,19 +132,19 @@ impl Json {
 /// A field of a tracepoint: its text, or the numbers of an array such as `unsigned int pids[9]`, or its number.
 fn put_field(fields: &mut Object, field: &Field, raw: &[u8], big: bool) {
     let name = field.name.clone();
-    if let Some(text) = field.text(raw, big).filter(|_| field.is_data_loc()) {
+    if let Some(text) = text_of(field, raw, big) {
         return fields.put(name, String::from_utf8_lossy(text));
     }
-    let Some((kind, count)) = array(field) else { return put_number(fields, name, field, raw, big) };
-    if kind.starts_with("char ") {
-        let text = raw.get(field.offset..).and_then(|raw| raw.get(..count));
-        return match text.and_then(|text| text.split(|&byte| byte == 0).next()) {
-            Some(text) => fields.put(name, String::from_utf8_lossy(text)),
-            None => put_number(fields, name, field, raw, big),
-        };
-    }
+    let number = |field: &Field| field.number(raw, big);
+    let Some(count) = array_len(field) else {
+        match number(field) {
+            Some(number) if field.signed => fields.put(name, number as i64),
+            number => fields.put(name, number),
+        }
+        return;
+    };
     let size = field.size / count;
-    let one = |at| Field { offset: field.offset + at * size, size, ..field.clone() }.number(raw, big);
+    let one = |at| number(&Field { offset: field.offset + at * size, size, ..field.clone() });
     let all = (0..count).map(one);
     if field.signed {
         fields.put(name, all.map(|number| number.map(|number| number as i64)).collect::<Vec<_>>());
@@ -152,13 +153,8 @@ fn put_field(fields: &mut Object, field: &Field, raw: &[u8], big: bool) {
     }
 }
 
-fn put_number(fields: &mut Object, name: String, field: &Field, raw: &[u8], big: bool) {
-    let number = field.number(raw, big);
-    if field.signed { fields.put(name, number.map(|number| number as i64)) } else { fields.put(name, number) }
-}
-
-/// The type and the length of an array.
-fn array(field: &Field) -> Option<(&str, usize)> {
-    let (kind, count) = field.declaration.split_once('[')?;
-    Some((kind, count.strip_suffix(']')?.parse().ok().filter(|&count| count > 0)?))
+/// How many numbers an array has.
+fn array_len(field: &Field) -> Option<usize> {
+    let (_, count) = field.declaration.split_once('[')?;
+    count.strip_suffix(']')?.parse().ok().filter(|&count| count > 0)
 }

@@ -95,12 +95,17 @@ impl Printer {
     }
 }
 
+/// Whether a field is an array of characters.
+fn is_text(field: &Field) -> bool {
+    field.declaration.starts_with("char ") && field.declaration.ends_with(']')
+}
+
 /// A field's text, of a variable length or in an array of characters up to its NUL.
-fn text_of<'r>(field: &Field, raw: &'r [u8], big: bool) -> Option<&'r [u8]> {
+pub(crate) fn text_of<'r>(field: &Field, raw: &'r [u8], big: bool) -> Option<&'r [u8]> {
     if field.is_data_loc() {
         return field.text(raw, big);
     }
-    let bytes = raw.get(field.offset..)?.get(..field.size).filter(|_| field.declaration.starts_with("char "))?;
+    let bytes = raw.get(field.offset..)?.get(..field.size).filter(|_| is_text(field))?;
     bytes.split(|&byte| byte == 0).next()
 }
 
