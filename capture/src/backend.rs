@@ -1,4 +1,4 @@
-//! Which sources of records there are, and which one is used.
+//! Which sources of records there are, and which one is used. Not here: how a source works.
 
 use crate::bpf::Bpf;
 use crate::error::{Error, Result};
@@ -26,9 +26,7 @@ pub enum Backend {
 pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result<Box<dyn Source>> {
     let only_perf = wanted.flight_recorder || wanted.frequency.is_some() || wanted.switches;
     if only_perf && matches!(backend, Backend::Bpf | Backend::Proc) {
-        return Err(Error::Invalid(
-            "-F, --snapshot and --switch-events need --backend perf: only perf has samples, rings and switches".into(),
-        ));
+        return Err(Error::NeedsPerf);
     }
     let perf = || -> Result<Box<dyn Source>> { Ok(Box::new(Perf::open(target, wanted)?)) };
     let bpf = || -> Result<Box<dyn Source>> { Ok(Box::new(Bpf::open(target, wanted.ring_size)?)) };
@@ -49,7 +47,7 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
                 Err(bpf_error) if bpf_error.is_of_backend() => {
                     log::warn!(
                         "looking at /proc every {} ms instead, which misses what is over in between: {perf_error}; \
-                         {bpf_error}\n  nsscope doctor says what to do about it",
+                         {bpf_error}",
                         proc::INTERVAL.as_millis()
                     );
                     Ok(Box::new(Proc::new(target)))

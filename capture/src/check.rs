@@ -1,10 +1,11 @@
-//! What this kernel and this user can record, and what mends what is missing.
+//! What this kernel and this user can record, and what mends what is missing. Not here: how to record.
 
 use crate::error::reason;
 use crate::mounts::cgroup2_mount;
 use crate::tracefs::cgroup_tracepoints;
 use crate::{bpf, machine, perf, task};
 use nsscope_codec::wire::namespaces::NsKind;
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -19,7 +20,7 @@ pub struct Check {
     /// What was found.
     pub found: String,
     /// The command or setting that mends it.
-    pub mend: Option<&'static str>,
+    pub mend: Option<Cow<'static, str>>,
 }
 
 /// How well something works.
@@ -52,7 +53,19 @@ fn kernel() -> Check {
         (4, _) | (5, 0..=6) => (State::Limited, Some("cgroup records need Linux 5.7 or newer")),
         _ => (State::Works, None),
     };
-    Check { name: "kernel", state, found: format!("Linux {release}"), mend }
+    Check { name: "kernel", state, found: format!("Linux {release}"), mend: mend.map(Cow::from) }
+}
+
+/// What a kernel without perf events leaves.
+const NO_PERF: &str = "a kernel with CONFIG_PERF_EVENTS; a snapshot of /proc works without";
+
+/// What gives a user the rights to record with this program.
+fn rights() -> String {
+    let program = std::env::current_exe().map_or("PROGRAM".into(), |path| path.display().to_string());
+    format!(
+        "run it by sudo, or once: sudo setcap cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep '{program}'; without privileges: \
+         a snapshot of /proc"
+    )
 }
 
 /// The one check that counts: the event is opened as `record` does it.
@@ -61,12 +74,9 @@ fn perf_event() -> Check {
         Ok(()) => (State::Works, "the whole system can be recorded".into(), None),
         Err(error) => {
             let mend = match error.raw_os_error() {
-                Some(libc::EACCES | libc::EPERM) => {
-                    "sudo nsscope record ..., or: sudo setcap cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep \"$(command -v nsscope)\"; \
-                     without privileges: nsscope snapshot"
-                }
-                Some(libc::EINVAL) => "this kernel lacks a record type: Linux 5.7 or newer has them all",
-                _ => "a kernel with CONFIG_PERF_EVENTS; without it: nsscope snapshot",
+                Some(libc::EACCES | libc::EPERM) => rights().into(),
+                Some(libc::EINVAL) => "this kernel lacks a record type: Linux 5.7 or newer has them all".into(),
+                _ => NO_PERF.into(),
             };
             (State::Fails, format!("perf_event_open: {}", reason(&error)), Some(mend))
         }
@@ -86,7 +96,8 @@ fn capability() -> Check {
         name: "capabilities",
         state: if any { State::Works } else { State::Limited },
         found: held.map(|(name, has)| format!("{name} {}", if has { "yes" } else { "no" })).join(", "),
-        mend: (!any).then_some("CAP_PERFMON (or CAP_SYS_ADMIN) allows namespace records: sudo, or setcap as above"),
+        mend: (!any)
+            .then_some("CAP_PERFMON (or CAP_SYS_ADMIN) allows namespace records: sudo, or setcap as above".into()),
     }
 }
 
@@ -102,7 +113,7 @@ fn paranoid() -> Check {
             name: "perf_event_paranoid",
             state: State::Fails,
             found: "absent: the kernel has no perf events".into(),
-            mend: Some("a kernel with CONFIG_PERF_EVENTS; without it: nsscope snapshot"),
+            mend: Some(NO_PERF.into()),
         },
     }
 }
@@ -118,7 +129,7 @@ fn synthesis() -> Check {
         state: if some_hidden { State::Limited } else { State::Works },
         found: format!("the namespaces of {read} of {} can be read from /proc", all.len()),
         mend: some_hidden.then_some(
-            "CAP_SYS_PTRACE shows other users' processes; those with more capabilities than you stay hidden",
+            "CAP_SYS_PTRACE shows other users' processes; those with more capabilities than you stay hidden".into(),
         ),
     }
 }
@@ -150,7 +161,9 @@ fn tracefs() -> Check {
             name: "cgroup tracepoints",
             state: State::Limited,
             found: format!("{why}: moves between cgroups are not recorded"),
-            mend: Some("run as root, or: sudo mount -t tracefs -o gid=$(id -g),mode=750 tracefs /sys/kernel/tracing"),
+            mend: Some(
+                "run as root, or: sudo mount -t tracefs -o gid=$(id -g),mode=750 tracefs /sys/kernel/tracing".into(),
+            ),
         },
     }
 }
@@ -163,8 +176,8 @@ fn cgroups() -> Check {
         (None, true) => (State::Limited, "v1 only: the kernel reports no paths of cgroups".into()),
         (None, false) => (State::Limited, "none mounted: containers are told by their namespaces alone".into()),
     };
-    let mend =
-        (state != State::Works).then_some("mount -t cgroup2 none /sys/fs/cgroup (systemd.unified_cgroup_hierarchy=1)");
+    let mend = (state != State::Works)
+        .then_some("mount -t cgroup2 none /sys/fs/cgroup (systemd.unified_cgroup_hierarchy=1)".into());
     Check { name: "cgroups", state, found, mend }
 }
 
@@ -179,7 +192,7 @@ fn namespace(kind: NsKind) -> Check {
         NsKind::Cgroup => "cgroup namespace",
         NsKind::Time => "time namespace",
     };
-    let note = if kind == NsKind::Time { "; only --backend bpf records it" } else { "" };
+    let note = if kind == NsKind::Time { "; only the bpf backend records it" } else { "" };
     let link = fs::read_link(Path::new("/proc/self/ns").join(kind.name()));
     match link {
         Ok(link) => Check { name, state: State::Works, found: format!("ours is {}{note}", link.display()), mend: None },
@@ -187,7 +200,7 @@ fn namespace(kind: NsKind) -> Check {
             name,
             state: State::Limited,
             found: "not in this kernel: records carry zeros for it".into(),
-            mend: Some("a kernel with CONFIG_NAMESPACES and this type compiled in"),
+            mend: Some("a kernel with CONFIG_NAMESPACES and this type compiled in".into()),
         },
     }
 }
@@ -202,7 +215,7 @@ fn bpf() -> Vec<Check> {
                 state: State::Limited,
                 found: error.to_string(),
                 mend: Some(
-                    "--backend perf records without them; what they add are time namespaces, reasons, pids inside",
+                    "the perf backend records without them; they add time namespaces, reasons and pids inside".into(),
                 ),
             }];
         }

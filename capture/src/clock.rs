@@ -1,4 +1,4 @@
-//! The clock of recordings.
+//! The clock of recordings. Not here: which records are stamped with it.
 
 use rustix::time::{ClockId, clock_gettime};
 

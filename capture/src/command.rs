@@ -1,4 +1,5 @@
-//! The command that is recorded: started but held back until the events are open, then watched.
+//! The command that is recorded: started but held back until the events are open, then watched. Not here: what is
+//! recorded of it.
 
 use crate::error::{Error, Result, reason};
 use crate::sys;

@@ -1,4 +1,5 @@
-//! Compression: records inside COMPRESSED records, one zstd stream through all of them, as perf writes them.
+//! Compression: records inside COMPRESSED records, one zstd stream through all of them, as perf writes them. Not here:
+//! what is in the records, and the file around them.
 
 use crate::error::{Error, Result};
 use crate::file::user_record;
@@ -31,19 +32,19 @@ impl Compressor {
     /// The COMPRESSED records that hold these bytes; all of them can be read at once.
     pub(crate) fn compress(&mut self, pieces: &[&[u8]]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        let mut packed = vec![0; 2 * PIECE - 64];
+        let mut compressed = vec![0; 2 * PIECE - 64];
         let failed = |error: std::io::Error| Error::other(format!("zstd failed: {error}"));
         for plain in pieces.iter().flat_map(|piece| piece.chunks(PIECE)) {
             let mut input = InBuffer::around(plain);
             loop {
-                let mut output = OutBuffer::around(packed.as_mut_slice());
+                let mut output = OutBuffer::around(compressed.as_mut_slice());
                 if input.pos() < plain.len() {
                     self.stream.run(&mut input, &mut output).map_err(failed)?;
                 }
                 let left = self.stream.flush(&mut output).map_err(failed)?;
                 let produced = output.pos();
                 if produced > 0 {
-                    out.extend(user_record(RecordType::COMPRESSED, &[&packed[..produced]], false));
+                    out.extend(user_record(RecordType::COMPRESSED, &[&compressed[..produced]], false));
                 }
                 if left == 0 && input.pos() == plain.len() {
                     break;

@@ -1,4 +1,5 @@
-//! What can go wrong in a recording, and what mends it.
+//! What can go wrong in a recording, and what mends it. Not here: how an error is shown, and the flags of a command
+//! line.
 
 use std::fmt;
 use std::io;
@@ -30,6 +31,18 @@ pub enum Error {
         /// How to stay below it, or to raise it.
         mend: String,
     },
+    /// A ring of so many bytes per CPU cannot be had ([`Recording::ring_size`](crate::Recording::ring_size)).
+    Ring {
+        /// Bytes per CPU that were asked for.
+        size: usize,
+        /// Why not: `EPERM` where this user may not lock so much memory.
+        source: io::Error,
+    },
+    /// Samples, context switches and the flight recorder come from perf events alone, and another
+    /// [`Backend`](crate::Backend) was asked for.
+    NeedsPerf,
+    /// A stream cannot be rotated, nor be what a flight recorder writes.
+    NeedsFile,
     /// Options that do not go together, or a value that is out of range.
     Invalid(String),
     /// What was to be recorded does not exist, or has ended.
@@ -67,6 +80,12 @@ impl Error {
     pub fn mend(&self) -> Option<&str> {
         match self {
             Self::NotPermitted { mend, .. } | Self::Unsupported { mend, .. } | Self::Limit { mend, .. } => Some(mend),
+            Self::Ring { source, .. } if source.raw_os_error() == Some(libc::EPERM) => {
+                Some("ask for a smaller ring (128 KiB), or raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK")
+            }
+            Self::Ring { .. } => Some("ask for a smaller ring: 512 KiB"),
+            Self::NeedsPerf => Some("use the perf backend, or do not ask for these"),
+            Self::NeedsFile => Some("record into a file"),
             _ => None,
         }
     }
@@ -87,6 +106,15 @@ impl fmt::Display for Error {
             Self::File { action, path, source } => {
                 write!(f, "cannot {action} {}: {}", path.display(), reason(source))
             }
+            Self::Ring { size, source } if source.raw_os_error() == Some(libc::EPERM) => {
+                let kib = size >> 10;
+                write!(f, "a ring of {kib} KiB per CPU is more than this user may lock: {}", reason(source))
+            }
+            Self::Ring { size, source } => {
+                write!(f, "a ring of {} KiB per CPU cannot be mapped: {}", size >> 10, reason(source))
+            }
+            Self::NeedsPerf => f.write_str("only the perf backend has samples, context switches and a flight recorder"),
+            Self::NeedsFile => f.write_str("a stream can be neither rotated nor written by a flight recorder"),
             Self::ClosedPipe => f.write_str("the reader of the recording has closed it"),
         }
     }
@@ -95,7 +123,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } => Some(source),
+            Self::File { source, .. } | Self::Ring { source, .. } => Some(source),
             _ => None,
         }
     }

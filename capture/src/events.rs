@@ -1,4 +1,4 @@
-//! The events that a recording has, as its file describes them. Opening them is not done here.
+//! The events that a recording has, as its file describes them. Not here: rings and file descriptors.
 
 use crate::clock::CLOCK;
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_CPU_CLOCK, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};

@@ -1,4 +1,5 @@
-//! The metadata of a recording: perf.data's feature sections.
+//! The metadata of a recording: perf.data's feature sections. Not here: the layouts of the sections, which are the
+//! codec's.
 
 use crate::clock::{self, CLOCK};
 use crate::events::Described;

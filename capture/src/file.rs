@@ -1,4 +1,4 @@
-//! Where a recording goes: a perf.data file, or a pipe.
+//! Where a recording goes: a perf.data file, or a pipe. Not here: what the records say.
 
 use crate::error::{Error, Result};
 use crate::events::Described;

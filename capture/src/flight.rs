@@ -1,4 +1,5 @@
-//! The flight recorder: which facts the records tell that rings which are overwritten hold.
+//! The flight recorder: which facts the records tell that rings which are overwritten hold. Not here: the rings and the
+//! file.
 
 use crate::source::Source;
 use crate::synth::Fact;

@@ -1,4 +1,5 @@
-//! What reaches a recording from outside: other threads and signal handlers.
+//! What reaches a recording from outside: other threads and signal handlers. Not here: what the recording does when it
+//! is asked.
 
 use crate::error::Result;
 use crate::statistics::{Statistics, Summary};
@@ -42,7 +43,7 @@ impl Shared {
         self.snapshots.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn tell(&self, statistics: Statistics) {
+    pub(crate) fn set_statistics(&self, statistics: Statistics) {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).0 = statistics;
     }
 

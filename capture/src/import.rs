@@ -1,4 +1,4 @@
-//! Compact frames that came over a slow link, as a perf.data file.
+//! Compact frames that came over a slow link, as a perf.data file. Not here: the serial line.
 
 use crate::error::{Error, Result};
 use crate::events::{self, layout};

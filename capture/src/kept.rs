@@ -1,4 +1,4 @@
-//! Namespaces that no task is in: those that a mount or an open file keeps.
+//! Namespaces that no task is in: those that a mount or an open file keeps. Not here: the namespaces that tasks are in.
 
 use crate::{mounts, sys};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};

@@ -1,17 +1,22 @@
-//! Records which namespaces and cgroups the tasks of a Linux machine are in, as perf.data.
+//! Records which namespaces and cgroups the tasks of a Linux machine are in, as perf.data. Not here: what the records
+//! mean (nsscope-timeline), and their layouts (nsscope-codec).
 //!
 //! A [`Recording`] says what to record (the machine, some processes, a container, a command), by which [`Backend`], and
 //! where to: a file, a stream, or a [`Visitor`](nsscope_codec::perf_data::Visitor) in this process. It becomes a
 //! [`Recorder`], which runs until it is stopped, or a [`Live`] stream of records.
 //!
-//! ```no_run
+//! ```
 //! use nsscope_capture::Recording;
 //!
 //! // All that a command and its children do, in a file that perf and nsscope read.
-//! let mut recorder = Recording::new().command(["make", "-j8"]).to_file("make.data")?;
+//! # let file = std::env::temp_dir().join(format!("nsscope-doc-{}.data", std::process::id()));
+//! # let show = file.clone();
+//! let mut recorder = Recording::new().command(["sh", "-c", "true; ls /"]).to_file(file)?;
 //! recorder.run(None, |_| {})?;
 //! let summary = recorder.finish()?;
 //! println!("{} records, {} lost", summary.counts.total(), summary.lost);
+//! # assert!(summary.counts.total() > 0);
+//! # std::fs::remove_file(show)?;
 //! # Ok::<(), nsscope_capture::Error>(())
 //! ```
 //!

@@ -1,4 +1,5 @@
-//! What cgroups' limits of CPU time do: `cpu.stat`, of the unified hierarchy and of the older one.
+//! What cgroups' limits of CPU time do: `cpu.stat`, of the unified hierarchy and of the older one. Not here: what a
+//! limit means for those who wait.
 
 use crate::mounts;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Records as they happen, without a file.
+//! Records as they happen, without a file. Not here: what the records mean.
 
 use crate::error::{Error, Result};
 use crate::file::Sink;

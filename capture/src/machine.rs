@@ -1,4 +1,5 @@
-//! Small facts about this machine and this process: CPUs, limits, capabilities, own namespaces.
+//! Small facts about this machine and this process: CPUs, limits, capabilities, own namespaces. Not here: other
+//! processes.
 
 use std::fs;
 use std::io;

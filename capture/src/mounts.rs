@@ -1,4 +1,4 @@
-//! Where file systems are mounted, for this process.
+//! Where file systems are mounted, for this process. Not here: what the mounted file systems hold.
 
 use std::fs;
 

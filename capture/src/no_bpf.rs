@@ -1,4 +1,4 @@
-//! The eBPF backend of a build without the feature `bpf`: says what is missing.
+//! The eBPF backend of a build without the feature `bpf`: says what is missing. Not here: the backend itself.
 
 use crate::error::{Error, Result};
 use crate::events::Described;
@@ -54,7 +54,7 @@ pub(crate) fn ways() -> Result<Vec<(&'static str, Result<String, String>)>> {
 
 fn missing() -> Error {
     Error::Unsupported {
-        what: "this nsscope was built without its eBPF programs".into(),
+        what: "this program was built without the eBPF programs".into(),
         mend: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
     }
 }

@@ -1,4 +1,5 @@
-//! Records from the kernel's perf events: which are opened, on which CPUs, and their rings.
+//! Records from the kernel's perf events: which are opened, on which CPUs, and their rings. Not here: what the records
+//! say, and where they go.
 
 use crate::error::{Error, Result, reason};
 use crate::events::{Described, clock_attr, side_band, side_band_attr, synthetic_events, tracepoint_attr};
@@ -168,7 +169,7 @@ impl Perf {
                 match Ring::map(&self.open[owner], size.max(page), self.overwrite) {
                     Ok(ring) => self.rings.push((owner, ring)),
                     Err(error) if is(&error, libc::EPERM) && index + 1 < sizes.len() => continue 'sizes,
-                    Err(error) => return Err(cannot_map(&error, size)),
+                    Err(error) => return Err(Error::Ring { size, source: error }),
                 }
             }
             break;
@@ -340,19 +341,5 @@ fn cannot_open(error: &io::Error, pid: i32) -> Error {
             mend: "raise the limit: ulimit -n 65536".into(),
         },
         _ => Error::other(format!("perf_event_open failed: {}", reason(error))),
-    }
-}
-
-fn cannot_map(error: &io::Error, size: usize) -> Error {
-    let why = reason(error);
-    match error.raw_os_error() {
-        Some(libc::EPERM) => Error::Limit {
-            what: format!("a ring of {} KiB per CPU is more than this user may lock: {why}", size >> 10),
-            mend: "ask for a smaller ring (-m 128K), or raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK".into(),
-        },
-        _ => Error::Limit {
-            what: format!("a ring of {} KiB per CPU cannot be mapped: {why}", size >> 10),
-            mend: "ask for a smaller ring: -m 512K".into(),
-        },
     }
 }

@@ -1,4 +1,5 @@
-//! Records from what changes in /proc, for those who may not ask the kernel.
+//! Records from what changes in /proc, for those who may not ask the kernel. Not here: how records are written to a
+//! file.
 //!
 //! The list of processes is read at every look, the facts of those that are new with it; the facts of the others now
 //! and then. A pidfd tells of an end at once. What begins and ends between two looks is not seen, nor is a change that
@@ -114,11 +115,11 @@ impl Proc {
         if all {
             self.swept = Instant::now();
         }
-        let mut gone = Vec::new();
+        let mut ended = Vec::new();
         for (&pid, seen) in &mut self.known {
             let time = clock::now();
             if seen.pidfd.is_none() && running.binary_search(&pid).is_err() {
-                gone.push(pid);
+                ended.push(pid);
                 continue;
             }
             if !all && seen.since.elapsed() >= SWEEP {
@@ -127,7 +128,7 @@ impl Proc {
             // One that has just ended tells so by its pidfd.
             let Ok(facts) = Facts::of(pid, pid) else { continue };
             if facts.start != seen.facts.start {
-                gone.push(pid);
+                ended.push(pid);
                 continue;
             }
             if let Some(first) = seen.untold {
@@ -148,7 +149,7 @@ impl Proc {
             }
             seen.facts = facts;
         }
-        for pid in gone {
+        for pid in ended {
             self.end(pid, synth);
         }
     }

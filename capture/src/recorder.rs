@@ -1,5 +1,5 @@
-//! A recording under way: takes records from their source into a file, and adds what no record says. What to record and
-//! where to is decided before ([`Recording`](crate::Recording)).
+//! A recording under way: takes records from their source into a file, and adds what no record says. Not here: how a
+//! source gets its records.
 
 use crate::clock;
 use crate::command::{Held, Running};
@@ -218,7 +218,7 @@ impl Recorder {
                 self.handle.shared().wrote(self.summary());
             }
             let statistics = self.statistics();
-            self.handle.shared().tell(statistics);
+            self.handle.shared().set_statistics(statistics);
             each(&statistics);
             if self.command.as_mut().is_some_and(Running::ended) {
                 break;

@@ -1,4 +1,4 @@
-//! What to record, and where to: set up step by step, then started.
+//! What to record, and where to: set up step by step, then started. Not here: how it is carried out.
 
 use crate::backend::{self, Backend};
 use crate::command;
@@ -160,9 +160,7 @@ impl Recording {
     /// As [`to_file`](Self::to_file); and a stream cannot be rotated or be a flight recorder's.
     pub fn to_pipe(self, out: impl Write + Send + 'static) -> Result<Recorder> {
         if self.wanted.flight_recorder || self.max_size.is_some() {
-            return Err(Error::Invalid(
-                "standard output is one stream: --snapshot and --max-size need a file (-o)".into(),
-            ));
+            return Err(Error::NeedsFile);
         }
         self.start(Output::Pipe(Some(Box::new(out))))
     }

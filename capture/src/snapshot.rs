@@ -1,4 +1,4 @@
-//! What runs now, from /proc, in the format of a recording.
+//! What runs now, from /proc, in the format of a recording. Not here: what happens later.
 
 use crate::error::Result;
 use crate::events;

@@ -1,4 +1,4 @@
-//! What a source of records is. Which there are, and which one is used, it does not know.
+//! What a source of records is. Not here: which sources there are, and which one is used.
 
 use crate::error::{Error, Result};
 use crate::events::Described;

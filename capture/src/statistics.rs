@@ -1,4 +1,4 @@
-//! Counts what goes by on its way to the file.
+//! Counts what goes by on its way to the file. Not here: what the records mean.
 
 use crate::target::Target;
 use nsscope_codec::wire::header::{HEADER_SIZE, MISC_COMM_EXEC, RecordType};

@@ -1,4 +1,4 @@
-//! Records for what already runs, from /proc.
+//! Records for what already runs, from /proc. Not here: how a task's facts are read.
 //!
 //! Each record is stamped with a time taken *before* its facts were read. If the task changes while it is read,
 //! the kernel's own record of the change is later and wins; if it had changed before, saying so twice does no harm.
@@ -167,10 +167,10 @@ impl Synthesizer {
     }
 
     /// The same of one that has started a program, where `told` does not have it: inode and number.
-    pub(crate) fn unique_now(&mut self, pid: u32, host: u64, told: &mut BTreeSet<(u64, u64)>) {
+    pub(crate) fn unique_now(&mut self, pid: u32, host: u64, known: &mut BTreeSet<(u64, u64)>) {
         let time = clock::now();
         if let Some(space) = task::pid_namespace(pid).filter(|&space| space != host) {
-            self.unique(pid, space, time, |unique| told.insert((space, unique)));
+            self.unique(pid, space, time, |unique| known.insert((space, unique)));
         }
     }
 

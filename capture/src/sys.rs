@@ -1,4 +1,4 @@
-//! System calls that no library wraps. All unsafe code of the crate is here.
+//! System calls that no library wraps. All unsafe code of the crate is here. Not here: why a call is made.
 
 use nsscope_codec::Native;
 use nsscope_codec::ring::{Available, Consumer, Mapping};

@@ -1,4 +1,4 @@
-//! What is recorded.
+//! What is recorded. Not here: how a source keeps to it.
 
 use crate::error::{Error, Result};
 use crate::task;

@@ -1,4 +1,4 @@
-//! What /proc says of a task (proc_pid_stat(5), proc_pid_ns(5), proc_pid_cgroup(5)).
+//! What /proc says of a task (proc_pid_stat(5), proc_pid_ns(5), proc_pid_cgroup(5)). Not here: records.
 
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use rustix::buffer::spare_capacity;

@@ -1,4 +1,4 @@
-//! What tracefs says of the kernel's tracepoints.
+//! What tracefs says of the kernel's tracepoints. Not here: what the tracepoints are used for.
 //!
 //! tracefs is often not mounted. Then it is mounted for this process alone, attached nowhere: nothing on the
 //! machine changes.

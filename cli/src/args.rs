@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line. Not here: what a command does.
 
 use clap::{Parser, Subcommand, ValueEnum};
 use nsscope_codec::wire::header::RecordType;

@@ -1,4 +1,4 @@
-//! What the user is told when something fails, and the exit code.
+//! What the user is told when something fails, and the exit code. Not here: what can go wrong.
 
 pub(crate) use nsscope_capture::reason;
 use std::fmt::Display;
@@ -75,6 +75,16 @@ impl From<nsscope_capture::Error> for Failure {
         let next = match &error {
             Error::ClosedPipe => return Self::ClosedPipe,
             Error::Invalid(what) => return Self::Usage(what.clone()),
+            Error::NeedsPerf => {
+                return Self::Usage(
+                    "-F, --snapshot and --switch-events need --backend perf: only perf has samples, rings and switches"
+                        .into(),
+                );
+            }
+            Error::NeedsFile => {
+                return Self::Usage("standard output is one stream: --snapshot and --max-size need a file (-o)".into());
+            }
+            Error::Ring { .. } => "the flag is -m: nsscope record -m 128K ...",
             Error::File { action, path, source } => return Self::file(action, path, source),
             Error::NotPermitted { .. } => {
                 "as root:             sudo nsscope record ...\n  \
@@ -121,9 +131,15 @@ impl log::Log for Warnings {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            note(record.args());
+        if !self.enabled(record.metadata()) {
+            return;
         }
+        // Another backend than the best is used.
+        let hint = match record.target() {
+            "nsscope_capture::backend" => "\n  nsscope doctor says what to do about it",
+            _ => "",
+        };
+        note(format_args!("{}{hint}", record.args()));
     }
 
     fn flush(&self) {}

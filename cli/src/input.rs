@@ -1,4 +1,4 @@
-//! Reads a perf.data file or pipe and hands out its records in time order.
+//! Reads a perf.data file or pipe and hands out its records in time order. Not here: what the records mean.
 
 use crate::error::{Failure, Outcome, note};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -1,4 +1,5 @@
-//! The JSON shapes of containers, groups, processes and namespaces, which several commands print.
+//! The JSON shapes of containers, groups, processes and namespaces, which several commands print. Not here: which
+//! containers are shown.
 
 use crate::select::{Selection, role, running, sharers, title};
 use nsscope_codec::wire::namespaces::NsKind;

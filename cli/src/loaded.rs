@@ -1,4 +1,4 @@
-//! A timeline of a capture, or of what runs now.
+//! A timeline of a capture, or of what runs now. Not here: what is shown of it.
 
 use crate::error::{Failure, Outcome, note};
 use crate::input::{self, Consumer};

@@ -1,4 +1,5 @@
-//! `nsscope`: capture the kernel's namespace records, print them, and tell which containers they reveal.
+//! `nsscope`: capture the kernel's namespace records, print them, and tell which containers they reveal. Not here: what
+//! the commands do.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Text of a capture, for a terminal.
+//! Text of a capture, for a terminal. Not here: tables and colours.
 
 /// A process chooses its own name: nothing in it may move the cursor.
 pub(crate) fn safe(bytes: &[u8]) -> String {

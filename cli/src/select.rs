@@ -1,4 +1,4 @@
-//! The containers and processes that a command was asked for.
+//! The containers and processes that a command was asked for. Not here: the grammar of filters.
 
 use crate::args::{Moment, Sort, Which};
 use crate::loaded::Capture;

@@ -1,4 +1,4 @@
-//! Signals that ask a command to end.
+//! Signals that ask a command to end. Not here: what a command does when it is asked to end.
 
 use crate::error::Outcome;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

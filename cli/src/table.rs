@@ -1,4 +1,5 @@
-//! How things are shown to people: tables, trees, colours, and what a name may not do to a terminal.
+//! How things are shown to people: tables, trees, colours, and what a name may not do to a terminal. Not here: what is
+//! shown.
 
 use crate::safe::safe;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
@@ -62,11 +63,11 @@ impl Style {
 
 impl Style {
     /// What stands before an entry of this depth in a tree; `behind` are the depths of those that follow.
-    pub(crate) fn branches(self, behind: impl Iterator<Item = usize>, depth: usize) -> String {
+    pub(crate) fn branches(self, following: impl Iterator<Item = usize>, depth: usize) -> String {
         // Whether more children of an ancestor come: an entry of its depth before any that is less deep.
         let mut more = vec![false; depth + 1];
         let mut floor = depth + 1;
-        for next in behind {
+        for next in following {
             if next < floor {
                 floor = next;
                 if let Some(more) = more.get_mut(next) {

@@ -1,4 +1,4 @@
-//! What several commands say to people.
+//! What several commands say to people. Not here: what single commands say.
 
 use crate::safe::safe;
 use nsscope_timeline::{Kept, Runner, Timeline};

@@ -1,4 +1,4 @@
-//! How times are written.
+//! How times are written. Not here: what happened then.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! The byte order of a file or a ring, as a type and as a value.
+//! The byte order of a file or a ring, as a type and as a value. Not here: any layout.
 
 use zerocopy::byteorder::ByteOrder;
 pub use zerocopy::byteorder::{BigEndian, LittleEndian};

@@ -1,4 +1,4 @@
-//! A compact form for slow links: postcard (varints), a CRC-32, COBS framing.
+//! A compact form for slow links: postcard (varints), a CRC-32, COBS framing. Not here: the serial line, and files.
 //!
 //! A NAMESPACES record with a trailer of three fields is 160 bytes in a ring and 58 here, as `codec/examples/cortex-m`
 //! sends it. Frames end with a zero byte and hold none, so that a reader that starts in the middle, or meets garbage,

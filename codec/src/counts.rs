@@ -1,4 +1,4 @@
-//! How many records of each type there are.
+//! How many records of each type there are. Not here: what the records say.
 
 use crate::wire::header::RecordType;
 use alloc::string::{String, ToString};

@@ -1,4 +1,5 @@
-//! The producer's side: who wants a NAMESPACES record, what goes into it, one output per event.
+//! The producer's side: who wants a NAMESPACES record, what goes into it, one output per event. Not here: the ring that
+//! an output writes to, and how a task's namespaces are found.
 //!
 //! What `perf_event_namespaces()` and its callees in `kernel/events/core.c` do, for anyone who produces the record: a
 //! kernel module, an eBPF program, a hypervisor, a simulator. The caller supplies its tasks, its events and the
@@ -507,8 +508,8 @@ mod tests {
         let bytes = read(&event);
         let records: Vec<_> = Records::<Native>::new(&bytes, 0).map(|record| record.unwrap()).collect();
         assert_eq!(records.len(), 3);
-        let Record::Lost(told) = records[0].parse().unwrap() else { panic!("{records:?}") };
-        assert_eq!((told.id.get(), told.lost.get()), (12, 4));
+        let Record::Lost(lost) = records[0].parse().unwrap() else { panic!("{records:?}") };
+        assert_eq!((lost.id.get(), lost.lost.get()), (12, 4));
         assert!(records[1..].iter().all(|record| matches!(record.parse(), Ok(Record::Namespaces(_)))));
         assert_eq!(event.ring.lost(), 0);
     }

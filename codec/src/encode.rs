@@ -1,4 +1,5 @@
-//! Records written in place into a caller's buffer: exact size known beforehand, no copy in between.
+//! Records written in place into a caller's buffer: exact size known beforehand, no copy in between. Not here: who
+//! wants a record, and where the buffer is.
 //!
 //! ```
 //! use nsscope_codec::encode::{Encode, Namespaces};

@@ -1,4 +1,4 @@
-//! What can be wrong with an input, and where.
+//! What can be wrong with an input, and where. Not here: what to do about it.
 
 /// A fault in the input: what, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

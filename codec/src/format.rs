@@ -1,4 +1,4 @@
-//! `defmt::Format` for what cannot derive it: values of a byte order, and records that borrow.
+//! `defmt::Format` for what cannot derive it: values of a byte order, and records that borrow. Not here: layouts.
 
 // What `defmt::write!` writes is not in its expansion, which therefore looks the same everywhere.
 #![allow(clippy::match_same_arms, clippy::single_match_else)]

@@ -1,4 +1,4 @@
-//! Fields as the host has them, for `defmt`.
+//! Fields as the host has them, for `defmt`. Not here: layouts.
 
 use crate::byte_order::Order;
 use defmt::Format;

@@ -1,4 +1,5 @@
-//! Exact, zero-copy layouts of the Linux perf records that tell which namespaces a task is in.
+//! Exact, zero-copy layouts of the Linux perf records that tell which namespaces a task is in. Not here: what a
+//! container is, system calls, and files.
 //!
 //! `PERF_RECORD_NAMESPACES` and what belongs to it (FORK, EXIT, COMM, CGROUP, LOST, the `sample_id` trailer,
 //! `perf_event_attr`, the mmap ring, the perf.data container): decoded and encoded in place, in both byte orders,

@@ -1,4 +1,5 @@
-//! Time order, as the perf tool makes it: records of several rings are sorted within windows that FINISHED_ROUND closes.
+//! Time order, as the perf tool makes it: records of several rings are sorted within windows that FINISHED_ROUND
+//! closes. Not here: how records are decoded.
 //!
 //! A recorder drains its rings one after the other, then writes FINISHED_ROUND. A record that is written after a
 //! round is later than the latest record written before the round *before* it; so at each mark everything up to

@@ -1,4 +1,5 @@
-//! Records that own their bytes, of fixed capacity: for queues and tables where there is no allocator.
+//! Records that own their bytes, of fixed capacity: for queues and tables where there is no allocator. Not here: how
+//! records are read and written.
 //!
 //! ```
 //! use nsscope_codec::encode::Encode;

@@ -1,4 +1,4 @@
-//! Records as bytes: one at a time, in place, in either byte order. What is in a record it does not know.
+//! Records as bytes: one at a time, in place, in either byte order. Not here: what is in a record.
 
 use crate::error::{Error, ErrorKind};
 use crate::wire::header::{Header, RecordType, HEADER_SIZE};

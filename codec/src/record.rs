@@ -1,4 +1,4 @@
-//! Records by their types: one enum over the wire types.
+//! Records by their types: one enum over the wire types. Not here: how a record is found in a stream.
 
 use crate::error::Error;
 use crate::raw::RawRecord;

@@ -1,4 +1,5 @@
-//! The perf mmap ring: memory that one side writes records to and the other reads them from.
+//! The perf mmap ring: memory that one side writes records to and the other reads them from. Not here: how the memory
+//! is mapped, and what the records say.
 //!
 //! Positions run freely and never wrap; the data area is a power of two bytes. The producer publishes what it has
 //! written through `data_head`; the consumer gives space back through `data_tail` (`perf_event_open(2)`, "MMAP
@@ -194,7 +195,7 @@ impl<M: Memory> Producer<M> {
         }
         let at = if self.backward { self.head.wrapping_sub(len) } else { self.head };
         let head = if self.backward { at } else { at.wrapping_add(len) };
-        Some(Reservation { producer: self, at, left: len, head, told: 0 })
+        Some(Reservation { producer: self, at, left: len, head, reported: 0 })
     }
 }
 
@@ -207,19 +208,19 @@ pub struct Reservation<'a, M> {
     left: u64,
     /// `data_head` once it is committed.
     head: u64,
-    told: u64,
+    reported: u64,
 }
 
 impl<M: Memory> Reservation<'_, M> {
     /// The reservation carries a LOST record that tells of `count` records.
     pub fn tells_lost(&mut self, count: u64) {
-        self.told = count;
+        self.reported = count;
     }
 
     /// Publishes it. What was not written holds what lay there before.
     #[inline]
     pub fn commit(self) {
-        self.producer.lost = self.producer.lost.saturating_sub(self.told);
+        self.producer.lost = self.producer.lost.saturating_sub(self.reported);
         self.producer.head = self.head;
         // Release: the consumer sees the bytes once it sees the head.
         self.producer.memory.set_head(self.head);

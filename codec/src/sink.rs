@@ -1,4 +1,4 @@
-//! Where bytes go, one piece after another.
+//! Where bytes go, one piece after another. Not here: what the bytes mean.
 
 /// Takes a record's bytes from its first to its last.
 pub trait Sink {

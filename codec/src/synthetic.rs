@@ -1,4 +1,5 @@
-//! Events that a recorder synthesizes, as tracepoints of the system `nsscope`.
+//! Events that a recorder synthesizes, as tracepoints of the system `nsscope`. Not here: where a recorder takes the
+//! facts from.
 //!
 //! The kernel's records do not say which cgroup a task was in when the recording began, which pids it has in its pid
 //! namespaces, nor what a container is called. So the recorder looks it up and writes a SAMPLE of a tracepoint whose

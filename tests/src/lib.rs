@@ -1,4 +1,5 @@
-//! Helpers of the tests: the programs under test, their output, and what to do where the machine lacks something.
+//! Helpers of the tests: the programs under test, their output, and what to do where the machine lacks something. Not
+//! here: what is tested.
 
 use serde_json::Value;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Real container runtimes, started for a test and gone with it.
+//! Real container runtimes, started for a test and gone with it. Not here: what nsscope says of their containers.
 
 use crate::{Running, errors, run, text, wait_for};
 use serde_json::Value;

@@ -1,5 +1,5 @@
 //! One piece of work on records, done by the codec and by a loop of unchecked reads: what the benches compare, natively
-//! and (`wasm/examples/walk.rs`) as wasm.
+//! and (`wasm/examples/walk.rs`) as wasm. Not here: how the work is measured.
 
 use nsscope_codec::perf_data::{Session, Visitor};
 use nsscope_codec::wire::header::RecordType;

@@ -233,3 +233,73 @@ fn crates_depend_only_on_those_below_them() {
         assert!(ours.iter().all(|name| below.contains(name)), "{krate} depends on {ours:?}");
     }
 }
+
+/// Folders whose files are the product.
+const SOURCES: [&str; 8] =
+    ["codec/src", "timeline/src", "capture/src", "capture/bpf/src", "wasm/src", "cli/src", "xtask/src", "www/src"];
+
+/// The Rust and TypeScript files below a folder of the repository.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let (mut found, mut waiting) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(dir) = waiting.pop() {
+        for path in fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs" || kind == "ts")
+                && !path.to_str().unwrap().ends_with(".d.ts")
+            {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_string();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(found.len() > 3, "{folder}");
+    found
+}
+
+/// A module begins with what it knows and what it does not.
+#[test]
+fn each_module_says_what_it_knows_and_what_it_does_not() {
+    for (name, text) in SOURCES.into_iter().flat_map(sources) {
+        let mark = if Path::new(&name).extension().is_some_and(|kind| kind == "ts") { "// " } else { "//! " };
+        let first: Vec<&str> = text.lines().map_while(|line| line.strip_prefix(mark)).collect();
+        let first = first.join(" ");
+        let (knows, not) = first.split_once(". Not here: ").unwrap_or_else(|| panic!("{name} begins with {first:?}"));
+        assert!(knows.len() > 10 && not.len() > 3, "{name}: {first}");
+    }
+}
+
+/// What is longer is taken apart. The tables of flags and of tests may be long.
+#[test]
+fn no_file_is_longer_than_a_reader_can_hold() {
+    const MOST: usize = 410;
+    for (name, text) in SOURCES.into_iter().flat_map(sources) {
+        let is_table = name == "cli/src/args.rs" || name.ends_with("/tests.rs");
+        let code = text.split("\nmod tests {").next().unwrap().lines().map(str::trim);
+        let lines =
+            code.filter(|line| !line.is_empty() && !["//", "/*", "*"].iter().any(|c| line.starts_with(c))).count();
+        assert!(is_table || lines <= MOST, "{name} has {lines} lines of code");
+    }
+}
+
+/// No two files of the page import each other, round however many others.
+#[test]
+fn no_files_of_the_page_import_each_other() {
+    let files: BTreeMap<String, Vec<String>> = sources("www/src")
+        .into_iter()
+        .map(|(name, text)| {
+            let imported = text.split(" from \"./").skip(1).map(|rest| rest.split('"').next().unwrap().to_string());
+            (name.trim_start_matches("www/src/").trim_end_matches(".ts").to_string(), imported.collect())
+        })
+        .collect();
+    assert!(files.values().any(|imported| !imported.is_empty()));
+    for start in files.keys() {
+        let (mut seen, mut waiting) = (BTreeSet::new(), files[start].clone());
+        while let Some(next) = waiting.pop() {
+            assert!(next != *start, "{start} is imported by what it imports: {seen:?}");
+            if seen.insert(next.clone()) {
+                waiting.extend(files.get(&next).cloned().unwrap_or_default());
+            }
+        }
+    }
+}

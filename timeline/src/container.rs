@@ -1,4 +1,4 @@
-//! Containers: a definition applied to the facts. Who is a member, and what came before it, is told apart elsewhere.
+//! Containers: a definition applied to the facts. Not here: who is a member, and what came before the container.
 
 use crate::definition::Definition;
 use crate::keys::{Key, Keys};
@@ -103,8 +103,8 @@ impl Container {
     /// The runtime, where it or the cgroup path tells it.
     pub fn runtime(&self) -> Option<&'static str> {
         let Key::Runtime(runtime) = &self.key else { return None };
-        let told = self.named.as_ref().map(|named| named.runtime).filter(|&name| name != runtime::UNKNOWN);
-        Some(told.unwrap_or(runtime.name))
+        let by_runtime = self.named.as_ref().map(|named| named.runtime).filter(|&name| name != runtime::UNKNOWN);
+        Some(by_runtime.unwrap_or(runtime.name))
     }
 
     /// What the cgroup path says that it is part of.
@@ -175,20 +175,22 @@ impl Timeline {
             if task.names.is_empty() && task.namespaces.is_empty() {
                 continue;
             }
-            for (place, from, to) in task.states(&self.ns_sets, &self.registry) {
-                let Some(key) = keys.look(place) else { continue };
+            for (placement, from, to) in task.states(&self.ns_sets, &self.registry) {
+                let Some(key) = keys.look(placement) else { continue };
                 let exact = task.start_exact || from > task.start;
-                put(key, Stay { who: Who::Task(index), place, from, to, exact });
+                put(key, Stay { who: Who::Task(index), placement, from, to, exact });
             }
         }
         for (number, group) in self.ended_groups.groups().iter().enumerate() {
-            if group.names.is_empty() && group.places.iter().all(|&place| self.at_placement(place).0.is_none()) {
+            if group.names.is_empty()
+                && group.placements.iter().all(|&placement| self.at_placement(placement).0.is_none())
+            {
                 continue;
             }
-            for (&place, &(from, to, exact)) in group.places.iter().zip(&group.stays) {
-                let Some(key) = keys.of_placement(place) else { continue };
-                let place = self.usage[place as usize].place;
-                put(key, Stay { who: Who::Ended(number as u32), place, from, to: Some(to), exact });
+            for (&placement, &(from, to, exact)) in group.placements.iter().zip(&group.stays) {
+                let Some(key) = keys.of_placement(placement) else { continue };
+                let placement = self.usage[placement as usize].placement;
+                put(key, Stay { who: Who::Ended(number as u32), placement, from, to: Some(to), exact });
             }
         }
         let mut containers = Vec::new();
@@ -206,15 +208,15 @@ impl Timeline {
     }
 
     /// Tells when anybody was where: place, from, to.
-    pub(crate) fn all_stays(&self, tell: &mut dyn FnMut(Placement, u64, u64)) {
+    pub(crate) fn all_stays(&self, each: &mut dyn FnMut(Placement, u64, u64)) {
         for (_, task) in self.tasks() {
-            for (place, from, to) in task.states(&self.ns_sets, &self.registry) {
-                tell(place, from, to.unwrap_or(u64::MAX));
+            for (placement, from, to) in task.states(&self.ns_sets, &self.registry) {
+                each(placement, from, to.unwrap_or(u64::MAX));
             }
         }
         for group in self.ended_groups.groups() {
-            for (&place, &(from, to, _)) in group.places.iter().zip(&group.stays) {
-                tell(self.usage[place as usize].place, from, to);
+            for (&placement, &(from, to, _)) in group.placements.iter().zip(&group.stays) {
+                each(self.usage[placement as usize].placement, from, to);
             }
         }
     }
@@ -255,8 +257,8 @@ impl Timeline {
                 continue;
             }
             let states = task.states(&self.ns_sets, &self.registry);
-            let outside = states.filter(|&(place, ..)| keys.look(place).is_none());
-            let sets = outside.filter_map(|(place, ..)| Some(*self.ns_sets.get(place.namespaces?)));
+            let outside = states.filter(|&(placement, ..)| keys.look(placement).is_none());
+            let sets = outside.filter_map(|(placement, ..)| Some(*self.ns_sets.get(placement.namespaces?)));
             let mut differs = [false; NsKind::ALL.len()];
             sets.flat_map(|set| set.differences(&host)).for_each(|kind| differs[kind.index()] = true);
             if differs.contains(&true) {
@@ -288,8 +290,9 @@ impl Timeline {
             groups.into_iter().map(|(number, _)| (number, self.ended_groups.group(number as u32))).collect();
         let process = |t: usize| (u64::from(self.tasks[t].pid), self.tasks[t].process_start);
         let processes = distinct(tasks.iter().map(|&t| process(t)));
-        let numbers = distinct(stays.iter().filter_map(|stay| Some((u64::from(self.places.get(stay.place)?), 0))));
-        let usage: Vec<_> = numbers.iter().map(|&(place, _)| &self.usage[place as usize]).collect();
+        let numbers =
+            distinct(stays.iter().filter_map(|stay| Some((u64::from(self.placements.get(stay.placement)?), 0))));
+        let usage: Vec<_> = numbers.iter().map(|&(placement, _)| &self.usage[placement as usize]).collect();
         let seen_peak = usage.iter().map(|usage| usage.peak as usize).max().unwrap_or(0);
 
         // Name and when anybody had it.
@@ -316,8 +319,8 @@ impl Timeline {
         let name = |name: u64| String::from_utf8_lossy(self.names.get(name as u32)).into_owned();
 
         let differs: Vec<NsKind> = namespaces.differences(&host).collect();
-        let places = stays.iter().map(|stay| stay.place);
-        let cgroup = places.clone().find_map(|place| self.cgroup_path(place, key));
+        let placements = stays.iter().map(|stay| stay.placement);
+        let cgroup = placements.clone().find_map(|placement| self.cgroup_path(placement, key));
         let inferred = tasks.iter().filter(|&&task| {
             let cgroups = &self.tasks[task].cgroups;
             matches!(key, Key::Runtime(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
@@ -408,11 +411,11 @@ impl Timeline {
 
     /// CPU time in some places, where context switches tell it, ns.
     #[cfg(feature = "full")]
-    fn exact_cpu(&self, places: &[(u64, u64)]) -> Option<u64> {
-        let of = |&(place, _): &(u64, u64)| {
-            self.switches.counted.get(&place).map_or(0, |counted| counted.on_cpu.values().sum())
+    fn exact_cpu(&self, placements: &[(u64, u64)]) -> Option<u64> {
+        let of = |&(placement, _): &(u64, u64)| {
+            self.switches.counted.get(&placement).map_or(0, |counted| counted.on_cpu.values().sum())
         };
-        self.has_switches().then(|| places.iter().map(of).sum())
+        self.has_switches().then(|| placements.iter().map(of).sum())
     }
 
     #[cfg(not(feature = "full"))]
@@ -423,8 +426,8 @@ impl Timeline {
 
     /// The path in a place that names a runtime's container, where that is the key; else that of the unified hierarchy,
     /// or else the longest.
-    fn cgroup_path(&self, place: Placement, key: &Key) -> Option<String> {
-        let set = self.cgroup_sets.get(place.cgroups?);
+    fn cgroup_path(&self, placement: Placement, key: &Key) -> Option<String> {
+        let set = self.cgroup_sets.get(placement.cgroups?);
         let path = match key {
             Key::Runtime(ours) => {
                 let number = self.registry.find(&ours.identity())?;

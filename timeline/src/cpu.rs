@@ -1,4 +1,5 @@
-//! CPU time and waiting time by container: what [`switches`](crate::switches) counts, for the places of a timeline.
+//! CPU time and waiting time by container: what [`switches`](crate::switches) counts, for the places of a timeline. Not
+//! here: how switches are counted.
 
 use crate::definition::Definition;
 use crate::keys::{Key, Keys};
@@ -169,7 +170,7 @@ impl Timeline {
         self.has(tid).map_or(UNKNOWN, |index| {
             let task = &self.tasks[index];
             // kthreadd, and what it has started.
-            if task.pid == 2 || task.ppid == Some(2) { KERNEL } else { task.place }
+            if task.pid == 2 || task.ppid == Some(2) { KERNEL } else { task.placement }
         })
     }
 
@@ -198,8 +199,8 @@ impl Timeline {
 
     /// Since when a recording that is at `time` has records, ns.
     fn began(&self, session: &Session, time: u64) -> u64 {
-        let told = session.sample_time().map(|(from, _)| from).filter(|&from| from > 0 && from <= time);
-        told.or(self.span.map(|(first, _)| first)).unwrap_or(time)
+        let begun = session.sample_time().map(|(from, _)| from).filter(|&from| from > 0 && from <= time);
+        begun.or(self.span.map(|(first, _)| first)).unwrap_or(time)
     }
 
     /// Who was thought to run in one place runs in another.
@@ -236,7 +237,7 @@ const HOST: u32 = u32::MAX - 3;
 fn runner(who: u32, keys: &mut Keys<'_>) -> u64 {
     u64::from(match who {
         IDLE | KERNEL | UNKNOWN => who,
-        place => keys.of_placement(place).unwrap_or(HOST),
+        placement => keys.of_placement(placement).unwrap_or(HOST),
     })
 }
 

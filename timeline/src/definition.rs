@@ -1,4 +1,5 @@
-//! What makes a container: a definition is data, the facts stay the same whichever is used.
+//! What makes a container: a definition is data, the facts stay the same whichever is used. Not here: the facts that it
+//! is applied to.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

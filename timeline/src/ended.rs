@@ -1,4 +1,5 @@
-//! Tasks that ended and are only counted, by the sequence of places they were in: storms repeat the same few.
+//! Tasks that ended and are only counted, by the sequence of places they were in: storms repeat the same few. Not here:
+//! tasks that still run.
 
 use crate::intern::Interner;
 use crate::registry::NONE;
@@ -14,7 +15,7 @@ pub(crate) struct Group {
     pub(crate) tasks: u64,
     pub(crate) processes: u64,
     /// The places they were in.
-    pub(crate) places: Vec<u32>,
+    pub(crate) placements: Vec<u32>,
     /// For each of those: first and last time any of them was there, ns; and whether that began in the recording for
     /// the first.
     pub(crate) stays: Vec<(u64, u64, bool)>,
@@ -49,16 +50,16 @@ impl Ended {
     }
 
     /// A task that was in these places, each with when it came and when it left, ns. `places` is changed.
-    pub(crate) fn add(&mut self, places: &mut Vec<u32>, stays: impl Iterator<Item = (u64, u64)>, task: &Task) {
+    pub(crate) fn add(&mut self, placements: &mut Vec<u32>, stays: impl Iterator<Item = (u64, u64)>, task: &Task) {
         self.tasks += 1;
-        let len = places.len();
+        let len = placements.len();
         // No place has this number.
-        places.extend([NONE, task.born]);
-        places.extend(task.ran.iter().map(|&(_, place)| place));
-        let number = self.ways.intern(places.as_slice()) as usize;
+        placements.extend([NONE, task.born]);
+        placements.extend(task.ran.iter().map(|&(_, placement)| placement));
+        let number = self.ways.intern(placements.as_slice()) as usize;
         if number == self.groups.len() {
             self.groups.push(Group {
-                places: places[..len].to_vec(),
+                placements: placements[..len].to_vec(),
                 stays: (0..len).map(|_| (u64::MAX, 0, false)).collect(),
                 born: task.born,
                 ran: task.ran.clone(),

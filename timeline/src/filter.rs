@@ -1,4 +1,4 @@
-//! A small grammar for "which": `container=web comm~nginx pid!=1`.
+//! A small grammar for "which": `container=web comm~nginx pid!=1`. Not here: what the keys stand for.
 //!
 //! Terms stand side by side and all must hold. A term is a key, an operator and one or more values with commas between:
 //! `=` one of them is the value, `!=` none is, `~` one of them is in it. A value that ends in `*` stands for all that

@@ -1,4 +1,5 @@
-//! How a container came to be: its first processes, who made it, and who came in from outside.
+//! How a container came to be: its first processes, who made it, and who came in from outside. Not here: which
+//! container a process is in.
 
 use crate::members::{Members, Stay, Who};
 use crate::order::distinct;
@@ -17,8 +18,8 @@ impl Timeline {
             return false;
         }
         let mut states = task.states(&self.ns_sets, &self.registry);
-        let own = states.find_map(|(place, from, _)| {
-            let pid = self.ns_sets.get(place.namespaces?).get(NsKind::Pid);
+        let own = states.find_map(|(placement, from, _)| {
+            let pid = self.ns_sets.get(placement.namespaces?).get(NsKind::Pid);
             (pid.ino != 0 && pid != host.get(NsKind::Pid)).then_some((pid, from))
         });
         task.leads() && own.is_some_and(|(pid, from)| self.registry.life(pid, from) == Some(from))
@@ -86,7 +87,7 @@ impl Timeline {
 
     /// The namespaces of the container's init.
     pub(crate) fn namespaces_of_init(&self, stays: &[Stay], host: &NsSet) -> NsSet {
-        let set = |stay: &Stay| stay.place.namespaces.map_or(NsSet::default(), |number| *self.ns_sets.get(number));
+        let set = |stay: &Stay| stay.placement.namespaces.map_or(NsSet::default(), |number| *self.ns_sets.get(number));
         // A runtime joins the container's cgroup before it makes its namespaces.
         let inside = stays.iter().filter(|stay| set(stay).differences(host).any(|kind| kind == NsKind::Pid));
         let init = inside.min_by_key(|stay| stay.from).or(stays.iter().min_by_key(|stay| stay.from));

@@ -1,4 +1,5 @@
-//! Containers that belong together: a pod, a compose project, a task or job.
+//! Containers that belong together: a pod, a compose project, a task or job. Not here: how a container is told from
+//! others.
 
 use crate::container::Container;
 use crate::intern::Interner;
@@ -65,7 +66,7 @@ impl Timeline {
     /// The groups among some containers, in order of appearance: what a runtime says, else containers that share a net
     /// and an ipc namespace of their own.
     pub fn groups(&self, containers: &[Container]) -> Vec<Group> {
-        let mut told: Interner<Vec<u8>> = Interner::default();
+        let mut names: Interner<Vec<u8>> = Interner::default();
         let mut groups: Vec<Group> = Vec::new();
         // Net and ipc namespaces.
         let mut shared: Interner<[NsId; 2]> = Interner::default();
@@ -73,7 +74,7 @@ impl Timeline {
         for (index, container) in containers.iter().enumerate() {
             let own = |kind| container.differs.contains(&kind).then(|| container.namespaces.get(kind));
             if let Some((kind, id, name, why)) = membership(container) {
-                let number = told.intern(format!("{kind}\0{id}").as_bytes()) as usize;
+                let number = names.intern(format!("{kind}\0{id}").as_bytes()) as usize;
                 match groups.get_mut(number) {
                     None => groups.push(Group { kind, id, name, why, containers: vec![index] }),
                     Some(group) => {
@@ -118,8 +119,8 @@ impl Timeline {
         if !wanted.contains(&true) {
             return stays;
         }
-        self.all_stays(&mut |place, from, to| {
-            let Some(set) = place.namespaces.map(|number| self.ns_sets.get(number)) else { return };
+        self.all_stays(&mut |placement, from, to| {
+            let Some(set) = placement.namespaces.map(|number| self.ns_sets.get(number)) else { return };
             let pair = pairs.number(&[set.get(NsKind::Net), set.get(NsKind::Ipc)]).map(|pair| pair as usize);
             if let Some(pair) = pair.filter(|&pair| wanted[pair]) {
                 stays[pair].push((from, to));

@@ -1,4 +1,5 @@
 //! A runtime's own processes, which set up a container or enter it: known by their names, before they start a program.
+//! Not here: which container they set up.
 
 use crate::task::Task;
 use crate::timeline::Timeline;

@@ -1,4 +1,4 @@
-//! Equal values are stored once and known by number.
+//! Equal values are stored once and known by number. Not here: what the values mean.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;

@@ -1,4 +1,4 @@
-//! What tells containers from one another, by a definition.
+//! What tells containers from one another, by a definition. Not here: who is in a container.
 
 use crate::definition::Definition;
 use crate::intern::Interner;
@@ -62,7 +62,7 @@ pub struct Keys<'t> {
     /// Of the keys' bytes.
     numbers: Interner<Vec<u8>>,
     /// Places, and the number of each one's key; [`OUTSIDE`]: it has none.
-    places: PlacementNumbers,
+    placements: PlacementNumbers,
     known: Vec<u32>,
 }
 
@@ -71,8 +71,8 @@ const OUTSIDE: u32 = u32::MAX;
 
 impl Keys<'_> {
     /// The number of the key of a place (what [`Timeline::placement_of`] gives); `None`: it is in no container.
-    pub fn of_placement(&mut self, place: u32) -> Option<u32> {
-        self.look(self.timeline.usage.get(place as usize)?.place)
+    pub fn of_placement(&mut self, placement: u32) -> Option<u32> {
+        self.look(self.timeline.usage.get(placement as usize)?.placement)
     }
 
     /// A key by its number.
@@ -94,10 +94,10 @@ impl Keys<'_> {
         self.numbers.in_order().collect()
     }
 
-    pub(crate) fn look(&mut self, place: Placement) -> Option<u32> {
-        let (number, new) = self.places.number(place);
+    pub(crate) fn look(&mut self, placement: Placement) -> Option<u32> {
+        let (number, new) = self.placements.number(placement);
         if new {
-            let key = find(self.timeline, &self.definition, &self.host, place);
+            let key = find(self.timeline, &self.definition, &self.host, placement);
             let key = key.map_or(OUTSIDE, |key| self.number(&key));
             self.known.push(key);
         }
@@ -106,13 +106,13 @@ impl Keys<'_> {
     }
 }
 
-fn find(timeline: &Timeline, definition: &Definition, host: &NsSet, place: Placement) -> Option<Key> {
+fn find(timeline: &Timeline, definition: &Definition, host: &NsSet, placement: Placement) -> Option<Key> {
     if definition.cgroup
-        && let Some(container) = timeline.registry.of_placement(place)
+        && let Some(container) = timeline.registry.of_placement(placement)
     {
         return Some(Key::Runtime(timeline.registry.get(container).runtime.clone()));
     }
-    let namespaces = place.namespaces.map(|number| *timeline.ns_sets.get(number));
+    let namespaces = placement.namespaces.map(|number| *timeline.ns_sets.get(number));
     let known = namespaces.unwrap_or_default();
     let differs: Vec<NsKind> = known.differences(host).collect();
     let mut apart = definition.boundary.iter().map(|kind| differs.contains(kind));
@@ -130,7 +130,7 @@ impl Timeline {
             host: self.host(),
             found: Vec::new(),
             numbers: Interner::default(),
-            places: PlacementNumbers::default(),
+            placements: PlacementNumbers::default(),
             known: Vec::new(),
         }
     }
@@ -141,12 +141,12 @@ impl Timeline {
         let task = &self.tasks[task];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
         let time = task.end.unwrap_or(self.now);
-        let place = self.registry.place(last(&task.namespaces), last(&task.cgroups), &self.ns_sets, time);
+        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), &self.ns_sets, time);
         let host = self.host();
-        let key = find(self, definition, &host, place)?;
+        let key = find(self, definition, &host, placement)?;
         if matches!(key, Key::Namespaces(_)) && task.names.last().is_some_and(|name| self.is_helper(name.value)) {
             let program = self.usage.get(task.program() as usize)?;
-            return Some(key).filter(|key| find(self, definition, &host, program.place).as_ref() == Some(key));
+            return Some(key).filter(|key| find(self, definition, &host, program.placement).as_ref() == Some(key));
         }
         Some(key)
     }

@@ -1,4 +1,4 @@
-//! A cgroup's CPU time, and what its limit did to it.
+//! A cgroup's CPU time, and what its limit did to it. Not here: who waited, and for whom.
 
 /// What a cgroup's limit (`cpu.max`, `cpu.cfs_quota_us`) did in the time of a recording, by its `cpu.stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

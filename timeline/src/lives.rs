@@ -1,4 +1,5 @@
-//! The lives of tasks: who begins, forks, runs a program and ends, and which of those that have ended are kept.
+//! The lives of tasks: who begins, forks, runs a program and ends, and which of those that have ended are kept. Not
+//! here: namespaces and cgroups.
 
 use crate::placement::Placement;
 use crate::registry::NONE;
@@ -38,7 +39,7 @@ impl Timeline {
             namespaces: Vec::new(),
             cgroups: Vec::new(),
             nspids: Vec::new(),
-            place: self.place(Placement::default()),
+            placement: self.placement(Placement::default()),
             born: NONE,
             ran: Vec::new(),
             previous_thread: NONE,
@@ -51,7 +52,7 @@ impl Timeline {
             Some(free) => *free = task,
             None => self.tasks.push(task),
         }
-        self.count(index, self.tasks[index].place, 1);
+        self.count(index, self.tasks[index].placement, 1);
         self.current.insert(u64::from(tid), index as u32);
         self.recent[0] = Some((tid, index as u32));
         self.link(index);
@@ -102,30 +103,30 @@ impl Timeline {
         all
     }
 
-    pub(crate) fn place(&mut self, place: Placement) -> u32 {
-        let (number, new) = self.places.number(place);
+    pub(crate) fn placement(&mut self, placement: Placement) -> u32 {
+        let (number, new) = self.placements.number(placement);
         if new {
-            let spaces = place.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(self.ns_sets.get(set)));
-            self.usage.push(Usage { place, spaces, first: u64::MAX, ..Usage::default() });
+            let spaces = placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(self.ns_sets.get(set)));
+            self.usage.push(Usage { placement, spaces, first: u64::MAX, ..Usage::default() });
         }
         number
     }
 
     /// Counts a task into or out of a place.
-    fn count(&mut self, index: usize, place: u32, step: i32) {
+    fn count(&mut self, index: usize, placement: u32, step: i32) {
         let task = &self.tasks[index];
         if task.end.is_some() {
             return;
         }
         let tid = task.tid;
-        let usage = &mut self.usage[place as usize];
+        let usage = &mut self.usage[placement as usize];
         usage.first = usage.first.min(self.now);
         usage.tasks = usage.tasks.saturating_add_signed(step);
         if task.leads() {
             usage.live = usage.live.saturating_add_signed(step);
             usage.peak = usage.peak.max(usage.live);
         }
-        let (spaces, cgroups) = (usage.spaces, usage.place.cgroups);
+        let (spaces, cgroups) = (usage.spaces, usage.placement.cgroups);
         if spaces == [NONE; 2] {
             return;
         }
@@ -146,11 +147,11 @@ impl Timeline {
             return;
         }
         for number in 0..self.usage.len() {
-            let Usage { place, spaces, first, .. } = self.usage[number];
-            if place.owner.is_none() && spaces.contains(&space) && first >= since {
-                let owned = self.registry.place(place.namespaces, place.cgroups, &self.ns_sets, self.now);
-                if owned != place && self.places.change(place, owned) {
-                    self.usage[number].place = owned;
+            let Usage { placement, spaces, first, .. } = self.usage[number];
+            if placement.owner.is_none() && spaces.contains(&space) && first >= since {
+                let owned = self.registry.placement(placement.namespaces, placement.cgroups, &self.ns_sets, self.now);
+                if owned != placement && self.placements.change(placement, owned) {
+                    self.usage[number].placement = owned;
                 }
             }
         }
@@ -160,7 +161,7 @@ impl Timeline {
     pub(crate) fn forget_spaces(&mut self) {
         self.registry.forget_spaces();
         for number in 0..self.usage.len() {
-            let set = self.usage[number].place.namespaces;
+            let set = self.usage[number].placement.namespaces;
             self.usage[number].spaces = set.map_or([NONE; 2], |set| self.registry.spaces_of(self.ns_sets.get(set)));
         }
         for index in 0..self.tasks.len() {
@@ -168,8 +169,8 @@ impl Timeline {
             if task.end.is_some() || task.tid == NOBODY {
                 continue;
             }
-            let Usage { spaces, place, .. } = self.usage[task.place as usize];
-            let container = self.registry.of_cgroups(place.cgroups);
+            let Usage { spaces, placement, .. } = self.usage[task.placement as usize];
+            let container = self.registry.of_cgroups(placement.cgroups);
             for space in spaces {
                 self.registry.enter(space, container, self.tasks[index].tid, self.now);
             }
@@ -181,8 +182,8 @@ impl Timeline {
         let paths = &self.paths;
         self.registry.look_again(&self.cgroup_sets, paths.values(), |path| paths.number(path));
         for number in 0..self.usage.len() {
-            let Usage { spaces, place, tasks, .. } = self.usage[number];
-            if let Some(container) = self.registry.of_cgroups(place.cgroups).filter(|_| tasks > 0) {
+            let Usage { spaces, placement, tasks, .. } = self.usage[number];
+            if let Some(container) = self.registry.of_cgroups(placement.cgroups).filter(|_| tasks > 0) {
                 self.claim(spaces, container);
             }
         }
@@ -201,13 +202,13 @@ impl Timeline {
     pub(crate) fn settle(&mut self, index: usize) {
         let task = &self.tasks[index];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
-        let place = self.registry.place(last(&task.namespaces), last(&task.cgroups), &self.ns_sets, self.now);
-        let before = task.place;
-        if place != self.usage[before as usize].place {
-            let place = self.place(place);
-            self.tasks[index].place = place;
+        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), &self.ns_sets, self.now);
+        let before = task.placement;
+        if placement != self.usage[before as usize].placement {
+            let placement = self.placement(placement);
+            self.tasks[index].placement = placement;
             // In before out: a namespace that both have goes on.
-            self.count(index, place, 1);
+            self.count(index, placement, 1);
             self.count(index, before, -1);
             #[cfg(feature = "full")]
             self.moved(index);
@@ -218,7 +219,7 @@ impl Timeline {
         if self.tasks[index].end.is_some() {
             return;
         }
-        self.count(index, self.tasks[index].place, -1);
+        self.count(index, self.tasks[index].placement, -1);
         let task = &mut self.tasks[index];
         #[cfg(feature = "full")]
         self.switches.ended(task.tid);
@@ -244,13 +245,13 @@ impl Timeline {
         }
         let mut states = core::mem::take(&mut self.states);
         states.extend(self.tasks[index].states(&self.ns_sets, &self.registry));
-        let mut places = core::mem::take(&mut self.way);
-        places.extend(states.iter().map(|&(place, ..)| self.place(place)));
+        let mut placements = core::mem::take(&mut self.way);
+        placements.extend(states.iter().map(|&(placement, ..)| self.placement(placement)));
         let task = &mut self.tasks[index];
-        self.ended_groups.add(&mut places, states.iter().map(|&(_, from, to)| (from, to.unwrap_or(from))), task);
+        self.ended_groups.add(&mut placements, states.iter().map(|&(_, from, to)| (from, to.unwrap_or(from))), task);
         states.clear();
-        places.clear();
-        (self.states, self.way) = (states, places);
+        placements.clear();
+        (self.states, self.way) = (states, placements);
         if self.current.get(&u64::from(task.tid)) == Some(&(index as u32)) {
             self.current.remove(&u64::from(task.tid));
             self.recent = [None; 2];
@@ -271,7 +272,7 @@ impl Timeline {
         }
         if let Some(leader) = self.has(pid).filter(|&at| self.tasks[at].end.is_some()) {
             self.tasks[leader].end = None;
-            self.count(leader, self.tasks[leader].place, 1);
+            self.count(leader, self.tasks[leader].placement, 1);
         }
         for other in others {
             self.end(other, time);
@@ -301,7 +302,7 @@ impl Timeline {
         // What a runtime starts on its way into a container is none of the container's programs.
         let own = |task: &Task| {
             let own = task.ran.iter().rev().find(|&&(time, _)| !self.helps(task, time));
-            own.map_or(task.born, |&(_, place)| place)
+            own.map_or(task.born, |&(_, placement)| placement)
         };
         let born = parent.filter(|_| exact).map_or(NONE, own);
         let task = &mut self.tasks[index];

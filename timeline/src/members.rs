@@ -1,4 +1,5 @@
 //! Who is in a container, and since when: since a task of it started a program inside, or descends from one that did.
+//! Not here: what tells containers apart.
 
 use crate::ended::Group;
 use crate::keys::{Key, Keys};
@@ -24,7 +25,7 @@ const NEVER: u64 = u64::MAX;
 
 impl Members {
     pub(crate) fn of(timeline: &Timeline, keys: &mut Keys<'_>, number: u32, stays: &[Stay]) -> Self {
-        let mut inside = |place: u32| place == NONE || keys.of_placement(place) == Some(number);
+        let mut inside = |placement: u32| placement == NONE || keys.of_placement(placement) == Some(number);
         let mut all = Self { tasks: Vec::new(), ended: Vec::new(), created: None };
         for stay in stays {
             match stay.who {
@@ -37,7 +38,7 @@ impl Members {
                     let since = if inside(task.born) && !stray {
                         0
                     } else {
-                        let own = |&&(time, place): &&(u64, u32)| inside(place) && !timeline.helps(task, time);
+                        let own = |&&(time, placement): &&(u64, u32)| inside(placement) && !timeline.helps(task, time);
                         let ran = task.ran.iter().find(own).map(|&(time, _)| time);
                         if let Some(time) = ran.filter(|&time| all.created.is_none_or(|(first, _)| time < first)) {
                             all.created = Some((time, index));
@@ -58,7 +59,8 @@ impl Members {
                             let mut names = of.names.iter().filter(|&&(.., phase)| phase as usize == at + 1);
                             names.next().is_some_and(|&(_, name, _)| timeline.is_helper(name))
                         };
-                        let ran = of.ran.iter().enumerate().find(|&(at, &(_, place))| inside(place) && !helps(at));
+                        let ran =
+                            of.ran.iter().enumerate().find(|&(at, &(_, placement))| inside(placement) && !helps(at));
                         ran.map_or(NEVER, |(at, _)| at as u64 + 1)
                     };
                     all.ended.push((u64::from(group), since));
@@ -160,7 +162,7 @@ pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>, unique: &dyn Fn(u64, u64, u
 /// A task in a container.
 pub(crate) struct Stay {
     pub(crate) who: Who,
-    pub(crate) place: Placement,
+    pub(crate) placement: Placement,
     pub(crate) from: u64,
     pub(crate) to: Option<u64>,
     /// Whether `from` is when it came, not when it was first seen.
@@ -189,7 +191,7 @@ mod tests {
     use nsscope_codec::wire::namespaces::NsId;
 
     fn stay(from: u64, to: u64) -> Stay {
-        Stay { who: Who::Ended(0), place: Placement::default(), from, to: Some(to), exact: true }
+        Stay { who: Who::Ended(0), placement: Placement::default(), from, to: Some(to), exact: true }
     }
 
     #[test]

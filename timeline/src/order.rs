@@ -1,5 +1,5 @@
-//! Sorting, by pairs of numbers: whatever is sorted, the one sort of pairs does it, as each other is several kilobytes of
-//! wasm.
+//! Sorting, by pairs of numbers: whatever is sorted, the one sort of pairs does it, as each other is several kilobytes
+//! of wasm. Not here: what is sorted.
 
 use alloc::vec::Vec;
 

@@ -1,4 +1,5 @@
 //! What a task has at a time, apart from its name: namespaces, cgroups, and the container that its namespaces are of.
+//! Not here: a task's name.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -52,7 +53,7 @@ pub(crate) struct PlacementNumbers {
     /// Namespaces and cgroups to the number of the pair.
     pairs: BTreeMap<u64, u32>,
     /// Pair and owner to the number of the place.
-    places: BTreeMap<u64, u32>,
+    placements: BTreeMap<u64, u32>,
     len: u32,
 }
 
@@ -63,37 +64,38 @@ fn packed(high: Option<u32>, low: Option<u32>) -> u64 {
 
 impl PlacementNumbers {
     /// The number of a place, if it has one.
-    pub(crate) fn get(&self, place: Placement) -> Option<u32> {
-        let pair = *self.pairs.get(&packed(place.namespaces, place.cgroups))?;
-        self.places.get(&packed(Some(pair), place.owner)).copied()
+    pub(crate) fn get(&self, placement: Placement) -> Option<u32> {
+        let pair = *self.pairs.get(&packed(placement.namespaces, placement.cgroups))?;
+        self.placements.get(&packed(Some(pair), placement.owner)).copied()
     }
 
     /// The number of a place, which it gets if it has none, and whether it had none.
-    pub(crate) fn number(&mut self, place: Placement) -> (u32, bool) {
-        let key = packed(place.namespaces, place.cgroups);
+    pub(crate) fn number(&mut self, placement: Placement) -> (u32, bool) {
+        let key = packed(placement.namespaces, placement.cgroups);
         let pair = self.pairs.get(&key).copied().unwrap_or(self.pairs.len() as u32);
         self.pairs.insert(key, pair);
-        let key = packed(Some(pair), place.owner);
-        if let Some(&number) = self.places.get(&key) {
+        let key = packed(Some(pair), placement.owner);
+        if let Some(&number) = self.placements.get(&key) {
             return (number, false);
         }
         let number = self.len;
         self.len += 1;
-        self.places.insert(key, number);
+        self.placements.insert(key, number);
         (number, true)
     }
 
     /// A place has become another: from now on `new` has the number that `old` had, and `old` none.
     pub(crate) fn change(&mut self, old: Placement, new: Placement) -> bool {
-        let pair =
-            |numbers: &Self, place: Placement| numbers.pairs.get(&packed(place.namespaces, place.cgroups)).copied();
+        let pair = |numbers: &Self, placement: Placement| {
+            numbers.pairs.get(&packed(placement.namespaces, placement.cgroups)).copied()
+        };
         let (from, to) = (pair(self, old), pair(self, new));
         let (from, to) = (packed(from, old.owner), packed(to, new.owner));
-        if self.places.contains_key(&to) {
+        if self.placements.contains_key(&to) {
             return false;
         }
-        if let Some(number) = self.places.remove(&from) {
-            self.places.insert(to, number);
+        if let Some(number) = self.placements.remove(&from) {
+            self.placements.insert(to, number);
         }
         true
     }

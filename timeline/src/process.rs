@@ -1,4 +1,4 @@
-//! Processes: threads by the id they share.
+//! Processes: threads by the id they share. Not here: containers.
 
 use crate::order::{distinct, sorted};
 use crate::placement::NsSet;

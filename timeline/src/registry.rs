@@ -1,5 +1,5 @@
 //! The containers that runtimes manage: what they are called, which cgroup paths and which namespaces are theirs, and
-//! when. It knows no task.
+//! when. Not here: any task.
 //!
 //! A pid or mount namespace belongs to the container whose cgroup a task in it is in. So a task that a runtime has put
 //! into the namespaces of a container, and not yet into its cgroup, is known to be that container's. The kernel gives
@@ -163,7 +163,7 @@ impl Registry {
     }
 
     /// Namespaces and cgroups at a time, with whom the namespaces are of where the cgroup does not say it.
-    pub(crate) fn place(
+    pub(crate) fn placement(
         &self,
         namespaces: Option<u32>,
         cgroups: Option<u32>,
@@ -178,8 +178,8 @@ impl Registry {
     }
 
     /// The container of who is in a place.
-    pub(crate) fn of_placement(&self, place: Placement) -> Option<u32> {
-        self.resolve(self.of_cgroups(place.cgroups), place.owner)
+    pub(crate) fn of_placement(&self, placement: Placement) -> Option<u32> {
+        self.resolve(self.of_cgroups(placement.cgroups), placement.owner)
     }
 
     /// A runtime says what it calls a container, and perhaps which path is its cgroup's (a number). Returns the

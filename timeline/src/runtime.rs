@@ -1,5 +1,5 @@
-//! Which container a cgroup path belongs to. The shapes of paths are a table, [`SHAPES`]; nothing else here knows a
-//! runtime.
+//! Which container a cgroup path belongs to. The shapes of paths are a table, [`SHAPES`]; no other code knows a
+//! runtime. Not here: what a runtime calls its containers.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -1,4 +1,5 @@
-//! What samples say: where a task ran, into which cgroup it came, and what a recorder adds.
+//! What samples say: where a task ran, into which cgroup it came, and what a recorder adds. Not here: how a sample is
+//! laid out.
 
 use crate::registry::Named;
 use crate::runtime::{self, Runtime};
@@ -29,7 +30,7 @@ impl Timeline {
             if let Some(&path) = sample.cgroup.and_then(|id| self.cgroup_ids.get(&id)) {
                 self.move_to(index, 0, path, time, Source::Sample);
             }
-            let usage = &mut self.usage[self.tasks[index].place as usize];
+            let usage = &mut self.usage[self.tasks[index].placement as usize];
             usage.samples += 1;
             // A clock's period is in ns; of other events it is not time.
             let clock = event.attr.kind.get() == TYPE_SOFTWARE && event.attr.config.get() <= CONFIG_TASK_CLOCK;
@@ -61,13 +62,13 @@ impl Timeline {
                 self.tasks[index].nspids = pids.map_while(|pid| pid.parse().ok()).take(MAX_PID_LEVELS).collect();
                 Some(index)
             }
-            Some(Tracepoint::TaskNamespaces(told)) => {
-                let index = self.has(told.tid.get())?;
-                self.tell(index, &told, time);
+            Some(Tracepoint::TaskNamespaces(event)) => {
+                let index = self.has(event.tid.get())?;
+                self.apply(index, &event, time);
                 Some(index)
             }
-            Some(Tracepoint::Container(told)) => {
-                self.declare(&told);
+            Some(Tracepoint::Container(event)) => {
+                self.declare(&event);
                 None
             }
             Some(Tracepoint::KeptNamespace { kind, id, unique, by }) => {
@@ -104,61 +105,61 @@ impl Timeline {
     }
 
     /// What a runtime says of a container.
-    fn declare(&mut self, told: &synthetic::Container<'_>) {
+    fn declare(&mut self, event: &synthetic::Container<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
-        let name = core::str::from_utf8(told.runtime).map_or(runtime::UNKNOWN, runtime::known);
-        let labels = told.labels.split(|&byte| byte == b'\n');
+        let name = core::str::from_utf8(event.runtime).map_or(runtime::UNKNOWN, runtime::known);
+        let labels = event.labels.split(|&byte| byte == b'\n');
         let labels = labels.filter_map(|label| {
             let at = label.iter().position(|&byte| byte == b'=')?;
             Some((text(&label[..at]), text(&label[at + 1..])))
         });
         let named = Named {
-            name: text(told.name),
-            image: text(told.image),
+            name: text(event.name),
+            image: text(event.image),
             runtime: name,
-            source: text(told.source),
-            rank: told.rank,
+            source: text(event.source),
+            rank: event.rank,
             labels: labels.collect(),
         };
-        let runtime = Runtime { name, id: text(told.id), namespace: some(told.namespace), group: None };
+        let runtime = Runtime { name, id: text(event.id), namespace: some(event.namespace), group: None };
         // The root is everybody's.
-        let path = (told.cgroup.len() > 1 && told.cgroup.starts_with(b"/")).then(|| self.paths.intern(told.cgroup));
+        let path = (event.cgroup.len() > 1 && event.cgroup.starts_with(b"/")).then(|| self.paths.intern(event.cgroup));
         let (container, news) = self.registry.declare(runtime, named, path);
         if news {
             self.paths_changed();
         }
-        if told.pid == 0 {
+        if event.pid == 0 {
             return;
         }
-        let init = self.has(told.pid).map(|index| &self.tasks[index]);
+        let init = self.has(event.pid).map(|index| &self.tasks[index]);
         if init.is_some_and(|init| init.end.is_some()) {
             return;
         }
         // It may be told before its process is.
-        let spaces = init.map(|init| self.usage[init.place as usize].spaces);
-        self.inits.insert(told.pid.into(), container);
+        let spaces = init.map(|init| self.usage[init.placement as usize].spaces);
+        self.inits.insert(event.pid.into(), container);
         if let Some(spaces) = spaces {
             self.claim(spaces, container);
         }
     }
 
     /// What [`TaskNamespaces`] tells of a task.
-    fn tell(&mut self, index: usize, told: &TaskNamespaces<LittleEndian>, time: u64) {
-        let source = if told.reason.get() == Reason::FOUND.0 { Source::Proc } else { Source::Kernel };
+    fn apply(&mut self, index: usize, event: &TaskNamespaces<LittleEndian>, time: u64) {
+        let source = if event.reason.get() == Reason::FOUND.0 { Source::Proc } else { Source::Kernel };
         if let Some(mut set) = self.last_namespaces(&self.tasks[index]) {
             // All are of one file system.
             let dev = set.0.iter().map(|id| id.dev).max().unwrap_or(0);
-            set.0[NsKind::Time.index()] = NsId { dev, ino: u64::from(told.time.get()) };
+            set.0[NsKind::Time.index()] = NsId { dev, ino: u64::from(event.time.get()) };
             let value = self.ns_sets.intern(&set);
             set_value(&mut self.tasks[index].namespaces, Since { time, value, source });
             self.settle(index);
         }
-        let levels = told.levels.get() as usize;
+        let levels = event.levels.get() as usize;
         if levels > 1 {
-            self.tasks[index].nspids = told.pids.iter().take(levels).map(|pid| pid.get()).collect();
+            self.tasks[index].nspids = event.pids.iter().take(levels).map(|pid| pid.get()).collect();
         }
-        if let Some(&path) = self.cgroup_ids.get(&told.cgroup.get()) {
+        if let Some(&path) = self.cgroup_ids.get(&event.cgroup.get()) {
             self.move_to(index, 0, path, time, source);
         }
     }
@@ -189,7 +190,7 @@ impl Timeline {
         let mut set = before.unwrap_or_default();
         match set.binary_search_by_key(&root, |&[root, _]| root) {
             Ok(found) => set[found][1] = path,
-            Err(place) => set.insert(place, [root, path]),
+            Err(placement) => set.insert(placement, [root, path]),
         }
         let value = self.cgroup_sets.intern(set.as_slice());
         let paths = &self.paths;

@@ -1,4 +1,4 @@
-//! The containers and processes that somebody asked for.
+//! The containers and processes that somebody asked for. Not here: the grammar of filters.
 
 use crate::container::Container;
 use crate::container::Namespaced;
@@ -157,8 +157,8 @@ pub fn of_key(timeline: &Timeline, key: Option<&Key>, field: Field) -> Vec<Strin
             name.chain([key.id(), timeline.title_of(key)]).collect()
         }
         Field::Kind => {
-            let told = named.as_ref().map(|named| named.runtime).filter(|&name| name != runtime::UNKNOWN);
-            vec![told.or(runtime.map(|runtime| runtime.name)).unwrap_or("namespaces").into()]
+            let by_runtime = named.as_ref().map(|named| named.runtime).filter(|&name| name != runtime::UNKNOWN);
+            vec![by_runtime.or(runtime.map(|runtime| runtime.name)).unwrap_or("namespaces").into()]
         }
         Field::Image => named.iter().map(|named| named.image.clone()).collect(),
         Field::Group(kind) => {

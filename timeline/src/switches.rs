@@ -1,5 +1,5 @@
 //! Who ran on which CPU, who waited for it, and who ran meanwhile: from context switches and wake-ups. What runs is a
-//! number here; what containers are it does not know.
+//! number. Not here: what containers are.
 //!
 //! The kernel says of each switch which task leaves the CPU and which comes (`PERF_RECORD_SWITCH_CPU_WIDE`), and
 //! whether the one that leaves would have run on (`PERF_RECORD_MISC_SWITCH_OUT_PREEMPT`). From a wake-up or from being

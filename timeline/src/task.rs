@@ -1,4 +1,4 @@
-//! A thread over time.
+//! A thread over time. Not here: other tasks.
 
 use crate::intern::Interner;
 use crate::placement::{NsSet, Placement};
@@ -62,7 +62,7 @@ pub struct Task {
     /// Its pid in each pid namespace from the host's inwards, where /proc told.
     pub nspids: Vec<u32>,
     /// Where it is now: the number of a place.
-    pub(crate) place: u32,
+    pub(crate) placement: u32,
     /// Where the program was started that it runs since its fork, the number of a place; `u32::MAX`: not known.
     pub(crate) born: u32,
     /// Programs that it started itself, each somewhere else than the one before: when, and the number of the place.
@@ -87,13 +87,13 @@ impl Task {
 
     /// Where the program that it runs was started; `u32::MAX`: not known.
     pub(crate) fn program(&self) -> u32 {
-        self.ran.last().map_or(self.born, |&(_, place)| place)
+        self.ran.last().map_or(self.born, |&(_, placement)| placement)
     }
 
     /// A program was started.
     pub(crate) fn run(&mut self, time: u64) {
-        if self.program() != self.place {
-            self.ran.push((time, self.place));
+        if self.program() != self.placement {
+            self.ran.push((time, self.placement));
         }
     }
 
@@ -135,7 +135,7 @@ impl Iterator for States<'_> {
         let start = if task.start > from { task.start } else { u64::MAX };
         let cut = namespaces.1.min(cgroups.1).min(start);
         *next = (cut != u64::MAX).then_some(cut);
-        Some((registry.place(namespaces.0, cgroups.0, sets, from), from, next.or(task.end)))
+        Some((registry.placement(namespaces.0, cgroups.0, sets, from), from, next.or(task.end)))
     }
 }
 

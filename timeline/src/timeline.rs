@@ -1,4 +1,4 @@
-//! Everything known about the tasks of a recording, from its records. What is made of that stands above.
+//! Everything known about the tasks of a recording, from its records. Not here: what is made of the facts.
 
 use crate::ended::Ended;
 use crate::intern::Interner;
@@ -18,7 +18,7 @@ use nsscope_codec::{Order, RawRecord, Record};
 /// What happens in a place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    pub(crate) place: Placement,
+    pub(crate) placement: Placement,
     /// The mount and the pid namespace, where they are not the host's.
     pub(crate) spaces: [u32; 2],
     /// When a task first came there, ns.
@@ -89,7 +89,7 @@ pub struct Timeline {
     pub(crate) threads: BTreeMap<u64, u32>,
     /// What happens in each place, by number.
     pub(crate) usage: Vec<Usage>,
-    pub(crate) places: PlacementNumbers,
+    pub(crate) placements: PlacementNumbers,
     /// Cgroup id to path, from CGROUP records.
     pub(crate) cgroup_ids: BTreeMap<u64, u32>,
     pub(crate) registry: Registry,
@@ -272,12 +272,12 @@ impl Timeline {
 
     /// The place that a thread is in now or was in last: the number that namespaces and cgroups have together.
     pub fn placement_of(&self, task: usize) -> u32 {
-        self.tasks[task].place
+        self.tasks[task].placement
     }
 
     /// Namespace set and cgroup set of a place, by number, each where it is known.
-    pub fn at_placement(&self, place: u32) -> (Option<u32>, Option<u32>) {
-        let Placement { namespaces, cgroups, .. } = self.usage[place as usize].place;
+    pub fn at_placement(&self, placement: u32) -> (Option<u32>, Option<u32>) {
+        let Placement { namespaces, cgroups, .. } = self.usage[placement as usize].placement;
         (namespaces, cgroups)
     }
 

@@ -1,4 +1,4 @@
-//! The tracepoints that tell which cgroup a task is in.
+//! The tracepoints that tell which cgroup a task is in. Not here: what follows from a move.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! What people read of a container: its title, and why it is one.
+//! What people read of a container: its title, and why it is one. Not here: how containers are found.
 
 use crate::keys::Key;
 use crate::placement::{NsSet, label};
@@ -55,8 +55,8 @@ pub(crate) fn why(key: &Key, cgroup: Option<&str>, namespaces: &NsSet, differs: 
             }
         }
     }];
-    let told = |kind: &NsKind| key.namespace(*kind).is_some();
-    let others: Vec<NsKind> = differs.iter().copied().filter(|kind| !told(kind)).collect();
+    let in_key = |kind: &NsKind| key.namespace(*kind).is_some();
+    let others: Vec<NsKind> = differs.iter().copied().filter(|kind| !in_key(kind)).collect();
     if !others.is_empty() {
         why.push(format!(
             "its own besides: {}",

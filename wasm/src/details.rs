@@ -1,4 +1,4 @@
-//! All that is known of one row.
+//! All that is known of one row. Not here: what rows there are.
 
 use crate::js::{object, seconds};
 use crate::model::{Kind, text};

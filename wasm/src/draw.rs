@@ -1,4 +1,5 @@
-//! What is to be drawn of a row: spans as words, at the resolution of the screen.
+//! What is to be drawn of a row: spans as words, at the resolution of the screen. Not here: colours and pixels, which
+//! are the page's.
 
 use nsscope_timeline::order::distinct;
 use nsscope_timeline::{Process, Task};

@@ -1,4 +1,5 @@
-//! What the viewer keeps of the records, beside the timeline: events to list, samples to draw.
+//! What the viewer keeps of the records, beside the timeline: events to list, samples to draw. Not here: what the
+//! records mean.
 
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::perf_data::Visitor;
@@ -91,8 +92,8 @@ impl Facts {
     fn event<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>, task: Option<usize>) {
         let Some(time) = known_time(session.time(record)) else { return };
         let timeline = &self.timeline;
-        let told = task.map(|index| (timeline.at(index), timeline.placement_of(index)));
-        let what = match (record.kind(), told) {
+        let known = task.map(|index| (timeline.at(index), timeline.placement_of(index)));
+        let what = match (record.kind(), known) {
             (RecordType::NAMESPACES, Some((task, _))) => task.namespaces.last().map(|s| What::Namespaces(s.value)),
             (RecordType::COMM, Some((task, _))) => {
                 let exec = record.misc() & MISC_COMM_EXEC != 0;
@@ -139,9 +140,9 @@ impl Facts {
             self.unlisted += 1;
             return;
         }
-        let (pid, tid) = told.map_or((0, 0), |(task, _)| (task.pid, task.tid));
-        let name = told.and_then(|(task, _)| task.names.last()).map(|since| since.value);
-        self.events.push(Event { time, pid, tid, name, place: told.map(|(_, place)| place), what });
+        let (pid, tid) = known.map_or((0, 0), |(task, _)| (task.pid, task.tid));
+        let name = known.and_then(|(task, _)| task.names.last()).map(|since| since.value);
+        self.events.push(Event { time, pid, tid, name, place: known.map(|(_, place)| place), what });
     }
 }
 

@@ -1,4 +1,4 @@
-//! JavaScript values and texts.
+//! JavaScript values and texts. Not here: what the values mean.
 
 use js_sys::{Array, Object, Reflect};
 use nsscope_codec::wire::namespaces::NsKind;

@@ -1,4 +1,4 @@
-//! The decoder and the timeline for the browser and Node.
+//! The decoder and the timeline for the browser and Node. Not here: the picture, which the page draws.
 //!
 //! A caller asks for the offset that is [`wanted`](Trace::wanted), pushes the bytes that are there, and repeats until
 //! nothing is wanted any more; nothing here reads files or knows about pages. At any time [`layout`](Trace::layout)

@@ -1,4 +1,4 @@
-//! The rows of the picture, and what is to be drawn in them.
+//! The rows of the picture, and what is to be drawn in them. Not here: how a file is read.
 
 use crate::draw::{Curve, Draw, View};
 use crate::facts::{Event, Facts, What};

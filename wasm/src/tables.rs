@@ -1,4 +1,4 @@
-//! The tables beside the picture: containers, processes and events.
+//! The tables beside the picture: containers, processes and events. Not here: how a table is shown.
 
 use crate::facts::{Event, Facts, What};
 use crate::js::{inodes, object};

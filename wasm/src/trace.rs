@@ -1,4 +1,4 @@
-//! A file that is being read, and the rows made of it.
+//! A file that is being read, and the rows made of it. Not here: what the records mean.
 
 use crate::draw::View;
 use crate::facts::{Facts, What};

@@ -1,4 +1,4 @@
-//! The shapes of what is handed to the page, for TypeScript.
+//! The shapes of what is handed to the page, for TypeScript. Not here: how the values are made.
 
 use wasm_bindgen::prelude::*;
 

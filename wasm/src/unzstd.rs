@@ -1,4 +1,4 @@
-//! zstd for `perf.data.zst`, which browsers do not unpack themselves.
+//! zstd for `perf.data.zst`, which browsers do not unpack themselves. Not here: what is compressed.
 
 use mzstd::{DecodeOperation, DecoderSessionOwned, DecoderStatus, Decompressor};
 use wasm_bindgen::prelude::*;
@@ -10,7 +10,7 @@ const PIECE: usize = 1 << 20;
 #[wasm_bindgen]
 pub struct Unzstd {
     stream: DecoderSessionOwned,
-    packed: Vec<u8>,
+    compressed: Vec<u8>,
     taken: usize,
 }
 
@@ -19,14 +19,14 @@ impl Unzstd {
     /// A stream of which nothing came yet.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
-        Self { stream: Decompressor::default().into_session(), packed: Vec::new(), taken: 0 }
+        Self { stream: Decompressor::default().into_session(), compressed: Vec::new(), taken: 0 }
     }
 
     /// Takes the stream's next bytes, once [`pull`](Self::pull) has no more of those before.
     pub fn push(&mut self, chunk: &[u8]) {
-        self.packed.drain(..self.taken);
+        self.compressed.drain(..self.taken);
         self.taken = 0;
-        self.packed.extend_from_slice(chunk);
+        self.compressed.extend_from_slice(chunk);
     }
 
     /// Unpacked bytes, at most 1 MiB; none where more packed ones are needed.
@@ -37,14 +37,15 @@ impl Unzstd {
         let mut plain = vec![0; PIECE];
         let mut len = 0;
         while len < PIECE {
-            let packed = self.packed.get(self.taken..).unwrap_or_default();
+            let compressed = self.compressed.get(self.taken..).unwrap_or_default();
             let step = self
                 .stream
-                .process(packed, &mut plain[len..], DecodeOperation::Process)
+                .process(compressed, &mut plain[len..], DecodeOperation::Process)
                 .map_err(|_| JsError::new("the zstd stream is damaged"))?;
             self.taken += step.consumed;
             len += step.produced;
-            if step.status != DecoderStatus::NeedsOutput && (self.taken >= self.packed.len() || step.consumed == 0) {
+            if step.status != DecoderStatus::NeedsOutput && (self.taken >= self.compressed.len() || step.consumed == 0)
+            {
                 break;
             }
         }

@@ -1,3 +1,5 @@
+// The command line that shows the same as the page. Not here: how the page shows it.
+
 import { quoted } from "./format";
 import type { Loaded } from "./protocol";
 import { INITIAL, type State } from "./state";

@@ -1,3 +1,5 @@
+// Elements of the page by their ids. Not here: what they show.
+
 /** The page's element of this id. */
 export function element<T extends HTMLElement>(id: string, type: new () => T): T {
   const found = document.getElementById(id);

@@ -1,3 +1,5 @@
+// Draws rows, axis and overview on a canvas. Not here: where pictures come from, and what the pointer does.
+
 import { ticks } from "d3-array";
 import { moment, plain } from "./format";
 import { type Palette, colour } from "./palette";

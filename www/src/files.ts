@@ -1,3 +1,5 @@
+// Where files come from: drops, the file dialogue, the URL, the clipboard. Not here: what is in them.
+
 import { element } from "./dom";
 import { plain } from "./format";
 

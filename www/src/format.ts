@@ -1,3 +1,5 @@
+// Times, counts and sizes as text. Not here: where the values come from.
+
 /** Bytes in binary units. */
 export function bytes(value: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

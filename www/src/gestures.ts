@@ -1,3 +1,5 @@
+// What the pointer and the wheel do to the window of time. Not here: how it is drawn.
+
 import { widthOf } from "./drawing";
 import type { PlacedRow } from "./protocol";
 import type { Measured, TimeWindow } from "./window";

@@ -1,3 +1,5 @@
+// What keys do. Not here: how the page does it.
+
 import { ROW } from "./drawing";
 import type { Timeline } from "./timeline";
 

@@ -1,3 +1,5 @@
+// The names of the rows, beside the picture. Not here: the picture.
+
 import { plain } from "./format";
 import type { Picture, PlacedRow } from "./protocol";
 import { ROW } from "./drawing";

@@ -1,3 +1,5 @@
+// Files that are being read, in the worker, and what is asked of them. Not here: the page.
+
 import { Trace } from "@nsscope/wasm";
 import type { Found, Loaded, Open, Picture, PlacedRow, Viewer } from "./protocol";
 import { source } from "./source";
@@ -5,7 +7,7 @@ import { source } from "./source";
 /** How much of a file is read at once, in bytes. */
 const CHUNK = 1 << 20;
 /** How often the page hears of a file that is being read, ms; a picture is made no more often than it takes four of. */
-const TELL = 100;
+const REPORT_INTERVAL = 100;
 
 interface Machine {
   name: string;
@@ -26,7 +28,7 @@ export class Machines implements Viewer {
 
   constructor(private readonly memory: WebAssembly.Memory) {}
 
-  async open(files: { name: string; from: Blob | string }[], tell: (open: Open) => void): Promise<void> {
+  async open(files: { name: string; from: Blob | string }[], report: (open: Open) => void): Promise<void> {
     const mine = ++this.wanted;
     for (const { trace } of this.machines) {
       trace.free();
@@ -38,7 +40,7 @@ export class Machines implements Viewer {
       const machine = { name, size: 0, trace: new Trace(), open: true, rows: 0 };
       this.machines.push(machine);
       try {
-        const damage = await this.read(machine, from, mine, tell);
+        const damage = await this.read(machine, from, mine, report);
         if (damage !== undefined) {
           error = `${name}: ${damage}; what could be unpacked is shown`;
         }
@@ -55,18 +57,18 @@ export class Machines implements Viewer {
     }
     this.reading = false;
     this.arrange();
-    tell({ ...this.told(), error });
+    report({ ...this.summary(), error });
   }
 
   /** Reads a file to its end. Returns what was wrong with a packed one, of which the rest is then missing. */
-  private async read(machine: Machine, from: Blob | string, mine: number, tell: (open: Open) => void) {
+  private async read(machine: Machine, from: Blob | string, mine: number, report: (open: Open) => void) {
     const { trace } = machine;
     const { bytes, size } = await source(from);
     machine.size = size;
     const begun = performance.now();
     let read = 0;
     let damage: string | undefined;
-    let next = begun + TELL;
+    let next = begun + REPORT_INTERVAL;
     for (let offset = trace.wanted(); offset !== undefined; offset = trace.wanted()) {
       const chunk = await bytes.read(offset, CHUNK).catch((error: unknown) => {
         damage = error instanceof Error ? error.message : String(error);
@@ -86,8 +88,8 @@ export class Machines implements Viewer {
       if (now >= next) {
         this.arrange();
         const speed = (read / (now - begun)) * 1000;
-        tell({ ...this.told(), progress: { name: machine.name, read, size: size === 0 ? 0 : Math.max(read, size), speed } });
-        next = performance.now() + Math.max(TELL, 4 * (performance.now() - now));
+        report({ ...this.summary(), progress: { name: machine.name, read, size: size === 0 ? 0 : Math.max(read, size), speed } });
+        next = performance.now() + Math.max(REPORT_INTERVAL, 4 * (performance.now() - now));
       }
     }
     if (mine === this.wanted) {
@@ -115,7 +117,7 @@ export class Machines implements Viewer {
       [this.definition, this.filter] = before;
       throw error;
     }
-    return this.told();
+    return this.summary();
   }
 
   /** Makes the rows anew. */
@@ -125,7 +127,7 @@ export class Machines implements Viewer {
     }
   }
 
-  private told(): Open {
+  private summary(): Open {
     const offsets = this.offsets();
     const loaded = this.machines.map(({ name, size, trace, rows }, index): Loaded => {
       const containers = trace.containerCount();

@@ -1,3 +1,5 @@
+// Puts the page together: state, files, timeline and tabs. Not here: how each of them works.
+
 import { proxy, wrap } from "comlink";
 import { command } from "./command";
 import { element } from "./dom";
@@ -126,7 +128,7 @@ async function open(files: NamedFile[]) {
   enter("reading");
   document.body.dataset.pixels = "none";
   let fresh = true;
-  const told = async (open: Open) => {
+  const shown = async (open: Open) => {
     const { progress, error, reading } = open;
     document.body.dataset.memory = open.memory.toString();
     element("progress", HTMLDivElement).hidden = !reading;
@@ -152,11 +154,11 @@ async function open(files: NamedFile[]) {
     if (error !== undefined) {
       say(error, true);
     } else {
-      const told = loaded.flatMap(({ facts }) => warnings(facts));
+      const shown = loaded.flatMap(({ facts }) => warnings(facts));
       const containers = loaded.reduce((sum, { containers }) => sum + containers, 0);
       const records = loaded.reduce((sum, { facts }) => sum + facts.records, 0);
       const whole = `${count(containers, "container")}, ${count(records, "record")}, ${duration(timeline.length)}.`;
-      say([whole, ...told].join(" "));
+      say([whole, ...shown].join(" "));
     }
     await restore();
     enter(error !== undefined && loaded.length === 0 ? "error" : "ready");
@@ -166,7 +168,7 @@ async function open(files: NamedFile[]) {
   await viewer.open(
     files,
     proxy((open: Open) => {
-      last = last.then(() => told(open));
+      last = last.then(() => shown(open));
     }),
   );
   await last;
@@ -248,28 +250,28 @@ async function select(trace: number, row: number | undefined, remember = true) {
     return;
   }
   await reveal(trace, row);
-  const told = await viewer.details(trace, row);
-  if (told === undefined) {
+  const shown = await viewer.details(trace, row);
+  if (shown === undefined) {
     return;
   }
   const list = make("dl");
-  for (const [name, value] of told.lines) {
+  for (const [name, value] of shown.lines) {
     list.append(make("dt", "", name), make("dd", "code", plain(value, 500)));
   }
   const offset = loaded[trace]?.offset ?? 0;
   const zoom = make("button", "", "Zoom to it");
   zoom.addEventListener("click", () => {
-    zoomTo(told.from + offset, told.to === undefined ? undefined : told.to + offset);
+    zoomTo(shown.from + offset, shown.to === undefined ? undefined : shown.to + offset);
   });
   const only = make("button", "", "Show only this");
   only.addEventListener("click", () => {
-    filter.value = told.filter;
+    filter.value = shown.filter;
     void layout();
   });
-  details.replaceChildren(make("h2", "", plain(told.title)), list, zoom, " ", only);
-  details.dataset.from = (told.from + offset).toString();
-  details.dataset.to = told.to === undefined ? "" : (told.to + offset).toString();
-  state.selected = told.filter;
+  details.replaceChildren(make("h2", "", plain(shown.title)), list, zoom, " ", only);
+  details.dataset.from = (shown.from + offset).toString();
+  details.dataset.to = shown.to === undefined ? "" : (shown.to + offset).toString();
+  state.selected = shown.filter;
   if (remember) {
     keep(true);
   }

@@ -1,3 +1,5 @@
+// The colours of the canvas. Not here: what is drawn in them.
+
 /** The colours of the canvas, which knows no style sheet: read from it, once for each scheme. */
 export interface Palette {
   dark: boolean;

@@ -1,3 +1,5 @@
+// Tables and facts as elements of the page. Not here: which of them is shown.
+
 import type { Container, Process, TraceEvent } from "@nsscope/wasm";
 import {
   Virtualizer,

@@ -1,4 +1,6 @@
-/** What the page and the worker tell each other. Times are ns since the beginning of the earliest recording. */
+// What the page and the worker say to each other. Times are ns since the beginning of the earliest recording. Not
+// here: who says it when.
+
 import type { Container, Details, FileFacts, Process, Row, TraceEvent } from "@nsscope/wasm";
 
 /** A recording that is open, or being read. */

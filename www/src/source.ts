@@ -1,3 +1,5 @@
+// The bytes of a file, plain or compressed. Not here: what they mean.
+
 import { Unzstd } from "@nsscope/wasm";
 
 /** Where the bytes are. `read` gives at most `length` bytes from `offset`; none at the end. */

@@ -1,3 +1,5 @@
+// What of the page is in its URL. Not here: what the page makes of it.
+
 /** What of the page is in the URL's fragment, so that it can be linked to and the back button works. */
 export interface State {
   definition: string;

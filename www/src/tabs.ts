@@ -1,3 +1,5 @@
+// The tabs under the picture, and when each is filled. Not here: how a table is made.
+
 import type { Remote } from "comlink";
 import { count, plain } from "./format";
 import { EVENTS, LongTable, PROCESSES, containerColumns, fileFacts, make, matrix, table } from "./panels";

@@ -1,3 +1,5 @@
+// The picture, its window of time and what is selected in it. Not here: reading files, and the tables.
+
 import { ROW, drawAxis, drawMap, drawRows, widthOf } from "./drawing";
 import { type Surface, listen } from "./gestures";
 import { Labels } from "./labels";

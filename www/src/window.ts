@@ -1,3 +1,5 @@
+// The part of the time that is in sight. Not here: the page and the canvas.
+
 import { duration, moment, wall } from "./format";
 
 /** The least that a window may show, ns. */

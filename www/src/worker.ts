@@ -1,3 +1,5 @@
+// Runs the wasm module beside the page. Not here: what is asked of it.
+
 import init from "@nsscope/wasm";
 import module from "@nsscope/wasm/nsscope_wasm_bg.wasm?url";
 import { expose, transfer } from "comlink";

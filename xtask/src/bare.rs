@@ -1,4 +1,5 @@
-//! The codec as a kernel builds it: a bare compiler, a kernel's flags, and no way to panic.
+//! The codec as a kernel builds it: a bare compiler, a kernel's flags, and no way to panic. Not here: how the emulated
+//! machines run.
 
 use crate::toolchain::{self, Toolchain};
 use crate::{root, run};

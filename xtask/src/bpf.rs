@@ -1,4 +1,5 @@
-//! Builds the eBPF programs of the CLI, and puts them where the build of `nsscope` takes them from.
+//! Builds the eBPF programs of the CLI, and puts them where the build of `nsscope` takes them from. Not here: what the
+//! programs do.
 
 use crate::toolchain::{DEBIAN_CARGO, Toolchain};
 use crate::{root, run, setup, tools};

@@ -1,5 +1,5 @@
-//! The codec on a microcontroller: the example runs in QEMU, its log is decoded here, and what it sent over the
-//! serial line becomes a perf.data file that perf reads.
+//! The codec on a microcontroller: the example runs in QEMU, its log is decoded here, and what it sent over the serial
+//! line becomes a perf.data file that perf reads. Not here: the example itself.
 
 use crate::toolchain::Toolchain;
 use crate::{cargo, root, run, setup, toolchain, tools};

@@ -1,4 +1,4 @@
-//! Records the viewer's example.
+//! Records the viewer's example. Not here: the containers in it.
 
 use crate::{cargo, root, run};
 use anyhow::Result;

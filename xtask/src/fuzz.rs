@@ -1,4 +1,4 @@
-//! The fuzz targets, each for a while, from real captures on.
+//! The fuzz targets, each for a while, from real captures on. Not here: what the targets check.
 
 use crate::{cargo, root, run, tools};
 use anyhow::{Result, ensure};

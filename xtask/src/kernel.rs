@@ -1,5 +1,6 @@
 //! The codec in a kernel: the example module is built against Debian's kernel, loaded in it in QEMU, and what it writes
-//! is compared with /proc and with perf's records of the same moments. The eBPF programs run there, too.
+//! is compared with /proc and with perf's records of the same moments. The eBPF programs run there, too. Not here: the
+//! module itself.
 
 use crate::toolchain::Toolchain;
 use crate::{programs, root, run, setup};

@@ -1,4 +1,4 @@
-//! Build and test chores, run as `cargo xtask <command>`.
+//! Build and test chores, run as `cargo xtask <command>`. Not here: how a chore is done.
 
 mod bare;
 mod bpf;

@@ -1,4 +1,4 @@
-//! The programs that tests run.
+//! The programs that tests run. Not here: what they are run for.
 
 use crate::{cargo, root, run};
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! What the tests need and a fresh machine lacks.
+//! What the tests need and a fresh machine lacks. Not here: who needs it.
 
 use crate::run;
 use anyhow::Result;

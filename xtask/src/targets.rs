@@ -1,5 +1,5 @@
 //! The codec on the targets it is for: every combination of features builds, and its tests pass on machines of the
-//! other byte order and of the other word size.
+//! other byte order and of the other word size. Not here: what the tests check.
 
 use crate::toolchain::Toolchain;
 use crate::{run, setup, tools};

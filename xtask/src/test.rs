@@ -1,4 +1,4 @@
-//! Every check and every test, with counts that are the runners' own.
+//! Every check and every test, with counts that are the runners' own. Not here: how a single step is done.
 
 use crate::{
     bare, bpf, cargo, cortex_m, example, fuzz, kernel, npm, npm_command, programs, root, run, setup, targets, tools,

@@ -1,4 +1,4 @@
-//! The best way there is here to compile for a target.
+//! The best way there is here to compile for a target. Not here: what is compiled.
 
 use crate::{cargo, setup};
 use anyhow::{Context, Result, bail};

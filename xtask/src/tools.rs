@@ -1,4 +1,4 @@
-//! Programs that cargo installs, for us alone.
+//! Programs that cargo installs, for us alone. Not here: what they are used for.
 
 use crate::{cargo, root, run};
 use anyhow::Result;

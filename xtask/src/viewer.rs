@@ -1,4 +1,4 @@
-//! Builds the viewer, and puts it where the build of `nsscope` takes it from.
+//! Builds the viewer, and puts it where the build of `nsscope` takes it from. Not here: the page itself.
 
 use crate::{cargo, npm, npm_command, programs, root, run, wasm};
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! Builds the npm package of the `wasm` crate.
+//! Builds the npm package of the `wasm` crate. Not here: what the crate offers.
 
 use crate::toolchain::Toolchain;
 use crate::{root, run};

@@ -1,4 +1,5 @@
-//! Records into the ring, in the layouts of the codec: what is in the ring goes into the file as it is.
+//! Records into the ring, in the layouts of the codec: what is in the ring goes into the file as it is. Not here: which
+//! moments are recorded.
 
 use crate::kernel::{Cgroup, Task, set};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};

@@ -1,4 +1,4 @@
-//! The kernel's structures, read at the offsets of the kernel that runs.
+//! The kernel's structures, read at the offsets of the kernel that runs. Not here: what is made of the fields.
 //!
 //! The offsets are constants to the verifier, which knows the types: it lets the programs load fields as the kernel
 //! itself does, and a pointer that leads nowhere gives 0. Only where an offset depends on what was read before

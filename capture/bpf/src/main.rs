@@ -1,4 +1,5 @@
-//! The namespace records that the kernel writes for perf, written by eBPF programs, and what those leave out.
+//! The namespace records that the kernel writes for perf, written by eBPF programs, and what those leave out. Not here:
+//! how the programs are loaded, and who reads the ring.
 //!
 //! Each program runs where the kernel would write its own record: a new task (`task_newtask`, behind
 //! `perf_event_fork()` in kernel/fork.c), an exec or another change of name (`task_rename`), an end

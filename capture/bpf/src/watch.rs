@@ -1,4 +1,5 @@
-//! Who is recorded. Where not everything is, a map holds the processes that are: one look-up an event.
+//! Who is recorded. Where not everything is, a map holds the processes that are: one look-up an event. Not here: what
+//! is recorded of them.
 
 use crate::kernel::{Cgroup, Task, set};
 use crate::shared::{WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE};

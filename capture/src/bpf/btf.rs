@@ -1,5 +1,5 @@
 //! Where a kernel has the fields of its structures, from the description of its types that it gives out itself (BTF:
-//! include/uapi/linux/btf.h, Documentation/bpf/btf.rst).
+//! include/uapi/linux/btf.h, Documentation/bpf/btf.rst). Not here: which structures and fields are wanted.
 //!
 //! Only what is asked for is looked at: a kernel has some 150,000 types, and to make values of them all takes a
 //! hundred times as long.

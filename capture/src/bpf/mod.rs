@@ -1,4 +1,5 @@
-//! Records from eBPF programs, with what the kernel's own leave out.
+//! Records from eBPF programs, with what the kernel's own leave out. Not here: what the programs do in the kernel,
+//! which is in `capture/bpf`.
 //!
 //! The programs (`capture/bpf`) put whole records into one BPF ring; what is taken out of it goes into the file as it is.
 
@@ -357,7 +358,7 @@ fn settings(target: &Target, ring: u32) -> Result<Settings> {
 
 fn missing() -> Error {
     Error::Unsupported {
-        what: "this nsscope was built before its eBPF programs were".into(),
+        what: "this program was built before its eBPF programs were".into(),
         mend: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
     }
 }

@@ -1,4 +1,5 @@
-//! Where the running kernel has the fields that the eBPF programs read, by its own description of its types.
+//! Where the running kernel has the fields that the eBPF programs read, by its own description of its types. Not here:
+//! how the description is read.
 
 use super::btf::Btf;
 use super::shared::{GONE, Offsets};

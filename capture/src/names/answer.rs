@@ -1,4 +1,4 @@
-//! What a source says of a container, and what runtimes' labels are called here.
+//! What a source says of a container, and what runtimes' labels are called here. Not here: where answers come from.
 
 use nsscope_codec::synthetic;
 

@@ -1,4 +1,5 @@
-//! The HTTP interface of Docker, which podman has too, over a Unix socket: what runs, and what happens.
+//! The HTTP interface of Docker, which podman has too, over a Unix socket: what runs, and what happens. Not here: which
+//! sockets there are.
 
 use super::answer::{Answer, Rank, health_check, labels};
 use serde_json::Value;

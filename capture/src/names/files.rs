@@ -1,4 +1,5 @@
-//! The files that runtimes keep. All are untrusted: what is not as expected is passed over.
+//! The files that runtimes keep. All are untrusted: what is not as expected is passed over. Not here: where the files
+//! are.
 
 use super::answer::{Answer, Rank, health_check, kubernetes_name, labels};
 use serde_json::Value;
@@ -107,11 +108,11 @@ pub(super) fn containerd(task: &Path) -> Found {
         let annotations = &config["annotations"];
         let (id, namespace) = (file_name(task)?, file_name(task.parent()?)?);
         let labels = labels(annotations);
-        let told = kubernetes_name(&labels).or(annotations["nerdctl/name"].as_str().map(Into::into));
-        let rank = if told.is_some() { Rank::Api } else { Rank::Containerd };
+        let by_orchestrator = kubernetes_name(&labels).or(annotations["nerdctl/name"].as_str().map(Into::into));
+        let rank = if by_orchestrator.is_some() { Rank::Api } else { Rank::Containerd };
         let own = if namespace == "moby" || namespace == "k8s.io" { String::new() } else { id.clone() };
         Some(Answer {
-            name: told.unwrap_or(own),
+            name: by_orchestrator.unwrap_or(own),
             image: text(&annotations["io.kubernetes.cri.image-name"]),
             runtime: "containerd".into(),
             cgroup: cgroup(&config),

@@ -1,5 +1,5 @@
-//! Follows what runtimes say: their event streams, and their files as they come, by inotify(7). Nobody is waited for: what
-//! is not said in time is not in the recording.
+//! Follows what runtimes say: their event streams, and their files as they come, by inotify(7). Nobody is waited for:
+//! what is not said in time is not in the recording. Not here: how an answer is read.
 
 use super::answer::Answer;
 use super::api::{self, Events};

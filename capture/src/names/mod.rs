@@ -1,4 +1,5 @@
-//! What the runtimes on this machine say of their containers: name, image, labels, cgroup and the pid of its init.
+//! What the runtimes on this machine say of their containers: name, image, labels, cgroup and the pid of its init. Not
+//! here: which container a task is in.
 //!
 //! Each [`place`](places) is a file or a socket of a runtime. [`all`] reads them once; [`follow`] reads them and goes on
 //! to say what is new, so that a container has its name in the recording however short it lives.

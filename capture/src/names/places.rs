@@ -1,4 +1,5 @@
-//! Where runtimes keep what they know: files and sockets, by pattern. Who reads them is in the table, how is not.
+//! Where runtimes keep what they know: files and sockets, by pattern. The table says who reads each. Not here: what the
+//! files and sockets hold.
 
 use super::answer::{Answer, USERS};
 use super::api::{self, Api};

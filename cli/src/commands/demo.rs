@@ -1,4 +1,5 @@
-//! `nsscope demo`: containers of our own, recorded and reported; the shortest way to see what this tool does.
+//! `nsscope demo`: containers of our own, recorded and reported; the shortest way to see what this tool does. Not here:
+//! how to record and report, which it has this program do.
 
 use super::{record, report, snapshot, view};
 use crate::args;

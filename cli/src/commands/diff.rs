@@ -1,4 +1,4 @@
-//! `nsscope diff`: what changed between two captures.
+//! `nsscope diff`: what changed between two captures. Not here: how a capture is read.
 
 use crate::args;
 use crate::error::Outcome;

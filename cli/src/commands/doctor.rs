@@ -1,4 +1,5 @@
-//! `nsscope doctor`: what this kernel and this user can record, and how to mend what is missing.
+//! `nsscope doctor`: what this kernel and this user can record, and how to mend what is missing. Not here: the checks
+//! themselves, which are capture's.
 
 use crate::args;
 use crate::error::Outcome;
@@ -29,7 +30,7 @@ fn as_text(checks: &[Check], records: bool) -> String {
         };
         let style = color.on_default();
         let _ = writeln!(out, "{style}{mark:<8}{style:#} {:<20} {}", check.name, check.found);
-        if let Some(mend) = check.mend {
+        if let Some(mend) = &check.mend {
             let _ = writeln!(out, "         {:<20} -> {mend}", "");
         }
     }

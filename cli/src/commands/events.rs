@@ -1,4 +1,4 @@
-//! `nsscope events`: the system's events as they happen.
+//! `nsscope events`: the system's events as they happen. Not here: the formats of events.
 
 use super::slow;
 use crate::args;
@@ -110,7 +110,7 @@ impl<P: Print> Unnamed<P> {
 impl<P: Print> Visitor for Unnamed<P> {
     fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
         let found = self.watch.take(session, &record);
-        let seen = self.watch.tell(&found);
+        let seen = self.watch.describe(&found);
         let synthesized = record.kind() == RecordType::FORK && record.misc() & MISC_FORK_EXEC != 0;
         if synthesized || session.time(&record).is_none_or(|time| time < self.from) {
             // The formats remember what tasks are called.

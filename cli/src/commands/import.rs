@@ -1,4 +1,5 @@
-//! `nsscope import`: compact frames that came over a slow link, as a perf.data file.
+//! `nsscope import`: compact frames that came over a slow link, as a perf.data file. Not here: the conversion, which is
+//! capture's.
 
 use super::record::standard_output;
 use crate::args;

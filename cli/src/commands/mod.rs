@@ -1,4 +1,4 @@
-//! One file a command.
+//! One file a command. Not here: what commands share.
 
 pub(crate) mod demo;
 pub(crate) mod diff;

@@ -1,4 +1,5 @@
-//! `nsscope ps`: the containers that run now, as a matrix of who shares which namespaces with the host.
+//! `nsscope ps`: the containers that run now, as a matrix of who shares which namespaces with the host. Not here: how
+//! the system is looked at.
 
 use crate::args::{self, Sort};
 use crate::error::Outcome;

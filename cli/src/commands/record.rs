@@ -1,4 +1,4 @@
-//! `nsscope record`: what to record, of whom, and where to.
+//! `nsscope record`: what to record, of whom, and where to. Not here: how it is recorded, which is capture's.
 
 use crate::args::{self, Backend, Names};
 use crate::error::{Failure, Outcome, note};

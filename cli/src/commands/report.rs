@@ -1,4 +1,4 @@
-//! `nsscope report`: which containers a capture reveals.
+//! `nsscope report`: which containers a capture reveals. Not here: how a capture is read, and what makes a container.
 
 use super::waits;
 use crate::args::{self, Most, Sort};
@@ -215,8 +215,8 @@ impl Rows<'_> {
                 * u64::from(self.timeline.threads_not_kept() > 0);
         let shown = &inside[..inside.len().min(most)];
         for (position, &(depth, process)) in shown.iter().enumerate() {
-            let behind = shown[position + 1..].iter().map(|&(depth, _)| depth + 1);
-            let branches = self.style.branches(behind.chain((more > 0).then_some(1)), depth + 1);
+            let following = shown[position + 1..].iter().map(|&(depth, _)| depth + 1);
+            let branches = self.style.branches(following.chain((more > 0).then_some(1)), depth + 1);
             self.process(container, process, &format!("{below}{branches}"));
         }
         if more > 0 && most > 0 {

@@ -1,4 +1,4 @@
-//! `nsscope script`: a capture's events in time order.
+//! `nsscope script`: a capture's events in time order. Not here: the formats.
 
 use crate::args::{self, Format};
 use crate::error::Outcome;

@@ -1,4 +1,4 @@
-//! `nsscope events --longer-than`: long waits for a CPU, as they end.
+//! `nsscope events --longer-than`: long waits for a CPU, as they end. Not here: how waits are measured.
 
 use crate::args;
 use crate::error::{Outcome, note};

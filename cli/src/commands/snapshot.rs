@@ -1,4 +1,4 @@
-//! `nsscope snapshot`: what runs now, in the format of a recording.
+//! `nsscope snapshot`: what runs now, in the format of a recording. Not here: how /proc is read.
 
 use super::record::standard_output;
 use crate::args::{self, Names};

@@ -1,4 +1,4 @@
-//! `nsscope stat`: what a capture holds, counted.
+//! `nsscope stat`: what a capture holds, counted. Not here: what the records mean.
 
 use crate::args;
 use crate::error::{Outcome, note};

@@ -1,4 +1,4 @@
-//! `nsscope top`: the containers that run, live.
+//! `nsscope top`: the containers that run, live. Not here: how the system is watched.
 
 use crate::args;
 use crate::error::{Failure, Outcome};

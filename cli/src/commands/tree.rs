@@ -1,4 +1,5 @@
-//! `nsscope tree`: a process with its ancestors, its descendants and the container of each.
+//! `nsscope tree`: a process with its ancestors, its descendants and the container of each. Not here: how the system is
+//! looked at.
 
 use crate::args;
 use crate::error::{Failure, Outcome};

@@ -1,4 +1,5 @@
-//! `nsscope view`: the viewer and the captures, served to a browser on this machine.
+//! `nsscope view`: the viewer and the captures, served to a browser on this machine. Not here: the viewer itself, which
+//! is `www`.
 //!
 //! Any program of the machine can connect to a loopback port, and any web page can have a browser connect to it. So
 //! nothing is served but to a GET of a path that begins with a random token, and to the server's own name, which a page

@@ -1,4 +1,4 @@
-//! `nsscope report --waits`: who ran, who waited for a CPU, and for whom.
+//! `nsscope report --waits`: who ran, who waited for a CPU, and for whom. Not here: how waits are measured.
 
 use crate::args;
 use crate::json::limit_json;

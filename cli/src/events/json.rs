@@ -1,4 +1,4 @@
-//! One JSON object a line.
+//! One JSON object a line. Not here: which events are wanted.
 
 use super::object::Object;
 use super::print::{Context, Print};

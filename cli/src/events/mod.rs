@@ -1,4 +1,4 @@
-//! Events as text: the formats of `nsscope script` and `nsscope events`.
+//! Events as text: the formats of `nsscope script` and `nsscope events`. Not here: where the events come from.
 
 pub(crate) mod json;
 mod object;

@@ -1,4 +1,5 @@
-//! JSON objects written field by field, without a tree: the fields come in any order and are printed by name.
+//! JSON objects written field by field, without a tree: the fields come in any order and are printed by name. Not here:
+//! what the fields mean.
 
 use serde::Serialize;
 use std::borrow::Cow;

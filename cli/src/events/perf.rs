@@ -1,5 +1,5 @@
 //! `perf script`'s format, byte for byte, and with it perf's idea of which name a thread has
-//! (`tools/perf/util/machine.c`, `thread.c`).
+//! (`tools/perf/util/machine.c`, `thread.c`). Not here: which events are wanted.
 
 use super::print::{Context, Print};
 use nsscope_codec::perf_data::{Event, Session};

@@ -1,4 +1,4 @@
-//! What every format of `nsscope script` is.
+//! What every format of `nsscope script` is. Not here: any single format.
 
 use super::tracepoint::{Printer, Tracepoints};
 use super::watch::Seen;

@@ -1,4 +1,4 @@
-//! Events on their way to standard output: whose each is, whether it is wanted, and its text.
+//! Events on their way to standard output: whose each is, whether it is wanted, and its text. Not here: any format.
 
 use super::print::{Context, Print};
 use super::watch::{Seen, Watch};
@@ -33,7 +33,7 @@ impl<P: Print> Stream<P> {
     fn event<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) {
         let seen = self.watch.as_mut().map(|watch| {
             let found = watch.take(session, record);
-            watch.tell(&found)
+            watch.describe(&found)
         });
         self.show(session, record, seen);
     }

@@ -1,4 +1,5 @@
-//! The format for people: one line an event, times from the first, namespaces by what changed.
+//! The format for people: one line an event, times from the first, namespaces by what changed. Not here: which events
+//! are wanted.
 
 use super::print::{Context, Print};
 use crate::safe::safe;

@@ -1,4 +1,4 @@
-//! Tracepoint samples as text, by the format that the capture carries.
+//! Tracepoint samples as text, by the format that the capture carries. Not here: what the fields mean.
 
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};

@@ -1,4 +1,5 @@
-//! Which container an event's task is in, and whether that is one the user asked for.
+//! Which container an event's task is in, and whether that is one the user asked for. Not here: how a filter is
+//! written.
 
 use crate::args::Which;
 use crate::safe::safe;
@@ -76,7 +77,7 @@ impl Watch {
     pub(crate) fn again(&self, found: &Found) -> Option<Seen> {
         let (index, _) = self.task(found)?;
         let key = self.timeline.container_of(index, &self.definition);
-        matches!(key, Some(Key::Runtime(_))).then(|| self.tell(&Found { key, ..found.clone() }))
+        matches!(key, Some(Key::Runtime(_))).then(|| self.describe(&Found { key, ..found.clone() }))
     }
 
     /// The wait for a CPU that ended with the last record, if it took longer than this, and who ran most of it.
@@ -90,7 +91,7 @@ impl Watch {
     pub(crate) fn thread(&self, tid: u32) -> Seen {
         let task = self.timeline.current(tid).map(|(index, task)| (index, task.tid));
         let key = task.and_then(|(index, _)| self.timeline.container_of(index, &self.definition));
-        self.tell(&Found { task, key })
+        self.describe(&Found { task, key })
     }
 
     pub(crate) fn timeline(&self) -> &Timeline {
@@ -105,7 +106,7 @@ impl Watch {
     }
 
     /// What is known of the task that was found.
-    pub(crate) fn tell(&self, found: &Found) -> Seen {
+    pub(crate) fn describe(&self, found: &Found) -> Seen {
         let timeline = &self.timeline;
         let task = self.task(found);
         let key = found.key.as_ref();

@@ -1,21 +1,21 @@
-//! The push decoder: takes a perf.data stream in chunks of any size and hands out its records.
+//! The push decoder: takes a perf.data stream in chunks of any size and hands out its records. Not here: what kernel
+//! records say, and where the bytes come from.
 //!
 //! Records are read where they lie in the chunk; only one that straddles two chunks is put together in a buffer of
 //! at most one record. The metadata of a file (all that lies between its header and its records, and its feature
 //! sections) is held in memory up to a limit that the input has no say in.
 
-use super::header::{Feature, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
+use super::header::{Feature, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
 use super::inflate::Inflate;
-use super::layout::{words, Layout};
+use super::layout::Layout;
+use super::metadata::{self, FeatureAt};
 use super::session::Session;
-use super::tracing;
 use super::visitor::Visitor;
 use crate::error::{Error, ErrorKind};
 use crate::raw::{RawRecord, Records};
-use crate::wire::attr::Attr;
 use crate::wire::header::{RecordType, HEADER_SIZE};
-use crate::wire::user::{Auxtrace, Compressed2, EventUpdate, HeaderFeature, TracingData, EVENT_UPDATE_NAME};
-use crate::wire::{until_nul, BigEndian, Endian, LittleEndian, Order};
+use crate::wire::user::{Auxtrace, Compressed2, TracingData};
+use crate::wire::{BigEndian, Endian, LittleEndian, Order};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -59,7 +59,7 @@ enum State {
     /// `{offset, size}` of the features.
     Table(Layout),
     /// Features behind the table, in file order.
-    Features(VecDeque<(Feature, u64, u64)>),
+    Features(VecDeque<FeatureAt>),
     /// All read, or nothing more that can be.
     Done,
 }
@@ -257,7 +257,12 @@ impl Decoder {
             State::Header => State::Prologue(Layout::read::<O>(&piece)?),
             State::Prologue(mut layout) => {
                 layout.prologue = piece;
-                self.attrs::<O, V>(&layout, visitor)?;
+                let quiet = self.metadata_only;
+                metadata::attrs::<O>(&mut self.session, &layout, |error| {
+                    if !quiet {
+                        visitor.fault(error);
+                    }
+                })?;
                 if self.metadata_only {
                     let Some(end) = layout.data_end else {
                         self.state = State::Done;
@@ -271,7 +276,15 @@ impl Decoder {
                 self.session.add_feature(Feature::TRACING_DATA, piece);
                 State::Data(layout)
             }
-            State::Table(layout) => self.table::<O, V>(&layout, &piece, visitor),
+            State::Table(layout) => {
+                let quiet = self.metadata_only;
+                let ahead = metadata::features::<O>(&mut self.session, &layout, &piece, self.position, |error| {
+                    if !quiet {
+                        visitor.fault(error);
+                    }
+                });
+                self.next_feature(ahead, visitor)
+            }
             State::Features(mut sections) => {
                 if let Some((feature, ..)) = sections.pop_front() {
                     self.session.add_feature(feature, piece);
@@ -280,41 +293,6 @@ impl Decoder {
             }
             other @ (State::Magic | State::Data(_) | State::Done) => other,
         };
-        Ok(())
-    }
-
-    fn attrs<O: Order, V: Visitor>(&mut self, layout: &Layout, visitor: &mut V) -> Result<(), Error> {
-        let (at, size) = layout.attrs;
-        let bytes = layout.slice(at, size).unwrap_or(&[]);
-        let entry = usize::try_from(layout.attr_size).ok().filter(|&size| size >= 16 + 64);
-        let Some(entry) = entry else {
-            return Err(Error::new(16, ErrorKind::Attr { size: layout.attr_size as u32, room: bytes.len() as u32 }));
-        };
-        for (index, bytes) in bytes.chunks_exact(entry).enumerate() {
-            let offset = at.saturating_add((index as u64).saturating_mul(layout.attr_size));
-            let (attr, ids) = bytes.split_at_checked(entry.saturating_sub(16)).unwrap_or((bytes, &[]));
-            let attr = Attr::<O>::parse(attr, offset)?;
-            let ids = Section::<O>::ref_from_bytes(ids).map_or((0, 0), |s| (s.offset.get(), s.size.get()));
-            let ids = match layout.slice(ids.0, ids.1) {
-                Some(bytes) => bytes,
-                None if ids.1 == 0 => &[],
-                None => {
-                    self.metadata_fault(Error::new(offset, ErrorKind::Section { at: ids.0, size: ids.1 }), visitor);
-                    &[]
-                }
-            };
-            self.session.add_event(&attr, words::<O>(ids));
-        }
-        // The names may be known from the first look.
-        self.session.name_events();
-        // A file whose writer was killed before its features were in place may still have this one.
-        if layout.features.is_empty() || layout.data_end.is_none() {
-            let behind = at.saturating_add(size).saturating_sub(FILE_HEADER_SIZE) as usize;
-            let gap = layout.prologue.get(behind..).unwrap_or(&[]);
-            if gap.starts_with(&tracing::MAGIC) {
-                self.session.add_feature(Feature::TRACING_DATA, gap.to_vec());
-            }
-        }
         Ok(())
     }
 
@@ -435,15 +413,6 @@ impl Decoder {
     fn record<O: Order, V: Visitor>(&mut self, record: RawRecord<'_, O>, visitor: &mut V) -> bool {
         let end = self.position;
         let read = match record.kind() {
-            RecordType::HEADER_ATTR => self.header_attr(&record),
-            RecordType::HEADER_FEATURE => record.fixed::<HeaderFeature<O>>().map(|(fixed, bytes)| {
-                self.session.add_feature(Feature(fixed.feat_id.get() as u16), bytes.to_vec());
-            }),
-            RecordType::EVENT_UPDATE => record.fixed::<EventUpdate<O>>().map(|(fixed, bytes)| {
-                if fixed.update_type.get() == EVENT_UPDATE_NAME {
-                    self.session.name_event(fixed.id.get(), until_nul(bytes));
-                }
-            }),
             RecordType::HEADER_TRACING_DATA => record.body_as::<TracingData<O>>().map(|fixed| {
                 let size = u64::from(fixed.size.get());
                 if size > METADATA_LIMIT {
@@ -462,7 +431,7 @@ impl Decoder {
                 let short = ErrorKind::Body { needed: size as u32, room: bytes.len() as u32 };
                 self.compressed(&record, data.ok_or(record.error(short))?, visitor)
             }),
-            _ => Ok(()),
+            _ => metadata::record(&mut self.session, &record),
         };
         if let Err(error) = read {
             visitor.fault(error);
@@ -483,32 +452,6 @@ impl Decoder {
         self.inflate.get_or_insert_default().push::<O, V>(data, record.offset(), &self.session, visitor)
     }
 
-    fn header_attr<O: Order>(&mut self, record: &RawRecord<'_, O>) -> Result<(), Error> {
-        let body = record.body();
-        let attr = Attr::<O>::parse(body, record.offset())?;
-        let size = (attr.size.get() as usize).max(crate::wire::attr::ATTR_SIZE_VER0);
-        self.session.add_event(&attr, words::<O>(body.get(size..).unwrap_or(&[])));
-        Ok(())
-    }
-
-    fn table<O: Order, V: Visitor>(&mut self, layout: &Layout, piece: &[u8], visitor: &mut V) -> State {
-        let table_at = self.position.saturating_sub(piece.len() as u64);
-        let mut behind: VecDeque<(Feature, u64, u64)> = VecDeque::new();
-        for (&feature, bytes) in layout.features.iter().zip(piece.chunks_exact(16)) {
-            let Ok(section) = Section::<O>::ref_from_bytes(bytes) else { continue };
-            let (at, size) = (section.offset.get(), section.size.get());
-            if at >= self.position && at.checked_add(size).is_some() {
-                let place = behind.iter().take_while(|&&(_, before, _)| before <= at).count();
-                behind.insert(place, (feature, at, size));
-            } else if let Some(bytes) = layout.slice(at, size) {
-                self.session.add_feature(feature, bytes.to_vec());
-            } else {
-                self.metadata_fault(Error::new(table_at, ErrorKind::Section { at, size }), visitor);
-            }
-        }
-        self.next_feature(behind, visitor)
-    }
-
     /// Tells of damage in the metadata, where it was not left for a second look.
     fn metadata_fault<V: Visitor>(&self, error: Error, visitor: &mut V) {
         if !self.metadata_only {
@@ -517,7 +460,7 @@ impl Decoder {
     }
 
     /// Moves to the next section that lies ahead and is not too large.
-    fn next_feature<V: Visitor>(&mut self, mut sections: VecDeque<(Feature, u64, u64)>, visitor: &mut V) -> State {
+    fn next_feature<V: Visitor>(&mut self, mut sections: VecDeque<FeatureAt>, visitor: &mut V) -> State {
         while let Some(&(_, at, size)) = sections.front() {
             let problem = if at < self.position {
                 ErrorKind::Section { at, size }

@@ -1,4 +1,4 @@
-//! The file header, its sections and the features that a file may have.
+//! The file header, its sections and the features that a file may have. Not here: the order in which a stream is read.
 
 use crate::wire::{impl_layout, Order};
 use zerocopy::byteorder::U64;

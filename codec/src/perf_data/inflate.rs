@@ -1,5 +1,5 @@
 //! Records out of `COMPRESSED` and `COMPRESSED2`: one zstd stream across all of them, and in it records that may
-//! straddle two of them. perf flushes the stream at the end of each and never ends it.
+//! straddle two of them. perf flushes the stream at the end of each and never ends it. Not here: what the records say.
 
 use super::session::Session;
 use super::visitor::Visitor;

@@ -1,4 +1,4 @@
-//! Where the parts of a file are, by its header.
+//! Where the parts of a file are, by its header. Not here: what the parts hold.
 
 use super::header::{Feature, FileHeader, FILE_HEADER_SIZE};
 use crate::error::{Error, ErrorKind};

@@ -1,4 +1,5 @@
-//! The perf.data container: file header, attrs, feature sections; file mode and pipe mode.
+//! The perf.data container: file header, attrs, feature sections; file mode and pipe mode. Not here: what kernel
+//! records say.
 //!
 //! Source: `tools/perf/Documentation/perf.data-file-format.txt` and what Debian's perf writes and reads.
 //!
@@ -16,6 +17,7 @@ mod header;
 mod inflate;
 #[cfg(feature = "alloc")]
 mod layout;
+mod metadata;
 #[cfg(feature = "alloc")]
 mod ordered;
 #[cfg(feature = "alloc")]

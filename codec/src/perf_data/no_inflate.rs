@@ -1,4 +1,4 @@
-//! Stands in for `inflate` where there is no zstd.
+//! Stands in for `inflate` where there is no zstd. Not here: any decompression.
 
 use super::session::Session;
 use super::visitor::Visitor;

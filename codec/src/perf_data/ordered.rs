@@ -1,4 +1,4 @@
-//! The stage between decoder and consumer that puts records in time order.
+//! The stage between decoder and consumer that puts records in time order. Not here: how records are decoded.
 
 use super::session::Session;
 use super::visitor::Visitor;

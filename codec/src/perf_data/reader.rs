@@ -1,4 +1,4 @@
-//! Reads a file that can be sought in.
+//! Reads a file that can be sought in. Not here: what the bytes mean.
 
 use super::decoder::Decoder;
 use super::session::Session;

@@ -1,4 +1,5 @@
-//! What a stream has told about itself: byte order, events with their ids, feature sections.
+//! What a stream has told about itself: byte order, events with their ids, feature sections. Not here: the records
+//! themselves.
 
 use super::header::Feature;
 use crate::raw::RawRecord;

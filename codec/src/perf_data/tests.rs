@@ -1,4 +1,5 @@
-//! The container as a whole: what is written is read, in pieces of any size, in both byte orders, damaged or not.
+//! The container as a whole: what is written is read, in pieces of any size, in both byte orders, damaged or not. Not
+//! here: the layout of single records.
 
 use super::*;
 use crate::byte_order::Order;

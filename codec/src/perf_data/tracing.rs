@@ -1,4 +1,4 @@
-//! The `TRACING_DATA` section: formats of the tracepoints in a file.
+//! The `TRACING_DATA` section: formats of the tracepoints in a file. Not here: the samples that the formats are of.
 //!
 //! ```text
 //! 0x17 0x08 0x44 "tracing" | version "0.6\0" | u8 big-endian | u8 sizeof(long) | u32 page size

@@ -1,4 +1,4 @@
-//! Who takes what a decoder finds.
+//! Who takes what a decoder finds. Not here: any visitor.
 
 use super::session::Session;
 use crate::error::Error;

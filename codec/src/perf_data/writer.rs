@@ -1,4 +1,4 @@
-//! Writes a perf.data file that is complete after every append.
+//! Writes a perf.data file that is complete after every append. Not here: what the records say.
 //!
 //! All metadata lies between the header and the records; behind the records is only the small table that points
 //! back to it. So a recorder that is killed leaves a file that every reader, perf included, can open. An append is three

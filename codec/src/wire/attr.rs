@@ -1,4 +1,4 @@
-//! `struct perf_event_attr`: what an event was asked to record.
+//! `struct perf_event_attr`: what an event was asked to record. Not here: how events are opened.
 //!
 //! The structure has grown ten times since 2.6.31. [`Attr::parse`] accepts any published size, zero-fills what
 //! an older one lacks and tolerates a longer one (`perf_copy_attr()` in `kernel/events/core.c` does the same).

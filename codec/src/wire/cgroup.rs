@@ -1,4 +1,4 @@
-//! `PERF_RECORD_CGROUP`: the path of a cgroup id.
+//! `PERF_RECORD_CGROUP`: the path of a cgroup id. Not here: which tasks are inside.
 //!
 //! Emitted when a cgroup is made (`perf_event_cgroup()`, since Linux 5.7). It does not say which tasks are inside.
 

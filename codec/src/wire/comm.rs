@@ -1,4 +1,4 @@
-//! `PERF_RECORD_COMM`: a task has a new name.
+//! `PERF_RECORD_COMM`: a task has a new name. Not here: which program it is.
 //!
 //! ```text
 //! header | u32 pid | u32 tid | char comm[] | sample_id

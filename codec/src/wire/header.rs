@@ -1,4 +1,4 @@
-//! `struct perf_event_header` and the names of record types.
+//! `struct perf_event_header` and the names of record types. Not here: the bodies of records.
 //!
 //! Source: `<linux/perf_event.h>`, `enum perf_event_type`; types from 64 on are the perf tool's own
 //! (`tools/lib/perf/include/perf/event.h`).

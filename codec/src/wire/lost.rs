@@ -1,5 +1,5 @@
-//! `PERF_RECORD_LOST`, `PERF_RECORD_LOST_SAMPLES`, `PERF_RECORD_THROTTLE`, `PERF_RECORD_UNTHROTTLE`:
-//! what is missing and since when.
+//! `PERF_RECORD_LOST`, `PERF_RECORD_LOST_SAMPLES`, `PERF_RECORD_THROTTLE`, `PERF_RECORD_UNTHROTTLE`: what is missing
+//! and since when. Not here: what the missing records were.
 
 use super::{impl_layout, Order};
 use zerocopy::byteorder::U64;

@@ -1,4 +1,5 @@
-//! The remaining kernel records: KSYMBOL, `BPF_EVENT`, AUX, `ITRACE_START`, `TEXT_POKE`, `AUX_OUTPUT_HW_ID`.
+//! The remaining kernel records: KSYMBOL, `BPF_EVENT`, AUX, `ITRACE_START`, `TEXT_POKE`, `AUX_OUTPUT_HW_ID`. Not here:
+//! what the addresses in them point to.
 
 use super::{impl_layout, until_nul, Order};
 use crate::error::Error;

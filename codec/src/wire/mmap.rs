@@ -1,4 +1,4 @@
-//! `PERF_RECORD_MMAP` and `PERF_RECORD_MMAP2`: a file was mapped.
+//! `PERF_RECORD_MMAP` and `PERF_RECORD_MMAP2`: a file was mapped. Not here: the file's symbols.
 
 use super::{impl_layout, until_nul, Order};
 use crate::error::Error;

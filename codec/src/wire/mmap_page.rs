@@ -1,4 +1,4 @@
-//! `struct perf_event_mmap_page`: the control page of a ring, where the positions are.
+//! `struct perf_event_mmap_page`: the control page of a ring, where the positions are. Not here: the ring's protocol.
 //!
 //! Offsets are all that a consumer needs; [`ring`](crate::ring) reads and writes through them with the
 //! ordering the kernel asks for (`perf_event_open(2)`, "MMAP layout").

@@ -1,4 +1,4 @@
-//! The binary layouts: one file a record, each layout written once, as a type.
+//! The binary layouts: one file a record, each layout written once, as a type. Not here: where records lie in a file.
 //!
 //! Every type here is unaligned, generic over its byte order and read in place. Sizes and field
 //! offsets are asserted at compile time beside the type.

@@ -1,4 +1,4 @@
-//! `PERF_RECORD_NAMESPACES`: which namespaces a task is in.
+//! `PERF_RECORD_NAMESPACES`: which namespaces a task is in. Not here: what a set of namespaces means.
 //!
 //! The kernel emits it after FORK for a new task, and after `unshare(2)` and `setns(2)`
 //! (`perf_event_namespaces()` in `kernel/events/core.c`), since Linux 4.12. Not at exec, not at exit.

@@ -1,4 +1,5 @@
-//! `PERF_RECORD_SAMPLE`: walked by `sample_type` so that the fields that say who, when and where are found in any sample.
+//! `PERF_RECORD_SAMPLE`: walked by `sample_type` so that the fields that say who, when and where are found in any
+//! sample. Not here: the meaning of a tracepoint's fields.
 //!
 //! Source: `perf_event_open(2)`, "PERF_RECORD_SAMPLE", and `perf_output_sample()` in `kernel/events/core.c`.
 

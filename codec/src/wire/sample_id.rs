@@ -1,4 +1,5 @@
-//! `struct sample_id`: the trailer that `attr.sample_id_all` adds to every kernel record but SAMPLE.
+//! `struct sample_id`: the trailer that `attr.sample_id_all` adds to every kernel record but SAMPLE. Not here: SAMPLE,
+//! which has its fields elsewhere.
 //!
 //! ```text
 //! { u32 pid, tid }  if TID        { u64 stream_id } if STREAM_ID

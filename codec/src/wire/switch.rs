@@ -1,4 +1,5 @@
-//! `PERF_RECORD_SWITCH_CPU_WIDE`: a context switch seen from a CPU. (`PERF_RECORD_SWITCH` has no body.)
+//! `PERF_RECORD_SWITCH_CPU_WIDE`: a context switch seen from a CPU. `PERF_RECORD_SWITCH` has no body. Not here: how
+//! long a task ran or waited.
 
 use super::{impl_layout, Order};
 use zerocopy::byteorder::U32;

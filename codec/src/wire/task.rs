@@ -1,4 +1,4 @@
-//! `PERF_RECORD_FORK` and `PERF_RECORD_EXIT`: a task begins, a task ends.
+//! `PERF_RECORD_FORK` and `PERF_RECORD_EXIT`: a task begins, a task ends. Not here: in which namespaces the task is.
 //!
 //! Both have the same body (`struct perf_task_event`, `kernel/events/core.c`).
 

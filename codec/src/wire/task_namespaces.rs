@@ -1,4 +1,4 @@
-//! `nsscope:task_namespaces`: what NAMESPACES leaves out of a task.
+//! `nsscope:task_namespaces`: what NAMESPACES leaves out of a task. Not here: who writes it.
 //!
 //! No record of the kernel has the time namespace, the namespaces that a task's children will get, the reason of a
 //! change, the cgroup, or the pids that a task has inside. Who can see them (the eBPF programs of nsscope do) tells
@@ -59,7 +59,7 @@ impl_layout!(
 impl<O: Order> TaskNamespaces<O> {
     /// From the raw bytes of a sample; `None` where they are too few.
     pub fn read(raw: &[u8]) -> Option<Self> {
-        Self::read_from_prefix(raw).ok().map(|(told, _)| told)
+        Self::read_from_prefix(raw).ok().map(|(event, _)| event)
     }
 
     /// The same in another byte order.

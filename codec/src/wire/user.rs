@@ -1,4 +1,5 @@
-//! Records of the perf tool itself: those that frame a stream or carry its metadata.
+//! Records of the perf tool itself: those that frame a stream or carry its metadata. Not here: what a section of
+//! metadata holds.
 //!
 //! Source: `tools/lib/perf/include/perf/event.h`. They have no `sample_id` trailer.
 

@@ -1,4 +1,5 @@
-//! What a kernel calls, in a library whose panic handler cannot be linked.
+//! What a kernel calls, in a library whose panic handler cannot be linked. Not here: how it is
+//! compiled.
 
 #![no_std]
 
