@@ -106,7 +106,7 @@ impl Timeline {
     pub(crate) fn placement(&mut self, placement: Placement) -> u32 {
         let (number, new) = self.placements.number(placement);
         if new {
-            let spaces = placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(self.ns_sets.get(set)));
+            let spaces = placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(set, &self.ns_sets));
             self.usage.push(Usage { placement, spaces, first: u64::MAX, ..Usage::default() });
         }
         number
@@ -162,7 +162,7 @@ impl Timeline {
         self.registry.forget_spaces();
         for number in 0..self.usage.len() {
             let set = self.usage[number].placement.namespaces;
-            self.usage[number].spaces = set.map_or([NONE; 2], |set| self.registry.spaces_of(self.ns_sets.get(set)));
+            self.usage[number].spaces = set.map_or([NONE; 2], |set| self.registry.spaces_of(set, &self.ns_sets));
         }
         for index in 0..self.tasks.len() {
             let task = &self.tasks[index];
@@ -265,6 +265,9 @@ impl Timeline {
     /// After exec a process has one thread, and that is its leader, whichever called. The leader's EXIT was recorded
     /// when the other took its place; of the other there is none (`de_thread` in fs/exec.c).
     pub(crate) fn exec(&mut self, (pid, tid): (u32, u32), time: u64) {
+        if pid == tid && !self.threads.contains_key(&u64::from(pid)) {
+            return;
+        }
         let mut others = self.threads_of(pid);
         others.retain(|&at| self.tasks[at].tid != tid);
         if others.is_empty() {

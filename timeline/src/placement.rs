@@ -72,8 +72,8 @@ impl PlacementNumbers {
     /// The number of a place, which it gets if it has none, and whether it had none.
     pub(crate) fn number(&mut self, placement: Placement) -> (u32, bool) {
         let key = packed(placement.namespaces, placement.cgroups);
-        let pair = self.pairs.get(&key).copied().unwrap_or(self.pairs.len() as u32);
-        self.pairs.insert(key, pair);
+        let next = self.pairs.len() as u32;
+        let pair = *self.pairs.entry(key).or_insert(next);
         let key = packed(Some(pair), placement.owner);
         if let Some(&number) = self.placements.get(&key) {
             return (number, false);

@@ -79,6 +79,8 @@ pub(crate) struct Registry {
     /// Of kind, device and inode, as bytes.
     space_numbers: Interner<Vec<u8>>,
     spaces: Vec<Space>,
+    /// By the number of a namespace set: its mount and its pid namespace, the host's too.
+    set_spaces: Vec<[u32; 2]>,
     /// The host's pid namespace.
     host: NsId,
 }
@@ -171,7 +173,7 @@ impl Registry {
         time: u64,
     ) -> Placement {
         let owner =
-            if self.spaces.is_empty() { None } else { namespaces.and_then(|set| self.owner(sets.get(set), time)) };
+            if self.spaces.is_empty() { None } else { namespaces.and_then(|set| self.owner(set, sets.get(set), time)) };
         let by_cgroup = self.of_cgroups(cgroups);
         let owner = owner.filter(|_| self.resolve(by_cgroup, owner) != by_cgroup);
         Placement { namespaces, cgroups, owner }
@@ -236,18 +238,17 @@ impl Registry {
         core::mem::replace(&mut self.host, pid) != pid
     }
 
-    /// The spaces of a namespace set: none where its pid namespace is the host's, as a container's is not.
-    pub(crate) fn spaces_of(&mut self, set: &NsSet) -> [u32; 2] {
-        if self.is_host(set.get(NsKind::Pid)) {
-            return [NONE; 2];
+    /// The spaces that tasks with a namespace set are counted in: none where its pid namespace is the host's, as a
+    /// container's is not.
+    pub(crate) fn spaces_of(&mut self, number: u32, sets: &Interner<NsSet>) -> [u32; 2] {
+        for set in sets.values().iter().take(number as usize + 1).skip(self.set_spaces.len()) {
+            let spaces = [NsKind::Mnt, NsKind::Pid]
+                .map(|kind| self.space_numbers.intern(space_key(kind, set.get(kind)).as_bytes()));
+            let len = self.spaces.len().max(spaces[0].max(spaces[1]) as usize + 1);
+            self.spaces.resize_with(len, Space::default);
+            self.set_spaces.push(spaces);
         }
-        [NsKind::Mnt, NsKind::Pid].map(|kind| {
-            let number = self.space_numbers.intern(space_key(kind, set.get(kind)).as_bytes());
-            if number as usize == self.spaces.len() {
-                self.spaces.push(Space::default());
-            }
-            number
-        })
+        if self.is_host(sets.get(number).get(NsKind::Pid)) { [NONE; 2] } else { self.set_spaces[number as usize] }
     }
 
     fn is_host(&self, pid: NsId) -> bool {
@@ -290,8 +291,16 @@ impl Registry {
     }
 
     /// The container that a namespace set is of at a time.
-    fn owner(&self, set: &NsSet, time: u64) -> Option<u32> {
-        let owners = |kind: NsKind| self.owners(&space_key(kind, set.get(kind)), time);
+    fn owner(&self, number: u32, set: &NsSet, time: u64) -> Option<u32> {
+        let known = self.set_spaces.get(number as usize);
+        let owners = |kind: NsKind| {
+            let space = match (known, kind) {
+                (Some(&[mnt, _]), NsKind::Mnt) => Some(mnt),
+                (Some(&[_, pid]), _) => Some(pid),
+                (None, _) => self.space(kind, set.get(kind)),
+            };
+            space.and_then(|space| self.life_at(space, time)).map_or(&[][..], |(_, owners)| owners)
+        };
         let one = |owners: &[u32]| match owners {
             [] => None,
             [owner] => Some(*owner),
@@ -304,18 +313,18 @@ impl Registry {
         one(owners(NsKind::Mnt)).or_else(|| one(owners(NsKind::Pid))).or_else(|| owners(NsKind::Pid).first().copied())
     }
 
-    fn owners(&self, key: &[u64; 3], time: u64) -> &[u32] {
-        self.life_at(key, time).map_or(&[], |(_, owners)| owners)
+    fn space(&self, kind: NsKind, id: NsId) -> Option<u32> {
+        self.space_numbers.number(space_key(kind, id).as_bytes())
     }
 
     /// Since when there has been anybody in a pid namespace at a time, of those that belong to a container.
     pub(crate) fn life(&self, pid: NsId, time: u64) -> Option<u64> {
-        Some(self.life_at(&space_key(NsKind::Pid, pid), time)?.0)
+        Some(self.life_at(self.space(NsKind::Pid, pid)?, time)?.0)
     }
 
     /// The life of a space at a time: since when, and whose it was.
-    fn life_at(&self, key: &[u64; 3], time: u64) -> Option<(u64, &[u32])> {
-        let space = &self.spaces[self.space_numbers.number(key.as_bytes())? as usize];
+    fn life_at(&self, space: u32, time: u64) -> Option<(u64, &[u32])> {
+        let space = &self.spaces[space as usize];
         if space.live > 0 && time >= space.since {
             return Some((space.since, &space.owners));
         }
@@ -326,8 +335,8 @@ impl Registry {
 
     /// The thread that was the first in a pid namespace, in the life that it has or had last.
     pub(crate) fn first_in(&self, pid: NsId) -> Option<u32> {
-        let number = self.space_numbers.number(space_key(NsKind::Pid, pid).as_bytes())?;
-        Some(self.spaces[number as usize].first)
+        let first = self.spaces[self.space(NsKind::Pid, pid)? as usize].first;
+        (first != 0).then_some(first)
     }
 }
 

@@ -93,6 +93,7 @@ impl Task {
     /// A program was started.
     pub(crate) fn run(&mut self, time: u64) {
         if self.program() != self.placement {
+            self.ran.reserve_exact(1);
             self.ran.push((time, self.placement));
         }
     }
