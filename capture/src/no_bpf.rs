@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_plain_build_says_how_to_get_one_with_programs() {
         let Err(error) = Bpf::open(&Target::System, None);
-        assert!(error.to_string().contains("without its eBPF programs"), "{error}");
+        assert!(error.to_string().contains("without the eBPF programs"), "{error}");
         let mend = error.mend().expect("there is a way");
         for part in ["cargo xtask bpf", "--features bpf"] {
             assert!(mend.contains(part), "{mend}");

@@ -219,6 +219,31 @@ const ROWS: &[Row] = &[
         }
         made
     }),
+    ("ctr run of an image", |world| {
+        let image = world.dir.path().join("for-ctr.tar");
+        run(docker(&["save", "-o"]).arg(&image).arg(IMAGE));
+        run(Command::new("ctr").args(["image", "import", "--snapshotter", "native"]).arg(&image));
+        let label = "com.docker.compose.project=yard";
+        let options = ["run", "-d", "--snapshotter", "native", "--label", label, IMAGE, "shipped"];
+        run(Command::new("ctr").args(options).args(SLEEP));
+        let mut made = Made::of(vec![Right {
+            what: "ctr run of an image",
+            id: "shipped".into(),
+            name: Some("shipped".into()),
+            image: Some(IMAGE.into()),
+            kind: "containerd",
+            group: Some(("compose", "yard".into())),
+            init: true,
+            execs: Some(0),
+            runs: true,
+            ..Right::default()
+        }]);
+        made.end.push(Command::new("ctr"));
+        made.end.last_mut().unwrap().args(["task", "kill", "-s", "9", "shipped"]);
+        made.end.push(Command::new("sh"));
+        made.end.last_mut().unwrap().args(["-c", "until ctr c rm shipped; do sleep 0.05; done"]);
+        made
+    }),
     ("a pod by CRI", |world| {
         let mut pod = Pod::start(world, "cart");
         pod.probe();
@@ -227,8 +252,7 @@ const ROWS: &[Row] = &[
             what: "CRI",
             id: id.clone(),
             name: Some(format!("cart/{name}")),
-            // containerd does not say it of the sandbox.
-            image: Some(if init { "" } else { IMAGE }.into()),
+            image: Some(IMAGE.into()),
             kind: "containerd",
             group: group.clone(),
             init,
@@ -287,8 +311,7 @@ const ROWS: &[Row] = &[
             .trim()
             .to_string();
         let infra_name = format!("{}-infra", &pod[..12]);
-        // Its name only podman's own interface tells, which does not run here.
-        let group = Some(("pod", pod));
+        let group = Some(("pod", "ppod".to_string()));
         let mut made = Made::of(vec![
             Right { execs: Some(1), ..right("pweb", single) },
             Right { group: group.clone(), ..right("member", member) },

@@ -175,7 +175,7 @@ impl Timeline {
             if task.names.is_empty() && task.namespaces.is_empty() {
                 continue;
             }
-            for (placement, from, to) in task.states(&self.ns_sets, &self.registry) {
+            for (placement, from, to) in task.states(&self.registry) {
                 let Some(key) = keys.look(placement) else { continue };
                 let exact = task.start_exact || from > task.start;
                 put(key, Stay { who: Who::Task(index), placement, from, to, exact });
@@ -210,7 +210,7 @@ impl Timeline {
     /// Tells when anybody was where: place, from, to.
     pub(crate) fn all_stays(&self, each: &mut dyn FnMut(Placement, u64, u64)) {
         for (_, task) in self.tasks() {
-            for (placement, from, to) in task.states(&self.ns_sets, &self.registry) {
+            for (placement, from, to) in task.states(&self.registry) {
                 each(placement, from, to.unwrap_or(u64::MAX));
             }
         }
@@ -256,7 +256,7 @@ impl Timeline {
             if task.ppid == Some(2) || (task.end.is_some() && helper) {
                 continue;
             }
-            let states = task.states(&self.ns_sets, &self.registry);
+            let states = task.states(&self.registry);
             let outside = states.filter(|&(placement, ..)| keys.look(placement).is_none());
             let sets = outside.filter_map(|(placement, ..)| Some(*self.ns_sets.get(placement.namespaces?)));
             let mut differs = [false; NsKind::ALL.len()];

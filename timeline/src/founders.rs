@@ -17,7 +17,7 @@ impl Timeline {
         if task.inner_pid().is_some_and(|pid| pid != 1) {
             return false;
         }
-        let mut states = task.states(&self.ns_sets, &self.registry);
+        let mut states = task.states(&self.registry);
         let own = states.find_map(|(placement, from, _)| {
             let pid = self.ns_sets.get(placement.namespaces?).get(NsKind::Pid);
             (pid.ino != 0 && pid != host.get(NsKind::Pid)).then_some((pid, from))

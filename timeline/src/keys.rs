@@ -64,10 +64,6 @@ pub struct Keys<'t> {
     /// Places, and the number of each one's key; [`OUTSIDE`]: it has none.
     placements: PlacementNumbers,
     known: Vec<u32>,
-    /// The place that was looked at last, and what came of it.
-    last: Option<(Placement, u32)>,
-    /// By the timeline's number of a place; `None`: not looked at yet.
-    by_number: Vec<Option<u32>>,
 }
 
 /// The number of no key.
@@ -76,11 +72,7 @@ const OUTSIDE: u32 = u32::MAX;
 impl Keys<'_> {
     /// The number of the key of a place (what [`Timeline::placement_of`] gives); `None`: it is in no container.
     pub fn of_placement(&mut self, placement: u32) -> Option<u32> {
-        let known = self.by_number.get(placement as usize)?;
-        let key =
-            known.unwrap_or_else(|| self.look(self.timeline.usage[placement as usize].placement).unwrap_or(OUTSIDE));
-        self.by_number[placement as usize] = Some(key);
-        (key != OUTSIDE).then_some(key)
+        self.look(self.timeline.usage.get(placement as usize)?.placement)
     }
 
     /// A key by its number.
@@ -103,9 +95,6 @@ impl Keys<'_> {
     }
 
     pub(crate) fn look(&mut self, placement: Placement) -> Option<u32> {
-        if let Some((_, key)) = self.last.filter(|&(last, _)| last == placement) {
-            return (key != OUTSIDE).then_some(key);
-        }
         let (number, new) = self.placements.number(placement);
         if new {
             let key = find(self.timeline, &self.definition, &self.host, placement);
@@ -113,7 +102,6 @@ impl Keys<'_> {
             self.known.push(key);
         }
         let key = self.known[number as usize];
-        self.last = Some((placement, key));
         (key != OUTSIDE).then_some(key)
     }
 }
@@ -144,8 +132,6 @@ impl Timeline {
             numbers: Interner::default(),
             placements: PlacementNumbers::default(),
             known: Vec::new(),
-            last: None,
-            by_number: alloc::vec![None; self.usage.len()],
         }
     }
 
@@ -155,7 +141,7 @@ impl Timeline {
         let task = &self.tasks[task];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
         let time = task.end.unwrap_or(self.now);
-        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), &self.ns_sets, time);
+        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), time);
         let host = self.host();
         let key = find(self, definition, &host, placement)?;
         if matches!(key, Key::Namespaces(_)) && task.names.last().is_some_and(|name| self.is_helper(name.value)) {

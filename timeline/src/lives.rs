@@ -106,7 +106,8 @@ impl Timeline {
     pub(crate) fn placement(&mut self, placement: Placement) -> u32 {
         let (number, new) = self.placements.number(placement);
         if new {
-            let spaces = placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(set, &self.ns_sets));
+            let spaces =
+                placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(set, self.ns_sets.get(set)));
             self.usage.push(Usage { placement, spaces, first: u64::MAX, ..Usage::default() });
         }
         number
@@ -149,7 +150,7 @@ impl Timeline {
         for number in 0..self.usage.len() {
             let Usage { placement, spaces, first, .. } = self.usage[number];
             if placement.owner.is_none() && spaces.contains(&space) && first >= since {
-                let owned = self.registry.placement(placement.namespaces, placement.cgroups, &self.ns_sets, self.now);
+                let owned = self.registry.placement(placement.namespaces, placement.cgroups, self.now);
                 if owned != placement && self.placements.change(placement, owned) {
                     self.usage[number].placement = owned;
                 }
@@ -162,7 +163,8 @@ impl Timeline {
         self.registry.forget_spaces();
         for number in 0..self.usage.len() {
             let set = self.usage[number].placement.namespaces;
-            self.usage[number].spaces = set.map_or([NONE; 2], |set| self.registry.spaces_of(set, &self.ns_sets));
+            self.usage[number].spaces =
+                set.map_or([NONE; 2], |set| self.registry.spaces_of(set, self.ns_sets.get(set)));
         }
         for index in 0..self.tasks.len() {
             let task = &self.tasks[index];
@@ -200,9 +202,10 @@ impl Timeline {
 
     /// A task's namespaces or cgroups may have changed.
     pub(crate) fn settle(&mut self, index: usize) {
+        self.registry.look_at_sets(&self.ns_sets);
         let task = &self.tasks[index];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
-        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), &self.ns_sets, self.now);
+        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), self.now);
         let before = task.placement;
         if placement != self.usage[before as usize].placement {
             let placement = self.placement(placement);
@@ -244,7 +247,7 @@ impl Timeline {
             return;
         }
         let mut states = core::mem::take(&mut self.states);
-        states.extend(self.tasks[index].states(&self.ns_sets, &self.registry));
+        states.extend(self.tasks[index].states(&self.registry));
         let mut placements = core::mem::take(&mut self.way);
         placements.extend(states.iter().map(|&(placement, ..)| self.placement(placement)));
         let task = &mut self.tasks[index];

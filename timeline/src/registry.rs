@@ -165,16 +165,9 @@ impl Registry {
     }
 
     /// Namespaces and cgroups at a time, with whom the namespaces are of where the cgroup does not say it.
-    pub(crate) fn placement(
-        &self,
-        namespaces: Option<u32>,
-        cgroups: Option<u32>,
-        sets: &Interner<NsSet>,
-        time: u64,
-    ) -> Placement {
-        let owner =
-            if self.spaces.is_empty() { None } else { namespaces.and_then(|set| self.owner(set, sets.get(set), time)) };
+    pub(crate) fn placement(&self, namespaces: Option<u32>, cgroups: Option<u32>, time: u64) -> Placement {
         let by_cgroup = self.of_cgroups(cgroups);
+        let owner = namespaces.and_then(|set| self.owner(set, time));
         let owner = owner.filter(|_| self.resolve(by_cgroup, owner) != by_cgroup);
         Placement { namespaces, cgroups, owner }
     }
@@ -238,17 +231,21 @@ impl Registry {
         core::mem::replace(&mut self.host, pid) != pid
     }
 
-    /// The spaces that tasks with a namespace set are counted in: none where its pid namespace is the host's, as a
-    /// container's is not.
-    pub(crate) fn spaces_of(&mut self, number: u32, sets: &Interner<NsSet>) -> [u32; 2] {
-        for set in sets.values().iter().take(number as usize + 1).skip(self.set_spaces.len()) {
+    /// Learns the spaces of namespace sets that are new.
+    pub(crate) fn look_at_sets(&mut self, sets: &Interner<NsSet>) {
+        for set in &sets.values()[self.set_spaces.len()..] {
             let spaces = [NsKind::Mnt, NsKind::Pid]
                 .map(|kind| self.space_numbers.intern(space_key(kind, set.get(kind)).as_bytes()));
             let len = self.spaces.len().max(spaces[0].max(spaces[1]) as usize + 1);
             self.spaces.resize_with(len, Space::default);
             self.set_spaces.push(spaces);
         }
-        if self.is_host(sets.get(number).get(NsKind::Pid)) { [NONE; 2] } else { self.set_spaces[number as usize] }
+    }
+
+    /// The spaces that tasks with a namespace set are counted in: none where its pid namespace is the host's, as a
+    /// container's is not.
+    pub(crate) fn spaces_of(&self, number: u32, set: &NsSet) -> [u32; 2] {
+        if self.is_host(set.get(NsKind::Pid)) { [NONE; 2] } else { self.set_spaces[number as usize] }
     }
 
     fn is_host(&self, pid: NsId) -> bool {
@@ -291,16 +288,9 @@ impl Registry {
     }
 
     /// The container that a namespace set is of at a time.
-    fn owner(&self, number: u32, set: &NsSet, time: u64) -> Option<u32> {
-        let known = self.set_spaces.get(number as usize);
-        let owners = |kind: NsKind| {
-            let space = match (known, kind) {
-                (Some(&[mnt, _]), NsKind::Mnt) => Some(mnt),
-                (Some(&[_, pid]), _) => Some(pid),
-                (None, _) => self.space(kind, set.get(kind)),
-            };
-            space.and_then(|space| self.life_at(space, time)).map_or(&[][..], |(_, owners)| owners)
-        };
+    fn owner(&self, set: u32, time: u64) -> Option<u32> {
+        let [mnt, pid] = *self.set_spaces.get(set as usize)?;
+        let owners = |space: u32| self.life_at(space, time).map_or(&[][..], |(_, owners)| owners);
         let one = |owners: &[u32]| match owners {
             [] => None,
             [owner] => Some(*owner),
@@ -310,16 +300,17 @@ impl Registry {
             }
         };
         // Containers may share one of them; in one that several share, it is the first's.
-        one(owners(NsKind::Mnt)).or_else(|| one(owners(NsKind::Pid))).or_else(|| owners(NsKind::Pid).first().copied())
+        one(owners(mnt)).or_else(|| one(owners(pid))).or_else(|| owners(pid).first().copied())
     }
 
-    fn space(&self, kind: NsKind, id: NsId) -> Option<u32> {
-        self.space_numbers.number(space_key(kind, id).as_bytes())
+    /// The number of a pid namespace's space.
+    fn space(&self, pid: NsId) -> Option<u32> {
+        self.space_numbers.number(space_key(NsKind::Pid, pid).as_bytes())
     }
 
     /// Since when there has been anybody in a pid namespace at a time, of those that belong to a container.
     pub(crate) fn life(&self, pid: NsId, time: u64) -> Option<u64> {
-        Some(self.life_at(self.space(NsKind::Pid, pid)?, time)?.0)
+        Some(self.life_at(self.space(pid)?, time)?.0)
     }
 
     /// The life of a space at a time: since when, and whose it was.
@@ -335,7 +326,7 @@ impl Registry {
 
     /// The thread that was the first in a pid namespace, in the life that it has or had last.
     pub(crate) fn first_in(&self, pid: NsId) -> Option<u32> {
-        let first = self.spaces[self.space(NsKind::Pid, pid)? as usize].first;
+        let first = self.spaces[self.space(pid)? as usize].first;
         (first != 0).then_some(first)
     }
 }

@@ -1,7 +1,6 @@
 //! A thread over time. Not here: other tasks.
 
-use crate::intern::Interner;
-use crate::placement::{NsSet, Placement};
+use crate::placement::Placement;
 use crate::registry::Registry;
 use alloc::vec::Vec;
 
@@ -99,17 +98,16 @@ impl Task {
     }
 
     /// The task's life, cut where its namespaces or cgroups change: place, from, to (`None`: it lives).
-    pub(crate) fn states<'t>(&'t self, sets: &'t Interner<NsSet>, registry: &'t Registry) -> States<'t> {
+    pub(crate) fn states<'t>(&'t self, registry: &'t Registry) -> States<'t> {
         let time = |facts: &[Since<u32>]| facts.first().map_or(u64::MAX, |since| since.time);
         let first = self.start.min(time(&self.namespaces)).min(time(&self.cgroups));
-        States { task: self, sets, registry, namespaces: 0, cgroups: 0, next: Some(first) }
+        States { task: self, registry, namespaces: 0, cgroups: 0, next: Some(first) }
     }
 }
 
 /// What [`Task::states`] gives.
 pub(crate) struct States<'t> {
     task: &'t Task,
-    sets: &'t Interner<NsSet>,
     registry: &'t Registry,
     /// How many of the task's changes are behind.
     namespaces: usize,
@@ -122,7 +120,7 @@ impl Iterator for States<'_> {
     type Item = (Placement, u64, Option<u64>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Self { task, sets, registry, namespaces, cgroups, next } = self;
+        let Self { task, registry, namespaces, cgroups, next } = self;
         let from = (*next)?;
         // Of some facts the one that holds then, and when the next one does.
         let at = |facts: &[Since<u32>], behind: &mut usize| {
@@ -136,7 +134,7 @@ impl Iterator for States<'_> {
         let start = if task.start > from { task.start } else { u64::MAX };
         let cut = namespaces.1.min(cgroups.1).min(start);
         *next = (cut != u64::MAX).then_some(cut);
-        Some((registry.placement(namespaces.0, cgroups.0, sets, from), from, next.or(task.end)))
+        Some((registry.placement(namespaces.0, cgroups.0, from), from, next.or(task.end)))
     }
 }
 

@@ -2,8 +2,9 @@
 //! are.
 
 use super::answer::{Answer, Rank, health_check, kubernetes_name, labels};
+use super::bolt::Bolt;
 use serde_json::Value;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -57,13 +58,16 @@ pub(super) fn docker(container: &Path) -> Found {
 /// podman and cri-o: a list of `id`, `names` and `metadata`, which is JSON in a string. cri-o's has the pod's id.
 pub(super) fn containers_storage(file: &Path) -> Found {
     let Some(Value::Array(list)) = json(file) else { return Found::default() };
+    let libpod = file.parent().and_then(Path::parent).map(|storage| storage.join("libpod/bolt_state.db"));
     let read = |container: &Value| {
+        let id = container["id"].as_str()?;
         let metadata: Value =
             container["metadata"].as_str().and_then(|m| serde_json::from_str(m).ok()).unwrap_or_default();
         let name = container["names"][0].as_str().or(metadata["name"].as_str())?;
         let crio = metadata["pod-id"].is_string();
         Some(Answer {
-            id: container["id"].as_str()?.into(),
+            labels: libpod.as_deref().and_then(|libpod| podman_labels(libpod, id)).unwrap_or_default(),
+            id: id.into(),
             name: name.into(),
             image: text(&metadata["image-name"]),
             runtime: if crio { "cri-o" } else { "podman" }.into(),
@@ -73,6 +77,40 @@ pub(super) fn containers_storage(file: &Path) -> Found {
         })
     };
     Found { answers: list.iter().filter_map(read).collect(), more: false }
+}
+
+/// What podman 4's own database says of a container, beside its name: `ctr/<id>/config` is JSON with `labels`,
+/// `healthcheck` and the id of its `pod`, `pod/<id>/config` has the pod's `name` (libpod's boltdb_state.go).
+fn podman_labels(database: &Path, id: &str) -> Option<Vec<(String, String)>> {
+    let config = |kind: &[u8], id: &str| -> Option<Value> {
+        let bolt = Bolt::open(database)?;
+        let container = bolt.bucket(&bolt.bucket(&bolt.root(), kind)?, id.as_bytes())?;
+        serde_json::from_slice(&bolt.get(&container, b"config")?).ok()
+    };
+    let container = config(b"ctr", id)?;
+    let mut found = labels(&container["labels"]);
+    found.extend(health_check(&container["healthcheck"]["Test"]));
+    if let Some(pod) = container["pod"].as_str().filter(|pod| !pod.is_empty()) {
+        found.push(("pod_id".into(), pod.into()));
+        let name = config(b"pod", pod);
+        found.extend(name.and_then(|pod| Some(("pod".into(), pod["name"].as_str()?.into()))));
+    }
+    Some(found)
+}
+
+/// What containerd's database says of a container, by its task: `v1/<namespace>/containers/<id>` has `image` and `labels`
+/// (metadata/buckets.go).
+fn containerd_record(task: &Path) -> Option<(String, Value)> {
+    let (id, namespace) = (file_name(task)?, file_name(task.parent()?)?);
+    // The task's link to where its root directory has the same: `<root>/io.containerd.runtime.v2.task/<namespace>/<id>`.
+    let work = fs::read_link(task.join("work")).ok()?;
+    let root = work.ancestors().nth(3).filter(|root| root.is_absolute())?;
+    let bolt = Bolt::open(&root.join("io.containerd.metadata.v1.bolt/meta.db"))?;
+    let keys = ["v1", &namespace, "containers", &id];
+    let container = keys.iter().try_fold(bolt.root(), |inside, key| bolt.bucket(&inside, key.as_bytes()))?;
+    let image = bolt.get(&container, b"image").and_then(|image| String::from_utf8(image).ok()).unwrap_or_default();
+    let labels = bolt.bucket(&container, b"labels").map(|labels| bolt.texts(&labels)).unwrap_or_default();
+    Some((image, labels.into_iter().map(|(key, value)| (key, Value::String(value))).collect()))
 }
 
 /// `<id>/userdata`: a file with the pid and, of cri-o, an OCI configuration with what it knows of the pod.
@@ -107,19 +145,30 @@ pub(super) fn containerd(task: &Path) -> Found {
         let config = json(&task.join("config.json"))?;
         let annotations = &config["annotations"];
         let (id, namespace) = (file_name(task)?, file_name(task.parent()?)?);
-        let labels = labels(annotations);
-        let by_orchestrator = kubernetes_name(&labels).or(annotations["nerdctl/name"].as_str().map(Into::into));
+        let mut known = labels(annotations);
+        let by_orchestrator = kubernetes_name(&known).or(annotations["nerdctl/name"].as_str().map(Into::into));
+        let mut image = text(&annotations["io.kubernetes.cri.image-name"]);
+        // Docker keeps neither there.
+        if image.is_empty() && namespace != "moby" {
+            let (its, more) = containerd_record(task).unwrap_or_default();
+            image = its;
+            for label in labels(&more) {
+                if known.iter().all(|(key, _)| *key != label.0) {
+                    known.push(label);
+                }
+            }
+        }
         let rank = if by_orchestrator.is_some() { Rank::Api } else { Rank::Containerd };
         let own = if namespace == "moby" || namespace == "k8s.io" { String::new() } else { id.clone() };
         Some(Answer {
             name: by_orchestrator.unwrap_or(own),
-            image: text(&annotations["io.kubernetes.cri.image-name"]),
+            image,
             runtime: "containerd".into(),
             cgroup: cgroup(&config),
             pid: number(&task.join("init.pid")),
             source: format!("containerd ({})", task.parent()?.display()),
             rank: rank as u32,
-            labels,
+            labels: known,
             id,
             namespace,
         })

@@ -6,6 +6,7 @@
 
 mod answer;
 mod api;
+mod bolt;
 mod files;
 mod follow;
 mod places;
