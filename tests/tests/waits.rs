@@ -261,3 +261,52 @@ fn a_capture_without_switches_says_so() {
     let output = nsscope().args(["record", "--backend", "proc", "--switch-events", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
 }
+
+/// Context switches go the way of all other records, whatever else a recording is told.
+#[test]
+fn switches_are_recorded_with_every_other_option() {
+    needs!("switches_are_recorded_with_every_other_option", cannot_record(), not_root());
+    let _alone = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (busy(dir.path(), "opt-one"), busy(dir.path(), "opt-two"));
+    std::thread::sleep(Duration::from_millis(300));
+    let ps = json_of(nsscope().args(["ps", "--json"]));
+    let containers = ps["containers"].as_array().unwrap();
+    let of = |name: &str| {
+        let found = containers.iter().find(|c| c["commands"].as_array().unwrap().contains(&name.into()));
+        let found = found.unwrap_or_else(|| panic!("no {name} in {containers:#?}"));
+        (found["id"].as_str().unwrap().to_string(), found["root_pid"].to_string())
+    };
+    let (id, pid) = of("opt-one");
+    let options: [&[&str]; 5] = [
+        &["-a", "-z"],
+        &["-p", &pid],
+        &["--container", &id],
+        &["-a", "--max-size", "256K", "-m", "64K"],
+        &["-a", "--snapshot"],
+    ];
+    for (number, option) in options.into_iter().enumerate() {
+        let file = dir.path().join(format!("{number}.data"));
+        let mut record = nsscope();
+        record.args(["record", "--switch-events", "--duration", "1500ms", "-o"]).arg(&file).args(option);
+        run(&mut record);
+        let name = file.file_name().unwrap().to_str().unwrap().to_string();
+        let files = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> =
+            files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&name)).collect();
+        assert!(!files.is_empty(), "{option:?}");
+        let mut busy_ns = 0.0;
+        for file in &files {
+            let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
+            let kinds = &stat["kinds"];
+            let count = ["switch", "switch_cpu_wide"].iter().filter_map(|kind| kinds[kind]["count"].as_u64());
+            assert!(count.sum::<u64>() > 10, "{option:?} {}: {stat}", file.display());
+            assert_eq!(stat["lost"], 0, "{option:?}");
+            busy_ns +=
+                ns(row(&json_of(nsscope().args(["report", "--waits", "--json"]).arg(file)), "opt-one"), "cpu_ns");
+        }
+        // Half of a CPU, as two share it; a flight recorder's rings may go back less far.
+        assert!((0.4e9..1.2e9).contains(&busy_ns), "{option:?}: {busy_ns} ns in {} files", files.len());
+    }
+    drop((one, two));
+}

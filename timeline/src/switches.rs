@@ -9,6 +9,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
+use hashbrown::HashMap;
 
 /// What runs where no task does.
 pub(crate) const IDLE: u32 = u32::MAX - 2;
@@ -133,14 +134,14 @@ pub struct Wait {
 
 #[derive(Debug, Default)]
 pub(crate) struct Switches {
-    cpus: BTreeMap<u64, Cpu>,
-    threads: BTreeMap<u64, Thread>,
+    cpus: HashMap<u64, Cpu>,
+    threads: HashMap<u64, Thread>,
     /// Threads that ran before it was known what they are counted as: how long, by CPU, ns.
     unplaced: BTreeMap<u64, BTreeMap<u64, u64>>,
     /// By what runs: places from 0 on, and [`IDLE`], [`KERNEL`], [`UNKNOWN`].
-    pub(crate) counted: BTreeMap<u64, Counted>,
+    pub(crate) counted: HashMap<u64, Counted>,
     /// Who waited while who ran, and where, ns: both numbers and the CPU's.
-    pub(crate) meanwhile: BTreeMap<(u32, u32, u32), u64>,
+    pub(crate) meanwhile: HashMap<(u32, u32, u32), u64>,
     /// The wait that ended last, and who ran meanwhile, ns.
     pub(crate) last_wait: Option<Wait>,
     pub(crate) last_ran: Vec<(u32, u64)>,
