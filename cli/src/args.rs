@@ -1,5 +1,6 @@
 //! The command line. Not here: what a command does.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use nsscope_codec::wire::header::RecordType;
 use nsscope_timeline::Definition;
@@ -77,6 +78,19 @@ Examples:
 
 ", filter_help!()))]
     Script(Script),
+    /// Write captures as tables, traces and stacks that other tools read
+    #[command(after_help = "\
+Examples:
+  nsscope export --format perfetto -o trace.pftrace      open it at https://ui.perfetto.dev
+  nsscope export --format folded | inferno-flamegraph    CPU time by container, of record -F 99
+  nsscope export --format csv --table containers -o -    one table, to standard output
+  nsscope export --format parquet -o data *.data         all tables of many captures, for DuckDB or Spark
+  nsscope export --format parquet --partition-by host,date -o data a.data
+  nsscope export --tables                                which tables and columns there are
+
+A table goes to DIR/TABLE/HOST-TIME.EXT. A file appears there when it is whole; a capture that is exported
+again replaces its own files.")]
+    Export(Export),
     /// Tell which containers a capture reveals, with their pods and processes
     #[command(after_help = concat!("\
 Examples:
@@ -283,6 +297,59 @@ pub(crate) struct Script {
     pub(crate) kind: Vec<Kind>,
     #[command(flatten)]
     pub(crate) which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// perf.data files; `-` is standard input
+    #[arg(default_value = "nsscope.data")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub(crate) format: ExportFormat,
+    /// Where to: a directory for tables, a file for a trace or stacks; `-` is standard output
+    #[arg(short, long, default_value = "-", value_name = "PATH")]
+    pub(crate) output: PathBuf,
+    /// Only these tables; all by default, `events` where they go to standard output
+    #[arg(long, value_delimiter = ',', value_name = "TABLE", value_parser = table_name())]
+    pub(crate) table: Vec<String>,
+    /// Put host=HOST/date=DATE between table and file, as Hive, Spark and DuckDB know partitions
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KEY")]
+    pub(crate) partition_by: Vec<PartitionKey>,
+    /// List the tables and their columns
+    #[arg(long)]
+    pub(crate) tables: bool,
+    /// What makes a container: see nsscope report
+    #[arg(short, long, value_name = "RULE", default_value_t)]
+    pub(crate) definition: Definition,
+}
+
+fn table_name() -> PossibleValuesParser {
+    nsscope_export::TABLES.map(|table| table.name).into()
+}
+
+/// What others read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Tables: comma-separated values
+    Csv,
+    /// Tables: a JSON object a line
+    Jsonl,
+    /// Tables: Parquet files
+    Parquet,
+    /// A trace for ui.perfetto.dev
+    Perfetto,
+    /// Samples by container and command, for flame graphs
+    Folded,
+}
+
+/// What tables are partitioned by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartitionKey {
+    /// The machine's name
+    Host,
+    /// The day (UTC) on which the recording began
+    Date,
 }
 
 /// Which containers and processes.

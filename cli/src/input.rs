@@ -1,6 +1,7 @@
 //! Reads a perf.data file or pipe and hands out its records in time order. Not here: what the records mean.
 
 use crate::error::{Failure, Outcome, note};
+use crate::packed::{is_packed, unpacked};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nsscope_codec::perf_data::{Decoder, Ordered, Reader, Session, Visitor};
 use nsscope_codec::{Error, ErrorKind, Order, RawRecord};
@@ -32,7 +33,8 @@ const SORT_LIMIT: usize = 512 << 20;
 /// only what is damaged.
 pub(crate) fn read<C: Consumer>(path: &Path, consumer: &mut C) -> Outcome<Session> {
     if path == Path::new("-") {
-        return read_stream(&mut io::stdin().lock(), path, consumer);
+        let mut input = unpacked(io::stdin().lock()).map_err(|e| Failure::file("read", path, &e))?;
+        return read_stream(&mut input, path, consumer);
     }
     let file = File::open(path).map_err(|e| Failure::file("open", path, &e))?;
     let metadata = file.metadata().map_err(|e| Failure::file("open", path, &e))?;
@@ -43,8 +45,12 @@ pub(crate) fn read<C: Consumer>(path: &Path, consumer: &mut C) -> Outcome<Sessio
             path.display()
         )));
     }
-    if !metadata.is_file() {
-        return read_stream(&mut { file }, path, consumer);
+    let mut start = [0; 4];
+    let known = if metadata.is_file() { read_at(&file, &mut start, 0) } else { Ok(0) };
+    let known = known.map_err(|e| Failure::file("read", path, &e))?;
+    if !metadata.is_file() || is_packed(&start[..known]) {
+        let mut input = unpacked(file).map_err(|e| Failure::file("read", path, &e))?;
+        return read_stream(&mut input, path, consumer);
     }
     read_file(&file, path, consumer)
 }

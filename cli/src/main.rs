@@ -10,6 +10,7 @@ mod events;
 mod input;
 mod json;
 mod loaded;
+mod packed;
 mod safe;
 mod select;
 mod signals;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Record(args) => commands::record::run(&args),
         Command::Snapshot(args) => commands::snapshot::run(&args),
         Command::Import(args) => commands::import::run(&args),
+        Command::Export(args) => commands::export::run(&args),
         Command::Script(args) => commands::script::run(&args),
         Command::Report(args) => commands::report::run(&args),
         Command::Ps(args) => commands::ps::run(&args),

@@ -15,7 +15,9 @@ mod walk;
 /// Where the built programs are; they are built once and optimised, because a storm should be one.
 fn bin_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| build("release", &["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"]))
+    DIR.get_or_init(|| {
+        build("release", &["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet"])
+    })
 }
 
 /// Builds programs by a profile. Returns where they are.
@@ -43,6 +45,41 @@ pub fn actor() -> PathBuf {
 /// The program that does one piece of work over and over, as optimised as what is released: its instructions are counted.
 pub fn work() -> PathBuf {
     build("dist", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
+}
+
+/// Python packages that read what we export: DuckDB for tables, Perfetto's own messages for traces.
+const PYTHON: [&str; 2] = ["duckdb==2.0.1", "perfetto==0.59.1"];
+
+/// A Python that has [`PYTHON`], made once in `target/tools`.
+///
+/// # Errors
+/// Why there is none.
+///
+/// # Panics
+/// Where the tests are in no workspace.
+pub fn python() -> Result<PathBuf, String> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let make = || {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("target/tools/python");
+        let (python, done) = (dir.join("bin/python"), dir.join(PYTHON.concat()));
+        if !done.exists() {
+            let step = |command: &mut Command| {
+                let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+                let failed = || format!("{command:?}: {}", errors(&output));
+                output.status.success().then_some(()).ok_or_else(failed)
+            };
+            step(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))?;
+            step(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON))?;
+            fs::write(&done, "").map_err(|error| error.to_string())?;
+        }
+        Ok(python)
+    };
+    MADE.get_or_init(make).clone()
+}
+
+/// Why [`python`] cannot be had here.
+pub fn no_python() -> Option<String> {
+    python().err().map(|why| format!("a Python with {PYTHON:?} cannot be made: {why}"))
 }
 
 /// Runs to the end and fails the test unless the exit code is 0.

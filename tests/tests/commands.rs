@@ -491,3 +491,25 @@ fn alone_it_says_what_to_begin_with() {
     assert_eq!(output.status.code(), Some(2));
     assert!(errors(&output).contains("report"), "{}", errors(&output));
 }
+
+#[test]
+fn packed_captures_are_read_as_they_are() {
+    needs!("packed_captures_are_read", missing("zstd", "zstd"));
+    let dir = tempfile::tempdir().unwrap();
+    let plain = dir.path().join("a.data");
+    run(nsscope().args(["snapshot", "-o"]).arg(&plain));
+    let right = text(&run(nsscope().args(["report", "--json"]).arg(&plain)));
+    for pack in ["gzip", "zstd"] {
+        let packed = run(Command::new(pack).arg("-c").arg(&plain)).stdout;
+        let file = dir.path().join(format!("a.data.{pack}"));
+        fs::write(&file, &packed).unwrap();
+        assert_eq!(text(&run(nsscope().args(["report", "--json"]).arg(&file))), right, "{pack}");
+        let piped = fs::File::open(&file).unwrap();
+        assert_eq!(text(&run(nsscope().args(["report", "--json", "-"]).stdin(piped))), right, "{pack}");
+        // One that was cut off says so.
+        fs::write(&file, &packed[..packed.len() / 2]).unwrap();
+        let cut = nsscope().arg("report").arg(&file).output().unwrap();
+        assert_eq!(cut.status.code(), Some(1));
+        assert!(errors(&cut).contains("cannot read"), "{}", errors(&cut));
+    }
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Builds the programs that tests run.
 pub(crate) fn build() -> Result<()> {
-    let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf"];
+    let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet"];
     run(cargo().args(["build", "--quiet", "--release"]).args(what))
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod ps;
 pub(crate) mod record;

@@ -1,0 +1,232 @@
+//! `nsscope export`: captures as tables, traces and stacks that other tools read. Not here: what is in them, which is
+//! `nsscope-export`'s.
+
+use crate::args::{self, ExportFormat, PartitionKey};
+use crate::error::{Failure, Outcome, note};
+use crate::input::{self, Consumer};
+use crate::loaded::Capture;
+use nsscope_codec::perf_data::{Feature, Session};
+use nsscope_codec::{Order, RawRecord};
+use nsscope_export::{Csv, Events, Folded, Follow, Jsonl, Perfetto, Rows, TABLES, Table, table, write_facts};
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// `nsscope export`.
+pub(crate) fn run(args: &args::Export) -> Outcome {
+    if args.tables {
+        return list();
+    }
+    let to_stdout = args.output == Path::new("-");
+    let is_tables = matches!(args.format, ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet);
+    if !is_tables && args.files.len() > 1 {
+        return Err(Failure::Usage("a trace or stacks are of one capture: name one file".into()));
+    }
+    if !is_tables && !(args.table.is_empty() && args.partition_by.is_empty()) {
+        return Err(Failure::Usage("--table and --partition-by are for tables: csv, jsonl, parquet".into()));
+    }
+    if is_tables && to_stdout && (args.table.len() > 1 || !args.partition_by.is_empty()) {
+        return Err(Failure::Usage(
+            "standard output takes one --table, and no partitions: name a directory with -o".into(),
+        ));
+    }
+    if args.format == ExportFormat::Parquet && !cfg!(feature = "parquet") {
+        return Err(Failure::new(
+            "this nsscope was built without Parquet\n  \
+             to build it in: cargo install --path cli --features parquet; CSV and JSON lines have the same tables",
+        ));
+    }
+    for file in &args.files {
+        // Records are read again once all is known of their tasks: standard input is put aside for that.
+        let mut spool = tempfile::NamedTempFile::new()?;
+        let file = if file == Path::new("-") {
+            io::copy(&mut io::stdin().lock(), &mut spool)?;
+            spool.path()
+        } else {
+            file
+        };
+        let capture = Capture::read(file)?;
+        if is_tables {
+            Tables { args, file, capture: &capture }.write()?;
+        } else {
+            write_one(args, file, &capture)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the tables with their columns.
+fn list() -> Outcome {
+    let mut out = anstream::stdout().lock();
+    for table in &TABLES {
+        writeln!(out, "{}: {}", table.name, table.about)?;
+        for column in table.columns {
+            let kind = format!("{:?}", column.kind).to_lowercase();
+            writeln!(out, "  {:<15} {kind:<9} {}", column.name, column.about)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn host(session: &Session) -> String {
+    session.text(Feature::HOSTNAME).unwrap_or_else(|| "unknown".into())
+}
+
+/// Hands records on to what may fail at each.
+struct Each<F>(F);
+
+trait Sink {
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()>;
+}
+
+impl<S: Sink> Consumer for Each<S> {
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
+        Ok(self.0.record(session, record)?)
+    }
+}
+
+impl Sink for Events<'_> {
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()> {
+        Events::record(self, session, record)
+    }
+}
+
+impl<W: Write> Sink for Perfetto<W> {
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()> {
+        Perfetto::record(self, session, record)
+    }
+}
+
+impl Sink for Folded {
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()> {
+        Folded::record(self, session, record);
+        Ok(())
+    }
+}
+
+/// Has `write` write to a file that takes its place once it is whole, or to standard output (`-`).
+fn whole<T>(path: &Path, write: impl FnOnce(Box<dyn Write + Send>) -> Outcome<T>) -> Outcome<T> {
+    if path == Path::new("-") {
+        return write(Box::new(BufWriter::new(io::stdout())));
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::Builder::new()
+        .prefix(".nsscope-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(dir)
+        .map_err(|error| Failure::file("create", path, &error))?;
+    let out = file.reopen().map_err(|error| Failure::file("create", path, &error))?;
+    let done = write(Box::new(BufWriter::new(out)))?;
+    file.persist(path).map_err(|error| Failure::file("create", path, &error.error))?;
+    Ok(done)
+}
+
+/// Writes a trace or stacks.
+fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()> {
+    let follow = Follow::new(args.definition.clone(), host(&capture.session));
+    whole(&args.output, |out| match args.format {
+        ExportFormat::Perfetto => {
+            let mut trace = Each(Perfetto::new(follow, out));
+            input::read(file, &mut trace)?;
+            let packets = trace.0.finish(&capture.timeline, &args.definition)?;
+            note(format_args!("{packets} packets: open the trace at https://ui.perfetto.dev"));
+            Ok(())
+        }
+        _ => {
+            let mut stacks = Each(Folded::new(follow));
+            input::read(file, &mut stacks)?;
+            if stacks.0.finish(out)? == 0 {
+                note("there are no samples: nsscope record -F 99 takes some");
+            }
+            Ok(())
+        }
+    })
+}
+
+/// The tables of a capture.
+struct Tables<'a> {
+    args: &'a args::Export,
+    file: &'a Path,
+    capture: &'a Capture,
+}
+
+impl Tables<'_> {
+    fn write(&self) -> Outcome<()> {
+        if self.args.output == Path::new("-") {
+            let name = self.args.table.first().map_or("events", String::as_str);
+            return self.table(name, Path::new("-")).map(drop);
+        }
+        let named =
+            |table: &&Table| self.args.table.is_empty() || self.args.table.iter().any(|name| name == table.name);
+        let mut counts = Vec::new();
+        for table in TABLES.iter().filter(named) {
+            let dir = self.directory(table.name);
+            fs::create_dir_all(&dir).map_err(|error| Failure::file("create", &dir, &error))?;
+            let rows = self.table(table.name, &dir.join(self.name()))?;
+            counts.push(format!("{rows} {}", table.name));
+        }
+        note(format_args!("{}: {} to {}", self.file.display(), counts.join(", "), self.args.output.display()));
+        Ok(())
+    }
+
+    /// The day on which the recording began, and the time of its clock.
+    fn begin(&self) -> (String, u64) {
+        let first = self.capture.timeline.span().map_or(0, |(first, _)| first);
+        let wall = self.capture.session.wall_clock(first).map(crate::time::rfc3339);
+        (wall.and_then(|wall| Some(wall.split_once('T')?.0.to_string())).unwrap_or_else(|| "unknown".into()), first)
+    }
+
+    fn directory(&self, table: &str) -> PathBuf {
+        let mut dir = self.args.output.join(table);
+        for key in &self.args.partition_by {
+            dir.push(match key {
+                PartitionKey::Host => format!("host={}", as_name(&host(&self.capture.session))),
+                PartitionKey::Date => format!("date={}", self.begin().0),
+            });
+        }
+        dir
+    }
+
+    /// The same for the same capture: what is exported again takes its own place.
+    fn name(&self) -> String {
+        let extension = match self.args.format {
+            ExportFormat::Csv => "csv",
+            ExportFormat::Parquet => "parquet",
+            _ => "jsonl",
+        };
+        format!("{}-{}.{extension}", as_name(&host(&self.capture.session)), self.begin().1)
+    }
+
+    fn table(&self, name: &str, path: &Path) -> Outcome<u64> {
+        let Capture { session, timeline } = self.capture;
+        let table = table(name).ok_or_else(|| Failure::Usage(format!("there is no table {name}")))?;
+        whole(path, |out| {
+            let rows = self.rows(table, out)?;
+            let host = host(session);
+            if name != "events" {
+                return Ok(write_facts(name, &host, session, timeline, &self.args.definition, rows)?);
+            }
+            let mut events = Each(Events::new(Follow::new(self.args.definition.clone(), host), rows));
+            input::read(self.file, &mut events)?;
+            Ok(events.0.finish()?)
+        })
+    }
+
+    fn rows(&self, table: &Table, out: Box<dyn Write + Send>) -> Outcome<Box<dyn Rows>> {
+        Ok(match self.args.format {
+            ExportFormat::Csv => Box::new(Csv::new(table, out)?),
+            #[cfg(feature = "parquet")]
+            ExportFormat::Parquet => Box::new(nsscope_export::Parquet::new(table, out)?),
+            _ => Box::new(Jsonl::new(table, out)),
+        })
+    }
+}
+
+/// A host's name as part of a file's: a capture may have any bytes there.
+fn as_name(host: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
+    let name: String = host.chars().take(64).map(safe).collect();
+    if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name }
+}

@@ -1,0 +1,59 @@
+//! Whose each record is, as the records come. Not here: what is written of them.
+
+use nsscope_codec::perf_data::Session;
+use nsscope_codec::{Order, RawRecord};
+use nsscope_timeline::{Definition, Key, Task, Timeline};
+
+/// How many tasks that have ended are remembered: their last records may come a little later.
+const KEEP: usize = 1000;
+
+/// Follows the tasks of a stream of records.
+pub struct Follow {
+    timeline: Timeline,
+    definition: Definition,
+    host: String,
+}
+
+/// Whose a record is.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Thread id.
+    pub tid: u32,
+    /// What tells the container that the thread is in.
+    pub container: Option<Key>,
+    task: usize,
+}
+
+impl Follow {
+    /// Follows a stream; `host` is the name of its machine.
+    pub fn new(definition: Definition, host: impl Into<String>) -> Self {
+        Self { timeline: Timeline::keeping(KEEP), definition, host: host.into() }
+    }
+
+    /// Takes the next record, and finds whose it is.
+    pub fn take<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Option<Seen> {
+        let of_record = self.timeline.push(session, record);
+        let current = |tid| self.timeline.current(tid).map(|(index, _)| index);
+        let task = of_record.or_else(|| session.sample_id(record).tid.and_then(current))?;
+        let container = self.timeline.container_of(task, &self.definition);
+        Some(Seen { tid: self.timeline.at(task).tid, container, task })
+    }
+
+    /// The task that a record is of.
+    pub(crate) fn task(&self, seen: &Seen) -> &Task {
+        self.timeline.at(seen.task)
+    }
+
+    /// Its name, as it is now.
+    pub(crate) fn comm(&self, seen: &Seen) -> Option<String> {
+        self.timeline.last_name(self.task(seen))
+    }
+
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+}
