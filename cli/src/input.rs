@@ -115,7 +115,7 @@ fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C
         if decoder.position() == 0 && is_file_mode(&chunk[..len]) {
             let mut spool = tempfile::tempfile()?;
             io::Write::write_all(&mut spool, &chunk[..len])?;
-            io::copy(input, &mut spool)?;
+            io::copy(input, &mut spool).map_err(|error| Failure::file("read", path, &error))?;
             return read_file(&spool, path, ordered.finish(decoder.session()).consumer);
         }
         decoder.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;

@@ -50,6 +50,7 @@ impl Visitor for Repeated {
     }
 }
 
+#[expect(clippy::zombie_processes, reason = "wait4 waits, and tells the peak memory")]
 fn main() {
     if let Some(why) = cannot_record().or_else(no_perf).or_else(not_root) {
         println!("SKIPPED: {why}");
@@ -61,7 +62,7 @@ fn main() {
     let mut recorder = nsscope();
     recorder.args(["record", "-a", "--switch-events", "-o", "-"]).stdout(out).stderr(Stdio::null());
     let mut recorder = recorder.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(1000));
+    std::thread::sleep(Duration::from_secs(1));
     // Two containers that have the CPUs to share.
     let load = ["-p", "-f", "-m", "--mount-proc", "perf", "bench", "sched", "pipe", "-l", "100000"];
     let mut other = Command::new("unshare").args(load).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -24,7 +24,8 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
     if !is_tables && args.files.len() > 1 {
         return Err(Failure::Usage("a trace or stacks are of one capture: name one file".into()));
     }
-    if !is_tables && !(args.table.is_empty() && args.partition_by.is_empty()) {
+    let of_tables = !args.table.is_empty() || !args.partition_by.is_empty();
+    if of_tables && !is_tables {
         return Err(Failure::Usage("--table and --partition-by are for tables: csv, jsonl, parquet".into()));
     }
     if is_tables && to_stdout && (args.table.len() > 1 || !args.partition_by.is_empty()) {
@@ -126,22 +127,20 @@ fn whole<T>(path: &Path, write: impl FnOnce(Box<dyn Write + Send>) -> Outcome<T>
 /// Writes a trace or stacks.
 fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()> {
     let follow = Follow::new(args.definition.clone(), host(&capture.session));
-    whole(&args.output, |out| match args.format {
-        ExportFormat::Perfetto => {
+    whole(&args.output, |out| {
+        if args.format == ExportFormat::Perfetto {
             let mut trace = Each(Perfetto::new(follow, out));
             input::read(file, &mut trace)?;
             let packets = trace.0.finish(&capture.timeline, &args.definition)?;
             note(format_args!("{packets} packets: open the trace at https://ui.perfetto.dev"));
-            Ok(())
-        }
-        _ => {
+        } else {
             let mut stacks = Each(Folded::new(follow));
             input::read(file, &mut stacks)?;
             if stacks.0.finish(out)? == 0 {
                 note("there are no samples: nsscope record -F 99 takes some");
             }
-            Ok(())
         }
+        Ok(())
     })
 }
 
