@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::events::Described;
 use crate::features;
+use crate::machine;
 use nsscope_codec::Native;
 use nsscope_codec::perf_data::{AttrIds, Feature, FileWriter, MAGIC_BE, MAGIC_LE, Output, PIPE_HEADER_SIZE};
 use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
@@ -173,6 +174,9 @@ impl Sink {
         rustix::process::umask(umask);
         let mode = rustix::fs::Mode::from_bits_truncate(0o600) & !umask;
         rustix::fs::fchmod(new.as_file(), mode).map_err(|e| fail(e.into()))?;
+        if let Some((user, group)) = machine::invoking_user() {
+            rustix::fs::fchown(new.as_file(), Some(user), Some(group)).map_err(|e| fail(e.into()))?;
+        }
         let old = older.make_room(path).map_err(fail)?;
         let file = new.persist(path).map_err(|e| fail(e.error))?;
         Self::begin(file, path, old, events, sections)

@@ -1,6 +1,7 @@
 //! Small facts about this machine and this process: CPUs, limits, capabilities, own namespaces. Not here: other
 //! processes.
 
+use rustix::fs::{Gid, Uid};
 use std::fs;
 use std::io;
 
@@ -53,4 +54,13 @@ pub(crate) fn has_capability(capability: u32) -> bool {
     let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
     set >> capability & 1 == 1
+}
+
+/// Who asked for this by sudo(8), where this is root: what is written belongs to them, not to root.
+pub(crate) fn invoking_user() -> Option<(Uid, Gid)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok().filter(|&id| id != u32::MAX);
+    Some((Uid::from_raw(number("SUDO_UID")?), Gid::from_raw(number("SUDO_GID")?)))
 }

@@ -6,7 +6,7 @@ use nsscope_codec::wire::header::RecordType;
 use nsscope_timeline::Definition;
 use nsscope_timeline::filter::{Field, Filter};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How a filter is written, for the help of all commands that take one.
@@ -27,6 +27,34 @@ pub(crate) struct Args {
     /// Without one, a few lines say what there is to begin with
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+    /// Say nothing but errors on standard error
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// Flags of perf that make no sense here, and what to do instead.
+const OF_PERF: [(&[&str], &str); 8] = [
+    (
+        &["-e", "--event", "-g", "--call-graph", "-b", "--branch-any", "-W", "--weight", "-d", "--data"],
+        "nsscope records what containers do; for other events: perf record -e EVENT --namespaces --all-cgroups, whose files \
+         nsscope reads",
+    ),
+    (&["-c", "--count"], "samples are taken by time: -F HZ"),
+    (&["-t", "--tid"], "-p PID records a process with all its threads"),
+    (&["-u", "--uid"], "record the whole machine, and choose afterwards: nsscope report --filter 'comm=NAME'"),
+    (
+        &["-C", "--cpu"],
+        "namespaces change on any CPU, so all are recorded; nsscope report --waits --json has each CPU's time",
+    ),
+    (&["-G", "--cgroup"], "--container NAME records one container, by its id, name or title"),
+    (&["--namespaces", "--all-cgroups"], "they are always recorded: leave it out"),
+    (&["-k", "--clockid"], "times are of CLOCK_MONOTONIC, and the file says what the wall clock was"),
+];
+
+/// What to do instead of a flag that is perf's.
+pub(crate) fn instead(flag: &str) -> Option<&'static str> {
+    let name = flag.split('=').next()?;
+    OF_PERF.iter().find(|(flags, _)| flags.contains(&name)).map(|&(_, instead)| instead)
 }
 
 /// What `nsscope` alone prints.
@@ -91,6 +119,13 @@ Examples:
 A table goes to DIR/TABLE/HOST-TIME.EXT. A file appears there when it is whole; a capture that is exported
 again replaces its own files.")]
     Export(Export),
+    /// Make a capture that was cut off or damaged one that perf opens
+    #[command(after_help = "\
+Examples:
+  nsscope recover cut.data -o whole.data          all records before the damage
+
+nsscope itself reads such files as they are.")]
+    Recover(Recover),
     /// Tell which containers a capture reveals, with their pods and processes
     #[command(after_help = concat!("\
 Examples:
@@ -284,11 +319,42 @@ pub(crate) struct Import {
     pub(crate) output: PathBuf,
 }
 
+impl Command {
+    /// Whether all it does is to read captures, which may come from anybody, and to print.
+    pub(crate) fn only_reads(&self) -> bool {
+        match self {
+            Self::Script(_) | Self::Report(_) | Self::Stat(_) | Self::Diff(_) => true,
+            Self::Tree(tree) => tree.input.is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// The capture that a command reads.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Input {
+    /// A perf.data file, perhaps packed by gzip or zstd; `-` is standard input
+    #[arg(default_value = "nsscope.data", value_name = "FILE")]
+    file: PathBuf,
+    /// The same, as perf has it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    input: Option<PathBuf>,
+}
+
+impl Input {
+    pub(crate) fn of(path: &Path) -> Self {
+        Self { file: path.into(), input: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.input.as_ref().unwrap_or(&self.file)
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Script {
-    /// A perf.data file; `-` is standard input
-    #[arg(default_value = "nsscope.data")]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: Input,
     /// How to print events
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -326,6 +392,15 @@ pub(crate) struct Export {
 
 fn table_name() -> PossibleValuesParser {
     nsscope_export::TABLES.map(|table| table.name).into()
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recover {
+    /// The capture
+    pub(crate) file: PathBuf,
+    /// Where to write what there is of it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 /// What others read.
@@ -416,9 +491,8 @@ pub(crate) enum Sort {
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Report {
-    /// A perf.data file; `-` is standard input
-    #[arg(default_value = "nsscope.data")]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: Input,
     #[command(flatten)]
     pub(crate) which: Which,
     /// Only what was there at this time or later: seconds from the beginning, or as 2026-01-02T03:04:05Z
@@ -493,9 +567,8 @@ pub(crate) struct View {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stat {
-    /// A perf.data file; `-` is standard input
-    #[arg(default_value = "nsscope.data")]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: Input,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A command that could not do its work.
 #[derive(Debug)]
@@ -116,8 +117,18 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether the user is told of nothing but errors.
+pub(crate) fn be_quiet(quiet: bool) {
+    QUIET.store(quiet, Relaxed);
+}
+
 /// Tells the user something that is not an error.
 pub(crate) fn note(message: impl Display) {
+    if QUIET.load(Relaxed) {
+        return;
+    }
     let yellow = anstyle::AnsiColor::Yellow.on_default();
     anstream::eprintln!("{yellow}nsscope:{yellow:#} {message}");
 }

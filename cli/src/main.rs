@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod confine;
 mod error;
 mod events;
 mod input;
@@ -19,23 +20,42 @@ mod text;
 mod time;
 
 use args::Command;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser};
 use error::Failure;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// The arguments are wrong, or help was asked for: says so and ends.
+fn refused(error: &clap::Error) -> ! {
+    let flag = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let instead = flag.filter(|_| error.kind() == ErrorKind::UnknownArgument).and_then(|flag| args::instead(&flag));
+    // A pipe that is closed is no error.
+    let _ = error.print();
+    if let Some(instead) = instead {
+        error::note(instead);
+    }
+    std::process::exit(error.exit_code())
+}
+
 fn main() -> ExitCode {
     error::show_warnings();
     // Rust ignores SIGPIPE; writes to a closed pipe come back as errors and end the program quietly (`Failure`).
-    let Some(command) = args::Args::parse().command else {
+    let args = args::Args::try_parse().unwrap_or_else(|error| refused(&error));
+    error::be_quiet(args.quiet);
+    let Some(command) = args.command else {
         // A pipe that is closed is no error.
         let _ = writeln!(std::io::stdout(), "{}", args::WELCOME);
         return ExitCode::SUCCESS;
     };
+    if command.only_reads() {
+        confine::to_reading();
+    }
     let result = match command {
         Command::Record(args) => commands::record::run(&args),
         Command::Snapshot(args) => commands::snapshot::run(&args),
         Command::Import(args) => commands::import::run(&args),
+        Command::Recover(args) => commands::recover::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Script(args) => commands::script::run(&args),
         Command::Report(args) => commands::report::run(&args),

@@ -50,7 +50,7 @@ pub fn work() -> PathBuf {
 /// Python packages that read what we export: DuckDB for tables, Perfetto's own messages for traces.
 const PYTHON: [&str; 2] = ["duckdb==2.0.1", "perfetto==0.59.1"];
 
-/// A Python that has [`PYTHON`], made once in `target/tools`.
+/// A Python that has DuckDB and Perfetto's messages, made once in `target/tools`.
 ///
 /// # Errors
 /// Why there is none.

@@ -290,3 +290,39 @@ fn an_import_without_frames_leaves_all_as_it_was() {
     assert_eq!(output.status.code(), Some(1));
     assert!(errors(&output).contains("cannot open /nowhere"), "{}", errors(&output));
 }
+
+#[test]
+fn who_reads_a_capture_has_given_up_the_rest() {
+    for command in [&["report", "-"][..], &["script", "-"], &["stat", "-"], &["tree", "1", "-i", "-"]] {
+        let mut reader = nsscope().args(command).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let status = format!("/proc/{}/status", reader.id());
+        // 2: a filter; it cannot be taken off, and no set-uid program makes up for it.
+        let confined = |status: &str| status.contains("\nSeccomp:\t2\n") && status.contains("\nNoNewPrivs:\t1\n");
+        nsscope_tests::wait_for(|| fs::read_to_string(&status).is_ok_and(|status| confined(&status)));
+        drop(reader.stdin.take());
+        assert_eq!(reader.wait().unwrap().code(), Some(1), "an empty capture is none");
+    }
+}
+
+#[test]
+fn flags_of_perf_are_answered_with_what_to_do_instead() {
+    for (flag, instead) in
+        [("-e", "perf record -e EVENT"), ("-g", "perf record"), ("-C", "--waits"), ("--all-cgroups", "leave it out")]
+    {
+        let refused = nsscope().args(["record", flag, "1"]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{flag}");
+        assert!(errors(&refused).contains(instead), "{flag}: {}", errors(&refused));
+    }
+    let unknown = nsscope().args(["reprot"]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(errors(&unknown).contains("report"), "{}", errors(&unknown));
+    // -q says nothing, -i names the file as perf does.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let quiet = nsscope().args(["-q", "snapshot", "-o"]).arg(&file).output().unwrap();
+    assert_eq!((quiet.status.code(), errors(&quiet).as_str()), (Some(0), ""));
+    let by_flag = nsscope().args(["stat", "--json", "-i"]).arg(&file).output().unwrap();
+    let by_place = nsscope().args(["stat", "--json"]).arg(&file).output().unwrap();
+    assert!(by_flag.status.success());
+    assert_eq!(text(&by_flag), text(&by_place));
+}

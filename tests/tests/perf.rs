@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, errors, events, kernel_that_refuses, missing, needs, no_perf, nsscope, perf_script, record,
-    run, text,
+    actor, cannot_record, errors, events, json_of, kernel_that_refuses, missing, needs, no_perf, nsscope, perf_script,
+    record, run, text,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -345,4 +345,48 @@ fn kinds_are_those_of_perf() {
     }
     assert!(ours("namespaces").lines().count() % 3 == 0);
     assert_eq!(lines(&ours("namespaces"), "PERF_RECORD_NAMESPACES"), lines(&all, "PERF_RECORD_NAMESPACES"));
+}
+
+#[test]
+fn perf_opens_what_was_recovered_wherever_it_was_cut() {
+    needs!("perf_opens_what_was_recovered", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, cut, recovered) = (dir.path().join("whole"), dir.path().join("cut"), dir.path().join("recovered"));
+    let pipe = dir.path().join("pipe");
+    run(nsscope().args(["record", "-o"]).arg(&whole).args(["--"]).arg(actor()).args(["storm", "300", "1"]));
+    let mut piped = nsscope();
+    piped.args(["record", "-o", "-", "--"]).arg(actor()).args(["storm", "300", "1"]);
+    run(piped.stdout(fs::File::create(&pipe).unwrap()));
+    let total = |file: &Path| {
+        let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
+        stat["kinds"].as_object().unwrap().values().map(|kind| kind["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    for file in [&whole, &pipe] {
+        let bytes = fs::read(file).unwrap();
+        let mut before = u64::MAX;
+        // The last bytes one by one, then in steps that meet every part of a record.
+        for missing in (0..40).chain((41..60_000.min(bytes.len() - 4096)).step_by(1501)) {
+            fs::write(&cut, &bytes[..bytes.len() - missing]).unwrap();
+            run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
+            let ours = total(&recovered);
+            assert_eq!(ours, total(&cut), "{missing} bytes are missing");
+            assert!(ours <= before && ours > 0);
+            before = ours;
+            // perf reads pipe mode from a pipe alone.
+            if missing % 4 == 0 && file == &whole {
+                // perf prints each record as we do, tracepoints with their fields too.
+                same_script(&recovered);
+            }
+        }
+        // A record of impossible size: what is before it is kept.
+        let mut damaged = bytes.clone();
+        damaged[bytes.len() / 2..].fill(0);
+        fs::write(&cut, &damaged).unwrap();
+        run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
+        assert!(total(&recovered) > 0 && total(&recovered) < total(file));
+    }
+    fs::write(&cut, b"PERFILE2").unwrap();
+    let nothing = nsscope().arg("recover").arg(&cut).arg("-o").arg(dir.path().join("none")).output().unwrap();
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(!dir.path().join("none").exists());
 }

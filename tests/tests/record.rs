@@ -12,6 +12,7 @@ use nsscope_tests::{
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -358,4 +359,27 @@ fn a_recorder_in_a_container_says_so() {
     assert!(all.flat_map(|c| c["pids"].as_array().unwrap()).all(|pid| *pid != 0), "{report}");
     let shown = text(&run(nsscope().arg("report").arg(&file)));
     assert!(shown.contains(told) && shown.contains("processes outside its pid namespace are not shown"), "{shown}");
+}
+
+#[test]
+fn what_sudo_records_belongs_to_who_asked() {
+    needs!("what_sudo_records_belongs_to_who_asked", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let record = |user: Option<(&str, &str)>| {
+        let mut command = nsscope();
+        command.env_remove("SUDO_UID").env_remove("SUDO_GID");
+        if let Some((uid, gid)) = user {
+            command.env("SUDO_UID", uid).env("SUDO_GID", gid);
+        }
+        run(command.args(["record", "-o"]).arg(&file).args(["--", "true"]));
+        let metadata = fs::metadata(&file).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+    };
+    assert_eq!(record(Some(("12345", "23456"))), (12345, 23456, 0o600));
+    // The file before it is still theirs; one of root's own is root's.
+    assert_eq!(record(None), (0, 0, 0o600));
+    assert_eq!(fs::metadata(dir.path().join("a.data.old")).unwrap().uid(), 12345);
+    // What is no number is nobody.
+    assert_eq!(record(Some(("-1", "4294967295"))), (0, 0, 0o600));
 }

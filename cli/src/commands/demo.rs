@@ -72,7 +72,7 @@ pub(crate) fn run() -> Outcome {
     }
     let cpu = !which.filter.is_empty();
     report::print(&args::Report {
-        file: file.clone(),
+        input: args::Input::of(&file),
         processes: args::Most(4),
         which,
         cpu,

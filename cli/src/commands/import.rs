@@ -32,6 +32,6 @@ pub(crate) fn run(args: &args::Import) -> Outcome {
         )));
     }
     let output = if to_pipe { "standard output".into() } else { args.output.display().to_string() };
-    eprintln!("nsscope: {} records to {output}", HumanCount(imported.records));
+    note(format_args!("{} records to {output}", HumanCount(imported.records)));
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod ps;
 pub(crate) mod record;
+pub(crate) mod recover;
 pub(crate) mod report;
 pub(crate) mod script;
 mod slow;

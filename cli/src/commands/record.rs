@@ -131,14 +131,14 @@ impl Drop for Progress {
 fn summarize(summary: &Summary, args: &args::Record) {
     let kinds = summary.counts.counts().map(|(kind, count)| format!("{} {kind}", HumanCount(count)));
     let files = if args.max_size.is_some() { format!(" ({} files)", summary.files) } else { String::new() };
-    eprintln!(
-        "nsscope: {} records ({}), {} lost, {} to {}{files}",
+    note(format_args!(
+        "{} records ({}), {} lost, {} to {}{files}",
         HumanCount(summary.counts.total()),
         kinds.collect::<Vec<_>>().join(", "),
         HumanCount(summary.lost),
         HumanBytes(summary.bytes),
         summary.output
-    );
+    ));
     if summary.lost > 0 {
         note("records were lost because the rings were full: give them more room with -m 8M");
     }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &args::Report) -> Outcome {
 
 /// Reads a capture and prints its containers.
 pub(crate) fn print(args: &args::Report) -> Outcome<()> {
-    let capture = Capture::read(&args.file)?;
+    let capture = Capture::read(args.input.path())?;
     let sort = if args.cpu { Sort::Cpu } else { args.sort };
     let window = select::window(&capture, args.since, args.until);
     let selection = select::select(&capture.timeline, &args.which, window, sort);
@@ -36,7 +36,7 @@ pub(crate) fn print(args: &args::Report) -> Outcome<()> {
     if args.waits && !capture.timeline.has_switches() {
         return Err(Failure::new(format!(
             "{} has no context switches, so it does not say who waited\n  record them: nsscope record --switch-events, and --wakeups for those who slept",
-            args.file.display()
+            args.input.path().display()
         )));
     }
     let mut out = io::stdout().lock();

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &args::Script) -> Outcome {
 
 fn print<P: Print>(args: &args::Script, format: P) -> Outcome {
     let mut stream = Stream::new(format, args.kind.clone(), Watch::wanted(&args.which));
-    let read = input::read(&args.file, &mut stream);
+    let read = input::read(args.input.path(), &mut stream);
     // What was read before a failure is printed all the same.
     stream.write()?;
     read?;

@@ -2,7 +2,7 @@
 
 use super::record::standard_output;
 use crate::args::{self, Names};
-use crate::error::Outcome;
+use crate::error::{Outcome, note};
 use indicatif::{HumanBytes, HumanCount};
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,11 +15,11 @@ pub(crate) fn run(args: &args::Snapshot) -> Outcome {
     } else {
         (nsscope_capture::snapshot_to_file(&args.output, names)?, args.output.display().to_string())
     };
-    eprintln!(
-        "nsscope: snapshot of {} threads, {} records, {} to {output}",
+    note(format_args!(
+        "snapshot of {} threads, {} records, {} to {output}",
         HumanCount(snapshot.threads),
         HumanCount(snapshot.records),
         HumanBytes(snapshot.bytes)
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }

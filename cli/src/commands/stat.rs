@@ -64,7 +64,7 @@ impl Consumer for Counts {
 
 pub(crate) fn run(args: &args::Stat) -> Outcome {
     let mut counts = Counts::default();
-    input::read(&args.file, &mut counts)?;
+    input::read(args.input.path(), &mut counts)?;
     let (first, last) = counts.span.unwrap_or_default();
     let length = last - first;
     let rate = |count: u64| if length == 0 { 0.0 } else { count as f64 * 1e9 / length as f64 };

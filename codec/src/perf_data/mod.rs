@@ -17,6 +17,7 @@ mod header;
 mod inflate;
 #[cfg(feature = "alloc")]
 mod layout;
+#[cfg(feature = "alloc")]
 mod metadata;
 #[cfg(feature = "alloc")]
 mod ordered;

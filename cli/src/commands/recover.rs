@@ -1,0 +1,141 @@
+//! `nsscope recover`: makes a capture that was cut off or damaged one that perf opens, with all records before the damage.
+//! Not here: what the records say.
+
+use crate::args;
+use crate::error::{Failure, Outcome, note};
+use indicatif::{HumanBytes, HumanCount};
+use nsscope_codec::perf_data::{
+    FILE_HEADER_SIZE, Feature, FileHeader, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE, Section, tracing,
+};
+use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
+use nsscope_codec::{BigEndian, LittleEndian, Order};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use zerocopy::byteorder::{U16, U32, U64};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+/// `nsscope recover`.
+pub(crate) fn run(args: &args::Recover) -> Outcome {
+    let fail = |error: &io::Error| Failure::file("read", &args.file, error);
+    let mut file = File::open(&args.file).map_err(|error| Failure::file("open", &args.file, &error))?;
+    let mut start = [0; PIPE_HEADER_SIZE as usize];
+    file.read_exact(&mut start).map_err(|error| fail(&error))?;
+    match start[..8].try_into() {
+        Ok(MAGIC_LE) => recover::<LittleEndian>(args, file, &start),
+        Ok(MAGIC_BE) => recover::<BigEndian>(args, file, &start),
+        _ => Err(Failure::new(format!(
+            "{} does not begin as a perf.data file does (PERFILE2): there is nothing to recover",
+            args.file.display()
+        ))),
+    }
+}
+
+fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outcome {
+    let fail = |error: &io::Error| Failure::file("read", &args.file, error);
+    let too_short = || {
+        let path = args.file.display();
+        Failure::new(format!("{path} ends before its first record: there is nothing to recover"))
+    };
+    let len = file.metadata().map_err(|error| fail(&error))?.len();
+    let size = U64::<O>::ref_from_bytes(&start[8..]).map_or(0, |size| size.get());
+    let mut prologue = start.to_vec();
+    if size == PIPE_HEADER_SIZE {
+        let (end, records) = walk::<O>(BufReader::new(file), PIPE_HEADER_SIZE, len).map_err(|error| fail(&error))?;
+        return finish(args, &prologue, (PIPE_HEADER_SIZE, end), &[], records);
+    }
+    prologue.resize(FILE_HEADER_SIZE as usize, 0);
+    file.read_exact(&mut prologue[start.len()..]).map_err(|_| too_short())?;
+    let mut header = FileHeader::<O>::read_from_bytes(&prologue).map_err(|_| too_short())?;
+    let (data_at, data_size) = (header.data.offset.get(), header.data.size.get());
+    if data_at < FILE_HEADER_SIZE || data_at > len {
+        return Err(too_short());
+    }
+    let data_end = data_at.checked_add(data_size).filter(|&end| data_size > 0 && end <= len);
+    let attrs_end = header.attrs.offset.get().saturating_add(header.attrs.size.get());
+    let formats_at = attrs_end.checked_sub(FILE_HEADER_SIZE).ok_or_else(too_short)?;
+    let mut formats = vec![0; tracing::MAGIC.len()];
+    let to = data_at - FILE_HEADER_SIZE;
+    io::copy(&mut Read::by_ref(&mut file).take(formats_at.min(to)), &mut io::sink()).map_err(|e| fail(&e))?;
+    let rest = to.saturating_sub(formats_at);
+    if rest >= formats.len() as u64 {
+        file.read_exact(&mut formats).map_err(|error| fail(&error))?;
+        io::copy(&mut Read::by_ref(&mut file).take(rest - formats.len() as u64), &mut io::sink())
+            .map_err(|error| fail(&error))?;
+    }
+    let (end, records) =
+        walk::<O>(BufReader::new(file), data_at, data_end.unwrap_or(len)).map_err(|error| fail(&error))?;
+    let table = header.feature_bits().count() as u64 * size_of::<Section<O>>() as u64;
+    if data_end == Some(end) && table <= len - end {
+        note(format_args!("{} is whole", args.file.display()));
+        return finish(args, header.as_bytes(), (FILE_HEADER_SIZE, len), &[], records);
+    }
+    // The table of where the features are was behind the data, and is lost. Of the features perf wants one: the formats of
+    // tracepoints, which nsscope and perf write behind the attrs.
+    header.data.size.set(end - data_at);
+    header.features = FromZeros::new_zeroed();
+    let mut behind = Section::<O>::new_zeroed();
+    if formats == tracing::MAGIC {
+        header.features[0].set(1 << Feature::TRACING_DATA.0);
+        behind.offset.set(attrs_end);
+        behind.size.set(rest);
+    }
+    let behind = if formats == tracing::MAGIC { behind.as_bytes() } else { &[] };
+    finish(args, header.as_bytes(), (FILE_HEADER_SIZE, end), behind, records)
+}
+
+/// Walks the records from `at` on, in a reader that stands there. Returns the end of the last one that is whole, and how
+/// many there are.
+fn walk<O: Order>(mut input: impl Read, mut at: u64, limit: u64) -> io::Result<(u64, u64)> {
+    let mut records = 0;
+    while limit - at >= HEADER_SIZE as u64 {
+        let mut header = [0; HEADER_SIZE];
+        input.read_exact(&mut header)?;
+        let kind = RecordType(U32::<O>::from_bytes(header[..4].try_into().unwrap_or_default()).get());
+        let size = u64::from(U16::<O>::from_bytes(header[6..].try_into().unwrap_or_default()).get());
+        if size < HEADER_SIZE as u64 || size > limit - at {
+            break;
+        }
+        let mut body = vec![0; size as usize - HEADER_SIZE];
+        input.read_exact(&mut body)?;
+        // Two kinds have more behind them that is no record.
+        let behind = match kind {
+            RecordType::HEADER_TRACING_DATA => {
+                U32::<O>::read_from_prefix(&body).map_or(0, |(size, _)| u64::from(size.get()))
+            }
+            RecordType::AUXTRACE => U64::<O>::read_from_prefix(&body).map_or(0, |(size, _)| size.get()),
+            _ => 0,
+        };
+        if behind > limit - at - size {
+            break;
+        }
+        io::copy(&mut Read::by_ref(&mut input).take(behind), &mut io::sink())?;
+        at += size + behind;
+        records += 1;
+    }
+    Ok((at, records))
+}
+
+/// Writes the new beginning, of the rest what is between `from` and `to`, and what comes behind it.
+fn finish(args: &args::Recover, start: &[u8], (from, to): (u64, u64), behind: &[u8], records: u64) -> Outcome {
+    let dir = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let fail = |error: &io::Error| Failure::file("create", &args.output, error);
+    let mut new = tempfile::Builder::new().prefix(".nsscope-").tempfile_in(dir).map_err(|error| fail(&error))?;
+    let mut file = File::open(&args.file).map_err(|error| Failure::file("open", &args.file, &error))?;
+    io::Seek::seek(&mut file, io::SeekFrom::Start(from))?;
+    new.write_all(start)?;
+    let len = file.metadata()?.len();
+    io::copy(&mut file.take(to - from), &mut new)?;
+    new.write_all(behind)?;
+    fs::set_permissions(new.path(), fs::metadata(&args.file)?.permissions())?;
+    new.persist(&args.output).map_err(|error| fail(&error.error))?;
+    note(format_args!(
+        "{} records, {} of {} to {}",
+        HumanCount(records),
+        HumanBytes(to),
+        HumanBytes(len),
+        args.output.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
