@@ -383,3 +383,15 @@ fn what_sudo_records_belongs_to_who_asked() {
     // What is no number is nobody.
     assert_eq!(record(Some(("-1", "4294967295"))), (0, 0, 0o600));
 }
+
+#[test]
+fn a_link_is_replaced_and_not_followed() {
+    needs!("a_link_is_replaced_and_not_followed", cannot_record());
+    let dir = tempfile::tempdir().unwrap();
+    let (victim, link) = (dir.path().join("victim"), dir.path().join("a.data"));
+    fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, &link).unwrap();
+    run(nsscope().args(["record", "-o"]).arg(&link).args(["--", "true"]));
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(fs::symlink_metadata(&link).unwrap().is_file());
+}

@@ -304,3 +304,25 @@ fn no_files_of_the_page_import_each_other() {
         }
     }
 }
+
+/// Each test that SECURITY.md names exists.
+#[test]
+fn the_threat_model_names_tests_that_there_are() {
+    let model = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let (_, table) = model.split_once("| attacker |").unwrap();
+    let rust = ["codec/src", "cli/src", "tests/tests"].into_iter().flat_map(sources).map(|(_, text)| text);
+    let rust = rust.collect::<String>();
+    let pages = sources("www/tests").into_iter().map(|(_, text)| text).collect::<String>();
+    let mut named = 0;
+    for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let tests = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap();
+        let in_rust = tests.split('`').filter(|name| name.contains('_')).collect::<Vec<_>>();
+        let in_pages = tests.split('"').nth(1);
+        assert!(in_rust.iter().all(|name| rust.contains(&format!("fn {name}("))), "{row}");
+        assert!(in_pages.is_none_or(|name| pages.contains(&format!("test(\"{name}\""))), "{row}");
+        let count = in_rust.len() + usize::from(in_pages.is_some());
+        assert!(count > 0, "no test: {row}");
+        named += count;
+    }
+    assert!(named >= 8, "{named}");
+}
