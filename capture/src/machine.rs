@@ -1,19 +1,27 @@
 //! Small facts about this machine and this process: CPUs, limits, capabilities, own namespaces. Not here: other
 //! processes.
 
+use crate::error::{Error, Result};
 use rustix::fs::{Gid, Uid};
 use std::fs;
-use std::io;
+use std::path::Path;
 
 /// Size of a page in bytes.
 pub(crate) fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// CPUs that are online, from `/sys/devices/system/cpu/online` (`0-3,8`).
-pub(crate) fn online_cpus() -> io::Result<Vec<u32>> {
-    let text = fs::read_to_string("/sys/devices/system/cpu/online")?;
+/// CPUs that are online, from `/sys/devices/system/cpu/online` (`0-3,8`), or where there is no sysfs, as in a bare chroot,
+/// from `/proc/stat` (a line `cpu3 ...` each).
+pub(crate) fn online_cpus() -> Result<Vec<u32>> {
     let mut cpus = Vec::new();
+    let Ok(text) = fs::read_to_string("/sys/devices/system/cpu/online") else {
+        let path = Path::new("/proc/stat");
+        let stat = fs::read_to_string(path).map_err(|error| Error::file("read", path, error))?;
+        let numbers = stat.lines().filter_map(|line| line.strip_prefix("cpu")?.split(' ').next()?.parse::<u32>().ok());
+        cpus.extend(numbers);
+        return Ok(cpus);
+    };
     for range in text.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) {

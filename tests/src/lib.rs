@@ -4,6 +4,7 @@
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -33,7 +34,7 @@ fn build(profile: &str, what: &[&str]) -> PathBuf {
 /// The program under test.
 pub fn nsscope() -> Command {
     let mut command = Command::new(bin_dir().join("nsscope"));
-    command.env_remove("NO_COLOR").env("TZ", "UTC");
+    command.arg0("nsscope").env_remove("NO_COLOR").env("TZ", "UTC");
     command
 }
 

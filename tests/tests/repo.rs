@@ -326,3 +326,57 @@ fn the_threat_model_names_tests_that_there_are() {
     }
     assert!(named >= 8, "{named}");
 }
+
+/// The pages that people read.
+fn pages() -> Vec<(std::path::PathBuf, String)> {
+    let output = Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    let pages: Vec<_> =
+        names.lines().map(|name| (root().join(name), fs::read_to_string(root().join(name)).unwrap())).collect();
+    assert!(pages.len() > 8);
+    pages
+}
+
+/// Every link of a page to a file of the repository leads there.
+#[test]
+fn links_lead_somewhere() {
+    let mut found = 0;
+    for (page, text) in pages() {
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let file = link.split('#').next().unwrap();
+            if file.is_empty() || file.contains("::") || file.contains("://") {
+                continue;
+            }
+            assert!(page.parent().unwrap().join(file).exists(), "{} links to {link}", page.display());
+            found += 1;
+        }
+    }
+    assert!(found >= 10, "{found}");
+}
+
+/// Every command of nsscope's that a page shows is one that nsscope takes, flag by flag.
+#[test]
+fn commands_of_pages_are_ones_that_nsscope_takes() {
+    let mut found = 0;
+    for (page, text) in pages() {
+        for block in text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            let commands =
+                block.lines().flat_map(|line| line.trim().split(" #").next().unwrap().split(['|', ';', '&', '>']));
+            for command in commands {
+                let command = command.trim().trim_start_matches("$ ").trim_start_matches("sudo ");
+                let Some(args) = command.strip_prefix("nsscope ") else { continue };
+                // What is to be recorded is not ours.
+                let args = args.split(" -- ").next().unwrap();
+                let help = Command::new("sh")
+                    .args(["-c", &format!("exec \"$0\" {args} --help")])
+                    .arg(nsscope_tests::nsscope().get_program())
+                    .output()
+                    .unwrap();
+                let said = String::from_utf8_lossy(&help.stderr);
+                assert!(help.status.success(), "{}: {command}: {said}", page.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 30, "{found}");
+}

@@ -37,6 +37,8 @@ pub(crate) fn build() -> Result<std::result::Result<(), String>> {
         // The programs' types are part of them: the kernel wants to know what its tracepoints are given.
         "-Cdebuginfo=2".into(),
         "-Clink-arg=--btf".into(),
+        // The types say where they are from; not on which machine that was.
+        format!("--remap-path-prefix={}=/nsscope", root().display()),
         format!("-Clinker={}", linker.display()),
     ];
     run(cargo

@@ -3,6 +3,7 @@
 mod bare;
 mod bpf;
 mod cortex_m;
+mod dist;
 mod example;
 mod fuzz;
 mod kernel;
@@ -47,6 +48,8 @@ enum Chore {
     },
     /// Build the eBPF programs, for builds of nsscope with --features bpf
     Bpf,
+    /// Make packages in target/packages: a static program, a .deb, a container image's folder, checksums
+    Dist,
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
     /// Measure the viewer that was built: the wasm against native code, large files in the browser
@@ -65,6 +68,7 @@ fn main() -> Result<ExitCode> {
         Chore::Kernel => kernel::check()?.map_err(anyhow::Error::msg)?,
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
+        Chore::Dist => dist::build()?.iter().for_each(|why| println!("left out: {why}")),
         Chore::Wasm => wasm::build()?,
         Chore::Viewer => {
             wasm::build()?;

@@ -1,8 +1,8 @@
 //! Every check and every test, with counts that are the runners' own. Not here: how a single step is done.
 
 use crate::{
-    bare, bpf, cargo, cortex_m, example, fuzz, kernel, npm, npm_command, programs, root, run, setup, targets, tools,
-    viewer, wasm,
+    bare, bpf, cargo, cortex_m, dist, example, fuzz, kernel, npm, npm_command, programs, root, run, setup, targets,
+    tools, viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -141,6 +141,13 @@ pub(crate) fn all() -> Result<ExitCode> {
         viewer::build()
     });
     totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
+
+    totals.step("distribution", |totals| {
+        dist::build()?.iter().for_each(|why| totals.skip(why));
+        let mut tests = cargo();
+        tests.args(["test", "--package=nsscope-tests", "--test=packages"]).env("NSSCOPE_SKIPS", &skips);
+        cargo_test(totals, tests)
+    });
 
     println!();
     for skip in fs::read_to_string(&skips)?.lines() {

@@ -26,7 +26,10 @@ wait
 
 fn main() {
     let file = std::env::args_os().nth(1).expect("usage: ns-example FILE");
-    let file = Path::new(&file);
+    let file = std::path::absolute(file).expect("a path");
+    // The recording says how it was made; not where on this machine.
+    std::env::set_current_dir(file.parent().expect("a directory")).expect("the directory is there");
+    let file = Path::new(file.file_name().expect("a name"));
     if cannot_record().is_some() {
         println!("this user may not record: the example is a snapshot");
         run(nsscope().args(["snapshot", "-o"]).arg(file));
