@@ -57,7 +57,7 @@ fn in_a_root_with_nothing_else_it_is_installed_used_and_removed() {
     needs!("in_a_root_with_nothing_else", cannot_record(), not_root());
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
-    for admin in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "proc", "tmp"] {
+    for admin in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "proc", "sys", "tmp"] {
         fs::create_dir_all(root.join(admin)).unwrap();
     }
     for file in ["status", "available"] {
@@ -79,9 +79,11 @@ fn in_a_root_with_nothing_else_it_is_installed_used_and_removed() {
     }
     // There is no libc, no shell and no other program in that root.
     let inside = |args: &str| {
-        let script = format!("mount -t proc proc {0}/proc && exec chroot {0} /usr/bin/nsscope {args}", root.display());
+        // The eBPF programs want the kernel's types, which are in sysfs.
+        let sysfs = if args.contains("bpf") { "mount -t sysfs sysfs \"$0\"/sys &&" } else { "" };
+        let script = format!("mount -t proc proc \"$0\"/proc && {sysfs} exec chroot \"$0\" /usr/bin/nsscope {args}");
         let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", &script]);
+        command.args(["-m", "sh", "-c", &script]).arg(root);
         command
     };
     assert!(text(&run(&mut inside("--version"))).starts_with("nsscope "));

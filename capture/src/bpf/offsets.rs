@@ -39,7 +39,7 @@ pub(super) fn unsupported(what: String) -> Error {
 pub(super) fn read() -> Result<Offsets> {
     let bytes = std::fs::read(BTF).map_err(|_| {
         unsupported(format!(
-            "this kernel does not describe its types ({BTF} is missing): it was built without CONFIG_DEBUG_INFO_BTF"
+            "this kernel does not describe its types ({BTF} is missing): it was built without CONFIG_DEBUG_INFO_BTF, or /sys is not mounted"
         ))
     })?;
     let btf = Btf::new(&bytes).ok_or_else(|| unsupported(format!("{BTF} describes no types")))?;
