@@ -30,6 +30,8 @@ pub(crate) fn build() -> Result<Vec<String>> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
     let flags = [
         "-Ctarget-feature=+crt-static".into(),
+        // The system call itself: a static program finds no getrandom() in a libc, and a bare root has no /dev/urandom.
+        "--cfg=getrandom_backend=\"linux_getrandom\"".into(),
         format!("--remap-path-prefix={}=/nsscope", root().display()),
         format!("--remap-path-prefix={home}=/cargo"),
     ];
