@@ -164,7 +164,7 @@ export function table<T>(label: string, columns: Column<T>[], values: readonly T
 export const CONTAINERS: Column<Container>[] = [
   { title: "Container", kind: "code", width: "2", text: (c) => c.title },
   { title: "Kind", kind: "", width: "1", text: (c) => c.kind },
-  { title: "Why it is one", kind: "", width: "3", text: (c) => c.why.join("\n") },
+  { title: "Image", kind: "code", width: "2", text: (c) => c.image ?? "" },
   { title: "Processes", kind: "number", width: "1", text: (c) => c.processes.toLocaleString("en") },
   { title: "Peak", kind: "number", width: "1", text: (c) => c.peakProcesses.toLocaleString("en") },
   { title: "First", kind: "number", width: "1", text: (c) => (c.firstExact ? "" : "before ") + moment(c.first, 1e6) },
@@ -174,11 +174,13 @@ export const CONTAINERS: Column<Container>[] = [
 
 /** With what its samples say of CPU time, where there are any. */
 export function containerColumns(containers: readonly Container[]): Column<Container>[] {
+  const inTime = containers.some((c) => c.cpu > 0);
   const cpu: Column<Container> = {
     title: "CPU",
     kind: "number",
     width: "1",
-    text: (c) => (c.cpu > 0 ? duration(c.cpu) : count(c.samples, "sample")),
+    // Samples of an event that counts something else than time say how many there are.
+    text: (c) => (inTime ? duration(c.cpu) : count(c.samples, "sample")),
   };
   return containers.some(({ samples }) => samples > 0) ? CONTAINERS.toSpliced(5, 0, cpu) : CONTAINERS;
 }

@@ -69,11 +69,19 @@ test("a fresh capture that is dropped shows what the command line tells", async 
   await page.screenshot({ path: `${PICTURES}/light.png` });
   const rows = await page.locator("#panel tbody tr").allInnerTexts();
   expect(rows).toHaveLength(report.containers.length);
-  for (const [index, { id, why, commands, processes }] of report.containers.entries()) {
-    for (const part of [id.slice(0, 12), ...why, ...commands.slice(0, 6), processes.toString()]) {
+  for (const [index, { id, commands, processes }] of report.containers.entries()) {
+    for (const part of [id.slice(0, 12), ...commands.slice(0, 6), processes.toString()]) {
       expect(rows[index]).toContain(part);
     }
   }
+  // Why it is one is in the details of the one that is chosen.
+  await page.locator("#panel tbody tr").first().click();
+  await eventually(async () => {
+    const details = await page.locator("#details").innerText();
+    for (const why of report.containers[0]?.why ?? []) {
+      expect(details).toContain(why);
+    }
+  });
   await tab(page, "Processes");
   await eventually(async () => {
     const processes = await page
