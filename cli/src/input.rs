@@ -5,6 +5,7 @@ use crate::packed::{is_packed, unpacked};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nsscope_codec::perf_data::{Decoder, Ordered, Reader, Session, Visitor};
 use nsscope_codec::{Error, ErrorKind, Order, RawRecord};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -113,7 +114,9 @@ fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C
         }
         // A file's metadata may be behind its records: it is put aside to be looked at twice.
         if decoder.position() == 0 && is_file_mode(&chunk[..len]) {
-            let mut spool = tempfile::tempfile()?;
+            // A reader may make no file with a name, and some file systems have no others: memory has.
+            let mut spool = tempfile::tempfile()
+                .or_else(|_| memfd_create("capture", MemfdFlags::CLOEXEC).map(File::from).map_err(io::Error::from))?;
             io::Write::write_all(&mut spool, &chunk[..len])?;
             io::copy(input, &mut spool).map_err(|error| Failure::file("read", path, &error))?;
             return read_file(&spool, path, ordered.finish(decoder.session()).consumer);

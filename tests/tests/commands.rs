@@ -505,7 +505,10 @@ fn packed_captures_are_read_as_they_are() {
         fs::write(&file, &packed).unwrap();
         assert_eq!(text(&run(nsscope().args(["report", "--json"]).arg(&file))), right, "{pack}");
         let piped = fs::File::open(&file).unwrap();
-        assert_eq!(text(&run(nsscope().args(["report", "--json", "-"]).stdin(piped))), right, "{pack}");
+        // One way or the other, where no file without a name can be made.
+        let mut piped_report = nsscope();
+        piped_report.args(["report", "--json", "-"]).env("TMPDIR", if pack == "gzip" { "/proc" } else { "/tmp" });
+        assert_eq!(text(&run(piped_report.stdin(piped))), right, "{pack}");
         // One that was cut off says so.
         fs::write(&file, &packed[..packed.len() / 2]).unwrap();
         let cut = nsscope().arg("report").arg(&file).output().unwrap();

@@ -1,7 +1,7 @@
 //! What goes wrong says what, why and what next, with the right exit code, and leaves nothing behind.
 #![allow(missing_docs)]
 
-use nsscope_tests::{cannot_record, errors, events, needs, not_root, nsscope, record, run, text};
+use nsscope_tests::{cannot_record, errors, events, missing, needs, not_root, nsscope, record, run, text};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -325,4 +325,37 @@ fn flags_of_perf_are_answered_with_what_to_do_instead() {
     let by_place = nsscope().args(["stat", "--json"]).arg(&file).output().unwrap();
     assert!(by_flag.status.success());
     assert_eq!(text(&by_flag), text(&by_place));
+}
+
+#[test]
+fn doctor_lets_a_user_record_without_sudo_and_takes_it_back() {
+    needs!("doctor_lets_a_user_record", cannot_record(), not_root(), missing("setcap", "libcap2-bin"));
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("nsscope");
+    fs::copy(nsscope().get_program(), &program).unwrap();
+    run(Command::new("chmod").arg("a+rx").arg(dir.path()).arg(&program));
+    let name = program.to_str().unwrap();
+    let dry = Command::new(&program).args(["doctor", "--fix"]).stdin(Stdio::null()).output().unwrap();
+    assert!(dry.status.success() && errors(&dry).contains("setcap cap_perfmon"), "{}", errors(&dry));
+    let record = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", name, "record", "--backend", "perf", "-a"]);
+        command.args(["--duration", "200ms", "-o", "-"]).stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap()
+    };
+    assert_eq!(record().status.code(), Some(1));
+    // At a terminal, which script(1) is.
+    let answered = |answer: &str, flag: &str| {
+        let line = format!("echo {answer} | script -qec '{name} doctor {flag}' /dev/null");
+        text(&run(Command::new("sh").args(["-c", &line])))
+    };
+    assert!(answered("n", "--fix").contains("Nothing was done"));
+    assert_eq!(record().status.code(), Some(1));
+    assert!(answered("y", "--fix").contains("Done"));
+    let recorded = record();
+    assert!(recorded.status.success(), "{}", errors(&recorded));
+    assert!(answered("y", "--undo").contains("Done"));
+    assert_eq!(record().status.code(), Some(1));
+    // For one group alone: others may not run it.
+    assert!(answered("y", "--fix --group daemon").contains("Done"));
+    assert_eq!(record().status.code(), Some(126));
 }

@@ -25,6 +25,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("valgrind", "counts instructions"),
     ("util-linux", "unshare, nsenter, lsns"),
     ("zstd", "packs a file that the viewer unpacks"),
+    ("libcap2-bin", "setcap, by which a user records without sudo"),
     ("python3-venv", "DuckDB and Perfetto's messages, which read what is exported"),
     ("tmux", "a terminal to look at what is drawn in one"),
 ];
