@@ -69,8 +69,8 @@ test("a fresh capture that is dropped shows what the command line tells", async 
   await page.screenshot({ path: `${PICTURES}/light.png` });
   const rows = await page.locator("#panel tbody tr").allInnerTexts();
   expect(rows).toHaveLength(report.containers.length);
-  for (const [index, { id, commands, processes }] of report.containers.entries()) {
-    for (const part of [id.slice(0, 12), ...commands.slice(0, 6), processes.toString()]) {
+  for (const [index, { title, commands, processes }] of report.containers.entries()) {
+    for (const part of [title, ...commands.slice(0, 6), processes.toString()]) {
       expect(rows[index]).toContain(part);
     }
   }
