@@ -1,6 +1,7 @@
 //! Reads a perf.data file or pipe and hands out its records in time order. Not here: what the records mean.
 
-use crate::error::{Failure, Outcome, note};
+use crate::error::{Failure, Outcome, note, reason};
+use crate::folder::join;
 use crate::packed::{is_packed, unpacked};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nsscope_codec::perf_data::{Decoder, Ordered, Reader, Session, Visitor};
@@ -40,11 +41,15 @@ pub(crate) fn read<C: Consumer>(path: &Path, consumer: &mut C) -> Outcome<Sessio
     let file = File::open(path).map_err(|e| Failure::file("open", path, &e))?;
     let metadata = file.metadata().map_err(|e| Failure::file("open", path, &e))?;
     if metadata.is_dir() {
-        return Err(Failure::new(format!(
-            "{} is a directory: perf record --threads writes one, and this reader wants a single file\n  \
-             record without --threads, or name a file inside",
-            path.display()
-        )));
+        let mut whole = spool()?;
+        join(path, &mut whole).map_err(|error| {
+            Failure::new(format!(
+                "{} is a directory, and not one that perf record --threads writes: {}",
+                path.display(),
+                reason(&error)
+            ))
+        })?;
+        return read_file(&whole, path, consumer);
     }
     let mut start = [0; 4];
     let known = if metadata.is_file() { read_at(&file, &mut start, 0) } else { Ok(0) };
@@ -114,9 +119,7 @@ fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C
         }
         // A file's metadata may be behind its records: it is put aside to be looked at twice.
         if decoder.position() == 0 && is_file_mode(&chunk[..len]) {
-            // A reader may make no file with a name, and some file systems have no others: memory has.
-            let mut spool = tempfile::tempfile()
-                .or_else(|_| memfd_create("capture", MemfdFlags::CLOEXEC).map(File::from).map_err(io::Error::from))?;
+            let mut spool = spool()?;
             io::Write::write_all(&mut spool, &chunk[..len])?;
             io::copy(input, &mut spool).map_err(|error| Failure::file("read", path, &error))?;
             return read_file(&spool, path, ordered.finish(decoder.session()).consumer);
@@ -125,6 +128,13 @@ fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C
     }
     decoder.finish(&mut ordered).map_err(|e| not_perf_data(path, e))?;
     finish(ordered, decoder.session())
+}
+
+/// A file without a name: a reader may make no other (`confine`). Where the file system has none, memory has.
+fn spool() -> Outcome<File> {
+    let file = tempfile::tempfile()
+        .or_else(|_| memfd_create("capture", MemfdFlags::CLOEXEC).map(File::from).map_err(io::Error::from));
+    Ok(file?)
 }
 
 /// Whether a stream begins as a file does: magic, and not the pipe's header size.

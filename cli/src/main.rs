@@ -8,6 +8,7 @@ mod commands;
 mod confine;
 mod error;
 mod events;
+mod folder;
 mod input;
 mod json;
 mod loaded;

@@ -390,3 +390,25 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
     assert_eq!(nothing.status.code(), Some(1));
     assert!(!dir.path().join("none").exists());
 }
+
+#[test]
+fn a_directory_of_perf_record_threads_is_one_capture() {
+    needs!("a_directory_of_perf_record_threads", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let threads = dir.path().join("threads");
+    let mut perf = Command::new("perf");
+    perf.args(["record", "-q", "--threads", "-a", "--namespaces", "--all-cgroups", "-e", "dummy:u", "-o"])
+        .arg(&threads);
+    run(perf.args(["--", "unshare", "-m", "-p", "-f", "sh", "-c", "true; uname; exit 0"]));
+    assert!(threads.join("data.1").is_file() || threads.join("data.0").is_file());
+    let script = same_script(&threads);
+    assert!(script.contains("uname") && script.contains("PERF_RECORD_NAMESPACES"));
+    let report = json_of(nsscope().args(["report", "--json"]).arg(&threads));
+    assert!(report["containers"].to_string().contains("uname"), "{report}");
+    // The features behind the records are found, too.
+    assert!(report["hostname"].is_string(), "{report}");
+    // Another directory is none.
+    let other = nsscope().arg("report").arg(dir.path()).output().unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(errors(&other).contains("perf record --threads"), "{}", errors(&other));
+}
