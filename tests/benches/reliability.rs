@@ -1,0 +1,181 @@
+//! What a recorder that is killed leaves, and what damaged captures do to whoever reads them.
+//!
+//! `cargo bench -p nsscope-tests --bench reliability`
+
+use nsscope_codec::perf_data::{Decoder, Ordered, Session, Visitor};
+use nsscope_codec::{Error, Order, RawRecord};
+use nsscope_tests::{actor, cannot_record, has_records, json_of, no_perf, not_root, nsscope, run, text};
+use nsscope_timeline::{Definition, Timeline};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const KILLS: usize = 200;
+const MUTANTS: u64 = 1_000_000;
+
+/// Numbers that look random and are the same each time (xorshift64*).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+/// Ways to record that end up in files.
+const MODES: [(&str, &[&str]); 4] = [
+    ("plain", &[]),
+    ("-z", &["-z"]),
+    ("--max-size 256K", &["--max-size", "256K"]),
+    ("--switch-events", &["--switch-events"]),
+];
+
+/// Kills recorders at random moments while a storm goes on. Returns how many files were left, and how many of them perf and
+/// nsscope read alike.
+fn kills(dir: &Path, mode: &[&str], times: usize, numbers: &mut Numbers) -> (usize, usize) {
+    let (mut left, mut alike) = (0, 0);
+    for number in 0..times {
+        let sub = dir.join(number.to_string());
+        fs::create_dir(&sub).unwrap();
+        let mut recorder = nsscope();
+        recorder.args(["record", "-q", "-a", "--backend", "perf", "-o"]).arg(sub.join("a.data")).args(mode);
+        let mut recorder = recorder.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut storm = Command::new(actor()).args(["storm", "3000", "2"]).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 + numbers.next() % 280));
+        recorder.kill().unwrap();
+        recorder.wait().unwrap();
+        storm.wait().unwrap();
+        let files: Vec<PathBuf> = fs::read_dir(&sub).unwrap().map(|entry| entry.unwrap().path()).collect();
+        for file in files.iter().filter(|file| has_records(file)) {
+            left += 1;
+            let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
+            let perf = Command::new("perf").args(["report", "--stats", "--stdio", "-i"]).arg(file).output().unwrap();
+            let perf = text(&perf);
+            let count = |kind: &str| {
+                let line = perf.lines().find(|line| line.trim_start().starts_with(&format!("{kind} events:")));
+                line.map_or(0, |line| line.split_whitespace().nth(2).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0))
+            };
+            let ours = |kind: &str| stat["kinds"][kind]["count"].as_u64().unwrap_or(0);
+            let pairs = [("FORK", "fork"), ("EXIT", "exit"), ("NAMESPACES", "namespaces"), ("COMM", "comm")];
+            alike += usize::from(pairs.iter().all(|(theirs, kind)| count(theirs) == ours(kind)));
+        }
+        fs::remove_dir_all(sub).unwrap();
+    }
+    (left, alike)
+}
+
+struct Reading(Timeline);
+
+impl Visitor for Reading {
+    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
+        self.0.push(session, &record);
+    }
+
+    fn fault(&mut self, _: Error) {}
+}
+
+/// All that a report does with a file, but for printing it.
+fn read(bytes: &[u8]) -> usize {
+    let mut ordered = Ordered::new(Reading(Timeline::keeping(1000)), 1 << 20);
+    let mut decoder = Decoder::new();
+    let pushed = decoder.push(bytes, &mut ordered).and_then(|()| decoder.finish(&mut ordered));
+    let mut timeline = ordered.finish(decoder.session()).0;
+    timeline.finish(decoder.session());
+    let containers = timeline.containers(&Definition::auto());
+    timeline.cpu_use(&Definition::auto(), timeline.span().map_or(0, |(_, end)| end)).len()
+        + containers.len()
+        + usize::from(pushed.is_ok())
+}
+
+/// Changes a capture as damage or malice would.
+fn mutate(bytes: &mut Vec<u8>, numbers: &mut Numbers) {
+    for _ in 0..=numbers.below(4) {
+        let at = numbers.below(bytes.len());
+        match numbers.below(6) {
+            0 => bytes[at] ^= 1 << numbers.below(8),
+            1 => bytes.truncate(at.max(16)),
+            // A lying size or count: some word becomes huge, or nothing.
+            2 | 3 => {
+                let value = [0, 1, 7, 8, 0xffff, u64::from(u32::MAX), u64::MAX, 1 << 62][numbers.below(8)];
+                let len = [2, 4, 8][numbers.below(3)];
+                let at = at & !7;
+                if let Some(word) = bytes.get_mut(at..at + len) {
+                    word.copy_from_slice(&value.to_le_bytes()[..len]);
+                }
+            }
+            // Records moved to another place.
+            4 => {
+                let (from, len) = (numbers.below(bytes.len()) & !7, numbers.below(512) & !7);
+                let piece = bytes.get(from..from + len).unwrap_or_default().to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                let end = (at + numbers.below(64)).min(bytes.len());
+                bytes.drain(at..end);
+            }
+        }
+        if bytes.len() < 16 {
+            return;
+        }
+    }
+}
+
+fn main() {
+    if let Some(why) = cannot_record().or_else(no_perf).or_else(not_root) {
+        println!("SKIPPED: {why}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    println!("recorders killed by SIGKILL at a random moment of a storm; files that perf and nsscope count alike");
+    for (name, mode) in MODES {
+        let times = KILLS / MODES.len();
+        let (left, alike) = kills(dir.path(), mode, times, &mut numbers);
+        println!("  {name:<18} {times:>4} killed {left:>5} files with records {alike:>5} alike");
+        assert_eq!(left, alike, "{name}");
+    }
+
+    let mut captures = Vec::new();
+    for (name, args) in [("plain", &["-F", "99"][..]), ("packed", &["-z"]), ("switches", &["--wakeups"])] {
+        let file = dir.path().join(name);
+        let work = "unshare -m -p -f sh -c 'true; unshare -u true'; true";
+        run(nsscope().args(["record", "-q", "-o"]).arg(&file).args(args).args(["--", "sh", "-c", work]));
+        captures.push(fs::read(&file).unwrap());
+    }
+    let begun = Instant::now();
+    let (mut slowest, mut found) = (Duration::ZERO, 0);
+    for number in 0..MUTANTS {
+        let mut mutant = captures[number as usize % captures.len()].clone();
+        mutate(&mut mutant, &mut numbers);
+        let begun = Instant::now();
+        found += read(&mutant);
+        slowest = slowest.max(begun.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    // SAFETY: the structure is plain numbers, and the kernel writes it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    println!("mutants of {} real captures, read and reported on in one process", captures.len());
+    println!(
+        "  {MUTANTS} mutants in {:.0} s, 0 panics, the slowest {:.1} ms",
+        begun.elapsed().as_secs_f64(),
+        slowest.as_secs_f64() * 1e3
+    );
+    println!(
+        "  peak memory {:.1} MB, the largest capture {:.0} kB",
+        usage.ru_maxrss as f64 / 1e3,
+        captures.iter().map(Vec::len).max().unwrap_or(0) as f64 / 1e3
+    );
+    assert!(found > 0);
+}
