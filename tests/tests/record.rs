@@ -395,3 +395,21 @@ fn a_link_is_replaced_and_not_followed() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     assert!(fs::symlink_metadata(&link).unwrap().is_file());
 }
+
+#[test]
+fn what_a_recorded_command_prints_is_not_in_the_stream() {
+    needs!("what_a_recorded_command_prints", cannot_record());
+    // The same file, as a shell has it, and as a pipe.
+    let output = run(nsscope().args(["record", "-q", "-o", "-", "--", "sh", "-c", "echo hello-$((40 + 2))"]));
+    assert!(errors(&output).contains("hello-42"));
+    assert!(!output.stdout.windows(8).any(|bytes| bytes == b"hello-42"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stream");
+    let mut record = nsscope();
+    record.args(["record", "-q", "-o", "-", "--"]).arg(actor()).args(["storm", "200", "1"]);
+    run(record.stdout(fs::File::create(&file).unwrap()));
+    let stat = nsscope().args(["stat", "--json"]).arg(&file).output().unwrap();
+    assert!(!errors(&stat).contains("damaged"), "{}", errors(&stat));
+    let stat: Value = serde_json::from_slice(&stat.stdout).unwrap();
+    assert!(stat["forks"].as_u64() >= Some(200), "{stat}");
+}

@@ -11,7 +11,8 @@ use nsscope_capture::{Handle, Recording, Statistics, Summary, Target};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::Key;
 use signal_hook::consts::SIGUSR2;
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -87,14 +88,17 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
 }
 
 /// Standard output, where it is no terminal.
-pub(super) fn standard_output() -> Outcome<io::Stdout> {
+pub(super) fn standard_output() -> Outcome<BufWriter<File>> {
     if io::stdout().is_terminal() {
         return Err(Failure::Usage(
             "a recording is binary and standard output is a terminal\n  pipe it (| nsscope script -), or name a file with -o"
                 .into(),
         ));
     }
-    Ok(io::stdout())
+    // What goes there next is the stream alone: what the recorded command prints goes to standard error, as with perf record.
+    let stream = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    Ok(BufWriter::new(File::from(stream)))
 }
 
 /// A line on a terminal that says how much there is; gone when it is over.
