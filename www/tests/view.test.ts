@@ -66,8 +66,8 @@ test("nsscope view shows files of any name in the browser and ends with Ctrl-C",
   await ready(page);
   expect(await page.locator("#panel tbody tr").count()).toBe(report.containers.length);
   const lines = await page.locator("#panel tbody tr").allInnerTexts();
-  for (const { id } of report.containers) {
-    expect(lines.join("\n")).toContain(id.slice(0, 12));
+  for (const { title } of report.containers) {
+    expect(lines.join("\n")).toContain(title);
   }
   await page.getByRole("tab", { name: "File" }).click();
   await page.locator("#panel dd", { hasText: "a & b=100% #1?é.data" }).waitFor();
