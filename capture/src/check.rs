@@ -59,11 +59,15 @@ fn kernel() -> Check {
 /// What a kernel without perf events leaves.
 const NO_PERF: &str = "a kernel with CONFIG_PERF_EVENTS; a snapshot of /proc works without";
 
+/// What a program needs to record, as setcap(8) takes it: perf events, the namespaces of others' processes, rings of full
+/// size.
+pub const CAPABILITIES: &str = "cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep";
+
 /// What gives a user the rights to record with this program.
 fn rights() -> String {
     let program = std::env::current_exe().map_or("PROGRAM".into(), |path| path.display().to_string());
     format!(
-        "run it by sudo, or once: sudo setcap cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep '{program}'; without privileges: \
+        "run it by sudo, or once: sudo setcap {CAPABILITIES} '{program}'; without privileges: \
          a snapshot of /proc"
     )
 }

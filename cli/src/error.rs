@@ -1,6 +1,8 @@
 //! What the user is told when something fails, and the exit code. Not here: what can go wrong.
 
+use nsscope_capture::check::CAPABILITIES;
 pub(crate) use nsscope_capture::reason;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -73,7 +75,7 @@ impl From<io::Error> for Failure {
 impl From<nsscope_capture::Error> for Failure {
     fn from(error: nsscope_capture::Error) -> Self {
         use nsscope_capture::Error;
-        let next = match &error {
+        let next: Cow<'_, str> = match &error {
             Error::ClosedPipe => return Self::ClosedPipe,
             Error::Invalid(what) => return Self::Usage(what.clone()),
             Error::NeedsPerf => {
@@ -85,19 +87,21 @@ impl From<nsscope_capture::Error> for Failure {
             Error::NeedsFile => {
                 return Self::Usage("standard output is one stream: --snapshot and --max-size need a file (-o)".into());
             }
-            Error::Ring { .. } => "the flag is -m: nsscope record -m 128K ...",
+            Error::Ring { .. } => "the flag is -m: nsscope record -m 128K ...".into(),
             Error::File { action, path, source } => return Self::file(action, path, source),
-            Error::NotPermitted { .. } => {
+            Error::NotPermitted { .. } => format!(
                 "as root:             sudo nsscope record ...\n  \
-                 once for this file:  sudo setcap cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep \"$(command -v nsscope)\"\n  \
+                 once for this file:  sudo setcap {CAPABILITIES} \"$(command -v nsscope)\"\n  \
                  without privileges:  nsscope record --backend proc ...   (looks at /proc many times a second)\n  \
                                       nsscope snapshot   (what runs now, from /proc, in the same format)"
-            }
+            )
+            .into(),
             Error::Unsupported { .. } => {
                 "other ways: nsscope record --backend perf, or --backend proc, which looks at /proc; nsscope doctor says \
                  what this kernel offers"
+                    .into()
             }
-            _ => "",
+            _ => "".into(),
         };
         let lines = std::iter::once(error.to_string()).chain(error.mend().map(String::from));
         let lines = lines.chain((!next.is_empty()).then(|| next.to_string()));

@@ -6,7 +6,7 @@ use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::header::{
     MISC_COMM_EXEC, MISC_FORK_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT, RecordType,
 };
-use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Order, RawRecord, Record};
 use std::borrow::Cow;
@@ -111,7 +111,7 @@ impl<'o> Events<'o> {
             comm.as_deref().into(),
             container.as_deref().into(),
         ];
-        values.extend(NsKind::RECORDED.iter().zip(row.namespaces).map(|(_, ino)| Value::from(ino)));
+        values.extend(row.namespaces.map(Value::from));
         values.extend::<[Value<'_>; 7]>([
             row.path.as_deref().into(),
             row.other_tid.into(),

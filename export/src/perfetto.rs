@@ -30,8 +30,8 @@ pub struct Perfetto<W> {
     bundles: BTreeMap<u32, Vec<FtraceEvent>>,
     /// Which thread has each CPU.
     running: BTreeMap<u32, u32>,
-    /// Changes of namespaces: time, pid, tid, what.
-    changes: Vec<(u64, u32, u32, String)>,
+    /// Changes of namespaces: time, tid, what.
+    changes: Vec<(u64, u32, String)>,
     packets: u64,
 }
 
@@ -47,13 +47,17 @@ impl<W: Write> Perfetto<W> {
     /// Where the trace cannot be written.
     pub fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()> {
         let id = session.sample_id(record);
-        let before = id.tid.filter(|_| matches!(record.parse(), Ok(Record::Namespaces(_)))).and_then(|_| {
-            let Ok(Record::Namespaces(ns)) = record.parse() else { return None };
-            let (_, task) = self.follow.timeline().current(ns.tid())?;
-            self.follow.timeline().last_namespaces(task)
-        });
+        let parsed = record.parse();
+        // Those that it had before this record.
+        let before = match &parsed {
+            Ok(Record::Namespaces(ns)) if id.tid.is_some() => {
+                let timeline = self.follow.timeline();
+                timeline.current(ns.tid()).and_then(|(_, task)| timeline.last_namespaces(task))
+            }
+            _ => None,
+        };
         self.follow.take(session, record);
-        match record.parse() {
+        match parsed {
             Ok(Record::SwitchCpuWide(other)) if record.misc() & MISC_SWITCH_OUT != 0 => {
                 let (Some(cpu), Some(time), Some(tid)) = (id.cpu, id.time, id.tid) else { return Ok(()) };
                 let next = other.next_prev_tid.get();
@@ -75,7 +79,7 @@ impl<W: Write> Perfetto<W> {
                     .map(|(kind, ino)| format!("{}:[{ino}]", kind.name()))
                     .collect();
                 if !news.is_empty() {
-                    self.changes.push((time, ns.pid(), ns.tid(), news.join(" ")));
+                    self.changes.push((time, ns.tid(), news.join(" ")));
                 }
                 Ok(())
             }
@@ -221,7 +225,7 @@ impl<W: Write> Perfetto<W> {
                 tracks.insert(task.tid, self.track(track)?);
             }
         }
-        for (time, _, tid, what) in std::mem::take(&mut self.changes) {
+        for (time, tid, what) in std::mem::take(&mut self.changes) {
             let Some(&track_uuid) = tracks.get(&tid) else { continue };
             let event = TrackEvent {
                 categories: vec!["namespaces".into()],

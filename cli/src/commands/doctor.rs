@@ -3,7 +3,7 @@
 
 use crate::args;
 use crate::error::{Failure, Outcome};
-use nsscope_capture::check::{Check, State, checks};
+use nsscope_capture::check::{CAPABILITIES, Check, State, checks};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
@@ -22,9 +22,6 @@ pub(crate) fn run(args: &args::Doctor) -> Outcome {
     out.flush()?;
     Ok(if records { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
-
-/// What a program needs to record: perf events, the namespaces of others' processes, rings of full size.
-const CAPABILITIES: &str = "cap_perfmon,cap_sys_ptrace,cap_ipc_lock=ep";
 
 /// Lets who may run this program record without sudo, or no longer.
 fn change(args: &args::Doctor) -> Outcome {

@@ -41,13 +41,14 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
     }
     for file in &args.files {
         // Records are read again once all is known of their tasks: standard input is put aside for that.
-        let mut spool = tempfile::NamedTempFile::new()?;
-        let file = if file == Path::new("-") {
+        let spool = if file == Path::new("-") {
+            let mut spool = tempfile::NamedTempFile::new()?;
             io::copy(&mut io::stdin().lock(), &mut spool)?;
-            spool.path()
+            Some(spool)
         } else {
-            file
+            None
         };
+        let file = spool.as_ref().map_or(file.as_path(), tempfile::NamedTempFile::path);
         let capture = Capture::read(file)?;
         if is_tables {
             Tables { args, file, capture: &capture }.write()?;

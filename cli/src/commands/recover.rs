@@ -10,7 +10,8 @@ use nsscope_codec::perf_data::{
 use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
 use nsscope_codec::{BigEndian, LittleEndian, Order};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::ExitCode;
 use zerocopy::byteorder::{U16, U32, U64};
@@ -54,16 +55,15 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     }
     let data_end = data_at.checked_add(data_size).filter(|&end| data_size > 0 && end <= len);
     let attrs_end = header.attrs.offset.get().saturating_add(header.attrs.size.get());
-    let formats_at = attrs_end.checked_sub(FILE_HEADER_SIZE).ok_or_else(too_short)?;
-    let mut formats = vec![0; tracing::MAGIC.len()];
-    let to = data_at - FILE_HEADER_SIZE;
-    io::copy(&mut Read::by_ref(&mut file).take(formats_at.min(to)), &mut io::sink()).map_err(|e| fail(&e))?;
-    let rest = to.saturating_sub(formats_at);
-    if rest >= formats.len() as u64 {
-        file.read_exact(&mut formats).map_err(|error| fail(&error))?;
-        io::copy(&mut Read::by_ref(&mut file).take(rest - formats.len() as u64), &mut io::sink())
-            .map_err(|error| fail(&error))?;
+    if attrs_end < FILE_HEADER_SIZE {
+        return Err(too_short());
     }
+    let formats_size = data_at.saturating_sub(attrs_end);
+    let mut magic = [0; tracing::MAGIC.len()];
+    let has_formats = formats_size >= magic.len() as u64
+        && file.read_exact_at(&mut magic, attrs_end).is_ok()
+        && magic == tracing::MAGIC;
+    file.seek(SeekFrom::Start(data_at)).map_err(|error| fail(&error))?;
     let (end, records) =
         walk::<O>(BufReader::new(file), data_at, data_end.unwrap_or(len)).map_err(|error| fail(&error))?;
     let table = header.feature_bits().count() as u64 * size_of::<Section<O>>() as u64;
@@ -75,13 +75,9 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     // tracepoints, which nsscope and perf write behind the attrs.
     header.data.size.set(end - data_at);
     header.features = FromZeros::new_zeroed();
-    let mut behind = Section::<O>::new_zeroed();
-    if formats == tracing::MAGIC {
-        header.features[0].set(1 << Feature::TRACING_DATA.0);
-        behind.offset.set(attrs_end);
-        behind.size.set(rest);
-    }
-    let behind = if formats == tracing::MAGIC { behind.as_bytes() } else { &[] };
+    let formats = Section::<O>::new(attrs_end, formats_size);
+    let behind = if has_formats { formats.as_bytes() } else { &[] };
+    header.features[0].set(u64::from(has_formats) << Feature::TRACING_DATA.0);
     finish(args, header.as_bytes(), (FILE_HEADER_SIZE, end), behind, records)
 }
 
@@ -123,7 +119,7 @@ fn finish(args: &args::Recover, start: &[u8], (from, to): (u64, u64), behind: &[
     let fail = |error: &io::Error| Failure::file("create", &args.output, error);
     let mut new = tempfile::Builder::new().prefix(".nsscope-").tempfile_in(dir).map_err(|error| fail(&error))?;
     let mut file = File::open(&args.file).map_err(|error| Failure::file("open", &args.file, &error))?;
-    io::Seek::seek(&mut file, io::SeekFrom::Start(from))?;
+    file.seek(SeekFrom::Start(from))?;
     new.write_all(start)?;
     let len = file.metadata()?.len();
     io::copy(&mut file.take(to - from), &mut new)?;
