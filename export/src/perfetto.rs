@@ -64,10 +64,12 @@ impl<W: Write> Perfetto<W> {
                 let preempted = record.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
                 self.switch(cpu, time, tid, next, if preempted { 0 } else { SLEEPS })
             }
-            // That the idle task leaves is often said by who comes alone.
-            Ok(Record::SwitchCpuWide(other)) if other.next_prev_tid.get() == 0 => {
+            // That a thread leaves may be said by who comes alone: of the idle task, and where a record is missing.
+            Ok(Record::SwitchCpuWide(other)) => {
                 let (Some(cpu), Some(time), Some(tid)) = (id.cpu, id.time, id.tid) else { return Ok(()) };
-                if self.running.get(&cpu) == Some(&tid) { Ok(()) } else { self.switch(cpu, time, 0, tid, 0) }
+                let left = other.next_prev_tid.get();
+                let state = if left == 0 { 0 } else { SLEEPS };
+                if self.running.get(&cpu) == Some(&tid) { Ok(()) } else { self.switch(cpu, time, left, tid, state) }
             }
             Ok(Record::Namespaces(ns)) => {
                 let (Some(time), Some(before)) = (id.time.filter(|&time| time > 0), before) else { return Ok(()) };
@@ -88,9 +90,18 @@ impl<W: Write> Perfetto<W> {
     }
 
     fn switch(&mut self, cpu: u32, time: u64, from: u32, to: u32, state: i64) -> io::Result<()> {
-        // A thread that has ended has no id any more.
         let before = self.running.insert(cpu, to);
+        // A thread that has ended has no id any more.
         let from = if from == u32::MAX { before.unwrap_or(0) } else { from };
+        match before {
+            // That it came is in no record: it was there at least now.
+            Some(before) if before != from => self.push(cpu, time, before, from, SLEEPS)?,
+            _ => {}
+        }
+        self.push(cpu, time, from, to, state)
+    }
+
+    fn push(&mut self, cpu: u32, time: u64, from: u32, to: u32, state: i64) -> io::Result<()> {
         let comm = |tid: u32| {
             if tid == 0 {
                 return "swapper".into();
