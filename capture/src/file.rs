@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 use zerocopy::IntoBytes;
 
 /// An open recording.
@@ -99,11 +100,13 @@ pub(crate) enum Older {
     One,
     /// It becomes FILE.1, FILE.1 becomes FILE.2, and so on; with the new one there are so many at most.
     Numbered(Option<u32>),
+    /// It becomes FILE.TIME, a name that it keeps: the time is now, in ns since 1970 and as wide for two hundred years.
+    Stamped,
 }
 
 impl Older {
     /// Makes room for a new `path`. Returns where the old one went, if there was one.
-    fn make_room(self, path: &Path) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn make_room(self, path: &Path) -> io::Result<Option<PathBuf>> {
         let with = |suffix: &str| {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
@@ -112,10 +115,14 @@ impl Older {
         if !path.exists() {
             return Ok(None);
         }
-        let Self::Numbered(most) = self else {
-            let old = with(".old");
-            fs::rename(path, &old)?;
-            return Ok(Some(old));
+        let most = match self {
+            Self::Numbered(most) => most,
+            Self::One | Self::Stamped => {
+                let stamp = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+                let old = with(&if self == Self::One { ".old".into() } else { format!(".{:019}", stamp()) });
+                fs::rename(path, &old)?;
+                return Ok(Some(old));
+            }
         };
         let number = |n: u32| if n == 0 { path.to_path_buf() } else { with(&format!(".{n}")) };
         let mut last = (0..u32::MAX).find(|&n| !number(n + 1).exists()).unwrap_or(0);

@@ -479,6 +479,9 @@ impl Recorder {
         let began = if self.files > 1 { u64::MAX } else { self.began };
         let span = self.counter.span.map(|(first, last)| (first.min(began), last.max(clock::now())));
         self.sink.span(span)?;
+        if let Output::File(path, Older::Stamped) = &self.output {
+            Older::Stamped.make_room(path).map_err(|error| Error::file("rename", path, error))?;
+        }
         Ok(self.summary())
     }
 

@@ -36,6 +36,7 @@ pub struct Recording {
     backend: Backend,
     wanted: Wanted,
     max_size: Option<usize>,
+    stamped: bool,
     max_files: Option<u32>,
     compress: Option<i32>,
     without_synthesis: bool,
@@ -125,6 +126,13 @@ impl Recording {
         self
     }
 
+    /// The same, and a file that is complete is `FILE.TIME` from then on, the last one too, for whoever takes it away. The
+    /// time is that of its end, ns since 1970 in 19 digits.
+    pub fn rotate_stamped(mut self, max_size: usize) -> Self {
+        (self.max_size, self.stamped) = (Some(max_size), true);
+        self
+    }
+
     /// Keeps only the latest records, in memory, and writes them to the file when
     /// [asked to](crate::Handle::snapshot) and at the end. Needs perf.
     pub fn flight_recorder(mut self, max_files: Option<u32>) -> Self {
@@ -150,7 +158,11 @@ impl Recording {
     /// Where the kernel does not let us, the options do not go together, or the file cannot be created.
     pub fn to_file(self, path: impl Into<PathBuf>) -> Result<Recorder> {
         let numbered = self.wanted.flight_recorder || self.max_size.is_some();
-        let older = if numbered { Older::Numbered(self.max_files) } else { Older::One };
+        let older = match numbered {
+            true if self.stamped => Older::Stamped,
+            true => Older::Numbered(self.max_files),
+            false => Older::One,
+        };
         self.start(Output::File(path.into(), older))
     }
 

@@ -270,6 +270,10 @@ pub(crate) struct Record {
     /// Keep at most so many files, FILE itself included; all by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_files: Option<u32>,
+    /// Run this for each file that is complete, `{}` standing for its name: FILE.TIME then, FILE.TIME.sent if it still is
+    /// there once the command has ended with 0. What fails is tried again, in order, until it does not; nothing is deleted
+    #[arg(long, value_name = "CMD", requires = "max_size", conflicts_with = "max_files")]
+    pub(crate) on_file: Option<String>,
     /// Keep only the latest records, in memory, and write them to FILE at SIGUSR2 and at the end
     #[arg(long, conflicts_with = "max_size")]
     pub(crate) snapshot: bool,
@@ -412,8 +416,14 @@ pub(crate) enum ExportFormat {
     Jsonl,
     /// Tables: Parquet files
     Parquet,
+    /// Tables: Arrow files
+    Arrow,
     /// A trace for ui.perfetto.dev
     Perfetto,
+    /// A profile for profiler.firefox.com
+    Firefox,
+    /// Containers and processes as spans of OpenTelemetry (OTLP/JSON)
+    Otlp,
     /// Samples by container and command, for flame graphs
     Folded,
 }

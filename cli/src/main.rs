@@ -15,6 +15,7 @@ mod loaded;
 mod packed;
 mod safe;
 mod select;
+mod ship;
 mod signals;
 mod table;
 mod text;

@@ -73,7 +73,7 @@ pub trait Event {
         Self: 'a;
 
     /// What the event was asked to record.
-    fn attr(&self) -> &Attr<Native>;
+    fn requested(&self) -> Requested;
 
     /// Id of the event.
     fn id(&self) -> u64;
@@ -87,6 +87,25 @@ pub trait Event {
     /// Reserves `size` bytes (`perf_output_begin()`). `None` where there is no room: the event then counts a record
     /// as lost, and tells so with a LOST record, with this trailer, once there is.
     fn begin(&mut self, size: usize, trailer: &Trailer) -> Option<Self::Output<'_>>;
+}
+
+/// What of an event's attr a record depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Requested {
+    /// The attr's flags.
+    pub flags: AttrFlags,
+    /// The attr's `sample_type`.
+    pub sample_type: SampleType,
+    /// The attr's `clockid`, which counts with [`AttrFlags::USE_CLOCKID`] alone.
+    pub clockid: i32,
+}
+
+impl From<&Attr<Native>> for Requested {
+    #[inline]
+    fn from(attr: &Attr<Native>) -> Self {
+        Self { flags: attr.flags(), sample_type: SampleType(attr.sample_type.get()), clockid: attr.clockid.get() }
+    }
 }
 
 /// Reserved room: takes exactly the bytes that were reserved, then is committed.
@@ -113,15 +132,14 @@ impl Trailer {
         E: Event,
         C: Context<Task: Task<PidNs = E::PidNs>>,
     {
-        let attr = event.attr();
-        let flags = attr.flags();
+        let Requested { flags, sample_type, clockid } = event.requested();
         if !flags.has(AttrFlags::SAMPLE_ID_ALL) {
             return Self { layout: SampleIdLayout::NONE, id: SampleId::default() };
         }
-        let layout = SampleIdLayout::new(SampleType(attr.sample_type.get()));
+        let layout = SampleIdLayout::new(sample_type);
         let has = |bit| layout.fields().has(bit);
         let ids = has(SampleType::TID).then(|| context.current().ids(event.pid_ns()));
-        let clock = flags.has(AttrFlags::USE_CLOCKID).then(|| attr.clockid.get());
+        let clock = flags.has(AttrFlags::USE_CLOCKID).then_some(clockid);
         Self {
             layout,
             id: SampleId {
@@ -152,13 +170,15 @@ pub struct Emitted {
 #[derive(Debug, Default)]
 pub struct NamespaceEvents {
     count: AtomicU32,
+    /// Those of them that want the time namespace, too.
+    time: AtomicU32,
 }
 
 #[cfg(target_has_atomic = "32")]
 impl NamespaceEvents {
     /// Nobody is interested.
     pub const fn new() -> Self {
-        Self { count: AtomicU32::new(0) }
+        Self { count: AtomicU32::new(0), time: AtomicU32::new(0) }
     }
 
     /// An event with these flags was opened.
@@ -166,6 +186,9 @@ impl NamespaceEvents {
     pub fn account(&self, flags: AttrFlags) {
         if flags.has(AttrFlags::NAMESPACES) {
             self.count.fetch_add(1, Ordering::Relaxed);
+            if flags.has(AttrFlags::NAMESPACES_TIME) {
+                self.time.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -174,6 +197,9 @@ impl NamespaceEvents {
     pub fn unaccount(&self, flags: AttrFlags) {
         if flags.has(AttrFlags::NAMESPACES) {
             self.count.fetch_sub(1, Ordering::Relaxed);
+            if flags.has(AttrFlags::NAMESPACES_TIME) {
+                self.time.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -181,6 +207,13 @@ impl NamespaceEvents {
     #[inline]
     pub fn wanted(&self) -> bool {
         self.count.load(Ordering::Relaxed) != 0
+    }
+
+    /// The namespaces of `task` are new (fork) or changed (unshare, setns): reads them, where any event is interested.
+    /// For a caller that is called for each event; another has [`emit`](Self::emit).
+    #[inline]
+    pub fn emission<'a, T: Task>(&self, task: &'a T) -> Option<Emission<'a, T>> {
+        self.wanted().then(|| Emission::new(task, self.time.load(Ordering::Relaxed) != 0))
     }
 
     /// The namespaces of `task` are new (fork) or changed (unshare, setns): tells every event of `events`, which are
@@ -193,10 +226,7 @@ impl NamespaceEvents {
         C: Context<Task: Task<PidNs = E::PidNs>>,
         I: IntoIterator<Item = E>,
     {
-        if !self.wanted() {
-            return Emitted::default();
-        }
-        emit_namespaces(task, context, events())
+        self.emission(task).map_or(Emitted::default(), |emission| emission.write(context, events()))
     }
 }
 
@@ -207,24 +237,65 @@ where
     T: Task<PidNs = E::PidNs>,
     C: Context<Task: Task<PidNs = E::PidNs>>,
 {
-    // Each reference lives until its identity is read, whatever happens to the record.
-    let links: [NsId; NR_NAMESPACES] =
-        NsKind::RECORDED.map(|kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id()));
-    let mut emitted = Emitted::default();
-    for mut event in events {
-        if !event.attr().flags().has(AttrFlags::NAMESPACES) {
-            continue;
-        }
-        // The ids and the size are this event's own: events look from different pid namespaces and have trailers of
-        // different sizes.
-        let (pid, tid) = task.ids(event.pid_ns());
-        if emit(&mut event, &Namespaces { pid, tid, links: &links }, 0, context) {
-            emitted.written = emitted.written.wrapping_add(1);
-        } else {
-            emitted.lost = emitted.lost.wrapping_add(1);
+    Emission::new(task, true).write(context, events)
+}
+
+/// A task's NAMESPACES record before it is written: its namespaces are read once, whoever wants to know them.
+#[derive(Debug)]
+pub struct Emission<'a, T> {
+    task: &'a T,
+    links: [NsId; NsKind::ALL.len()],
+}
+
+impl<'a, T: Task> Emission<'a, T> {
+    /// Reads the task's namespaces, the time namespace only with `time`.
+    #[inline]
+    pub fn new(task: &'a T, time: bool) -> Self {
+        // Each reference lives until its identity is read, whatever happens to the record.
+        let id = |kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id());
+        Self {
+            task,
+            links: NsKind::ALL.map(|kind| if time || kind != NsKind::Time { id(kind) } else { NsId::default() }),
         }
     }
-    emitted
+
+    /// Writes the record for one event. `None` where the event does not have `attr.namespaces`, else whether there was
+    /// room.
+    ///
+    /// The ids and the size are this event's own: events look from different pid namespaces and have trailers of
+    /// different sizes.
+    #[inline]
+    pub fn output<E, C>(&self, event: &mut E, context: &C) -> Option<bool>
+    where
+        E: Event<PidNs = T::PidNs>,
+        C: Context<Task: Task<PidNs = T::PidNs>>,
+    {
+        let flags = event.requested().flags;
+        if !flags.has(AttrFlags::NAMESPACES) {
+            return None;
+        }
+        let (pid, tid) = self.task.ids(event.pid_ns());
+        let [recorded @ .., _] = &self.links;
+        let _: &[NsId; NR_NAMESPACES] = recorded;
+        let links: &[NsId] = if flags.has(AttrFlags::NAMESPACES_TIME) { &self.links } else { recorded };
+        Some(emit(event, &Namespaces { pid, tid, links }, 0, context))
+    }
+
+    fn write<E, C>(&self, context: &C, events: impl IntoIterator<Item = E>) -> Emitted
+    where
+        E: Event<PidNs = T::PidNs>,
+        C: Context<Task: Task<PidNs = T::PidNs>>,
+    {
+        let mut emitted = Emitted::default();
+        for mut event in events {
+            match self.output(&mut event, context) {
+                Some(true) => emitted.written = emitted.written.wrapping_add(1),
+                Some(false) => emitted.lost = emitted.lost.wrapping_add(1),
+                None => {}
+            }
+        }
+        emitted
+    }
 }
 
 /// Writes a record for one event, with the trailer it wants. Returns whether there was room.
@@ -251,8 +322,8 @@ impl<E: Event> Event for &mut E {
     where
         Self: 'a;
 
-    fn attr(&self) -> &Attr<Native> {
-        (**self).attr()
+    fn requested(&self) -> Requested {
+        (**self).requested()
     }
 
     fn id(&self) -> u64 {
@@ -274,7 +345,7 @@ impl<E: Event> Event for &mut E {
 
 #[cfg(target_has_atomic = "64")]
 mod ring_event {
-    use super::{Event, Output, Trailer};
+    use super::{Event, Output, Requested, Trailer};
     use crate::encode::{Encode, Lost};
     use crate::ring::{Memory, Producer, Reservation};
     use crate::wire::attr::Attr;
@@ -300,8 +371,9 @@ mod ring_event {
         where
             Self: 'a;
 
-        fn attr(&self) -> &Attr<Native> {
-            &self.attr
+        #[inline]
+        fn requested(&self) -> Requested {
+            Requested::from(&self.attr)
         }
 
         fn id(&self) -> u64 {

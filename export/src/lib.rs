@@ -3,26 +3,37 @@
 //!
 //! [`Events`] takes a capture's records in the order of their times and writes a row of the table `events` for each;
 //! [`write_facts`] writes the tables that are known once the capture is over. Both write to [`Rows`]: [`Csv`], [`Jsonl`]
-//! or, with the feature `parquet`, `Parquet`. [`Perfetto`] and [`Folded`] take records as [`Events`] does.
+//! or, with the feature `parquet`, `Parquet` and `Arrow`. [`Perfetto`], [`Firefox`] and [`Folded`] take records as
+//! [`Events`] does; [`write_otlp`] writes spans of a capture that is over.
 //!
 //! The tables and their columns are data: [`TABLES`].
 
+#[cfg(feature = "parquet")]
+mod arrow;
+#[cfg(feature = "parquet")]
+mod columnar;
 mod delimited;
 mod events;
 mod facts;
+mod firefox;
 mod folded;
 mod follow;
+mod otlp;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod perfetto;
 mod protos;
 mod table;
 
+#[cfg(feature = "parquet")]
+pub use arrow::Arrow;
 pub use delimited::{Csv, Jsonl};
 pub use events::Events;
 pub use facts::write_facts;
+pub use firefox::Firefox;
 pub use folded::Folded;
 pub use follow::{Follow, Seen};
+pub use otlp::write_otlp;
 #[cfg(feature = "parquet")]
 pub use parquet::Parquet;
 pub use perfetto::Perfetto;

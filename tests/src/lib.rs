@@ -49,9 +49,9 @@ pub fn work() -> PathBuf {
 }
 
 /// Python packages that read what we export: DuckDB for tables, Perfetto's own messages for traces.
-const PYTHON: [&str; 2] = ["duckdb==2.0.1", "perfetto==0.59.1"];
+const PYTHON: [&str; 4] = ["duckdb==2.0.1", "perfetto==0.59.1", "pyarrow==26.0.1", "opentelemetry-proto==1.45.2"];
 
-/// A Python that has DuckDB and Perfetto's messages, made once in `target/tools`.
+/// A Python that has DuckDB, Arrow, and the messages of Perfetto and OpenTelemetry, made once in `target/tools`.
 ///
 /// # Errors
 /// Why there is none.

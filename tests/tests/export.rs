@@ -318,3 +318,101 @@ fn what_cannot_be_exported_says_why_and_leaves_nothing() {
     let tables = text(&run(nsscope().args(["export", "--tables"])));
     assert!(["events:", "containers:", "waits:", "  pidns "].iter().all(|part| tables.contains(part)), "{tables}");
 }
+
+#[test]
+fn arrow_files_are_the_parquet_files_tables() {
+    needs!("arrow_files_are_the_parquet_files_tables", cannot_record(), not_root(), no_python());
+    let dir = tempfile::tempdir().unwrap();
+    let file = recorded(dir.path(), "one");
+    let (arrow, parquet) = (dir.path().join("arrow"), dir.path().join("parquet"));
+    exported(&[&file], "arrow", &arrow, &[]);
+    exported(&[&file], "parquet", &parquet, &[]);
+    let script = r#"
+import pyarrow, pyarrow.feather, pyarrow.parquet, sys
+arrow = pyarrow.feather.read_table(sys.argv[1], memory_map=True)
+parquet = pyarrow.parquet.read_table(sys.argv[2])
+assert arrow.schema.metadata[b"nsscope.table"] == sys.argv[3].encode()
+def plain(table):
+    whole = lambda column: column.cast("int64") if pyarrow.types.is_timestamp(column.type) else column
+    return [(name, whole(table[name]).to_pylist()) for name in table.column_names]
+assert plain(arrow) == plain(parquet)
+print(arrow.num_rows)
+"#;
+    for table in ["events", "containers", "processes", "namespaces", "waits"] {
+        let files = [&arrow, &parquet].map(|to| only_file(&to.join(table)));
+        let mut compare = Command::new(python().unwrap());
+        let rows: u64 = text(&run(compare.args(["-c", script]).args(files).arg(table))).trim().parse().unwrap();
+        assert!(rows > 0, "{table}");
+    }
+}
+
+#[test]
+fn a_collector_takes_the_spans() {
+    needs!("a_collector_takes_the_spans", cannot_record(), not_root(), no_python());
+    let dir = tempfile::tempdir().unwrap();
+    let file = recorded(dir.path(), "one");
+    let spans = dir.path().join("spans.json");
+    exported(&[&file], "otlp", &spans, &[]);
+    // The published messages take it, unknown fields and all ids of a wrong length refused; ids are hex in OTLP/JSON
+    // where protobuf's JSON has base64.
+    let script = r#"
+import base64, json, sys
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+request = json.load(open(sys.argv[1]))
+for resource in request["resourceSpans"]:
+    for scope in resource["scopeSpans"]:
+        for span in scope["spans"]:
+            for name in ("traceId", "spanId", "parentSpanId"):
+                if name in span:
+                    span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
+message = json_format.ParseDict(request, ExportTraceServiceRequest())
+seen, resources = set(), []
+for resource in message.resource_spans:
+    attributes = {a.key: a.value.string_value or a.value.int_value for a in resource.resource.attributes}
+    spans = [span for scope in resource.scope_spans for span in scope.spans]
+    for span in spans:
+        assert len(span.trace_id) == 16 and len(span.span_id) == 8 and span.span_id not in seen
+        assert span.start_time_unix_nano <= span.end_time_unix_nano
+        assert (span.parent_span_id == b"") == (span is spans[0]) and span.parent_span_id in seen | {b""}
+        seen.add(span.span_id)
+    resources.append(dict(attributes, spans=len(spans), title=spans[0].name))
+print(json.dumps(resources))
+"#;
+    let resources: Value =
+        serde_json::from_slice(&run(Command::new(python().unwrap()).args(["-c", script]).arg(&spans)).stdout).unwrap();
+    let report = report(&file);
+    let containers = report["containers"].as_array().unwrap();
+    assert_eq!(resources.as_array().unwrap().len(), containers.len());
+    for (resource, container) in resources.as_array().unwrap().iter().zip(containers) {
+        assert_eq!((&resource["title"], &resource["container.id"]), (&container["title"], &container["id"]));
+        assert_eq!(resource["host.name"], "one");
+        assert_eq!(resource["linux.namespace.pid"], container["namespaces"]["pid"]);
+        assert_eq!(resource["spans"], container["processes"].as_u64().unwrap() + 1);
+    }
+}
+
+#[test]
+fn a_firefox_profile_has_all_samples_by_container() {
+    needs!("a_firefox_profile_has_all_samples_by_container", cannot_record(), no_perf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let file = recorded(dir.path(), "one");
+    let profile = dir.path().join("profile.json");
+    exported(&[&file], "firefox", &profile, &[]);
+    let profile: Value = serde_json::from_slice(&fs::read(&profile).unwrap()).unwrap();
+    assert!(profile["meta"]["preprocessedProfileVersion"].as_u64() >= Some(40), "{}", profile["meta"]);
+    let threads = profile["threads"].as_array().unwrap();
+    let samples = |thread: &Value| thread["samples"]["length"].as_u64().unwrap_or(0);
+    let all: u64 = threads.iter().map(samples).sum();
+    let folded = text(&run(nsscope().args(["export", "--format", "folded"]).arg(&file)));
+    let counts = folded.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+    assert!(all > 20 && all == counts.sum::<u64>(), "{all} samples, {folded}");
+    let report = report(&file);
+    for container in report["containers"].as_array().unwrap() {
+        let of = |thread: &&Value| thread["processName"] == container["title"];
+        let its: u64 = threads.iter().filter(of).map(samples).sum();
+        assert!(its >= container["samples"].as_u64().unwrap(), "{container}");
+        let lives = threads.iter().filter(of).find(|thread| thread["isMainThread"] == true).unwrap();
+        assert_eq!(lives["markers"]["length"], container["processes"], "{container}");
+    }
+}

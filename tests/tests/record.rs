@@ -186,6 +186,57 @@ fn a_full_file_is_followed_by_another_that_tells_all() {
 }
 
 #[test]
+fn complete_files_are_handed_on_in_order_until_they_are_taken() {
+    needs!("complete_files_are_handed_on", cannot_record(), no_perf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let (file, there) = (dir.path().join("a b.data"), dir.path().join("there"));
+    let recorded = || {
+        let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with("a b.data")).collect();
+        names.sort();
+        names
+    };
+    // Killed while it records, and whoever is to take the files is not there yet: they wait.
+    let mut record = nsscope();
+    record.args(["record", "-a", "--max-size", "64K", "-o"]).arg(&file).stderr(Stdio::null());
+    record.args(["--on-file", &format!("mv {{}} '{}/'", there.display())]);
+    let mut recorder = record.spawn().unwrap();
+    wait_for(|| has_records(&file));
+    (0..4).for_each(|_| drop(run(Command::new(actor()).args(["storm", "500", "1"]))));
+    wait_for(|| recorded().len() >= 3);
+    recorder.kill().unwrap();
+    recorder.wait().unwrap();
+    let left = recorded();
+    assert!(left.len() >= 3 && left.iter().all(|name| !name.ends_with(".sent")), "{left:?}");
+
+    // The next recording offers them, the one that was not complete first of its own. What is taken twice is not.
+    fs::create_dir(&there).unwrap();
+    let list = dir.path().join("list");
+    let take = format!("echo {{}} >> '{}'; mkdir {{}}.once || exit 0; exit 1", list.display());
+    let mut again = nsscope();
+    again.args(["record", "-a", "--max-size", "64K", "-o"]).arg(&file).args(["--on-file", &take]);
+    let told = errors(&run(again.args(["--", "true"])));
+    assert!(told.contains("not taken (exit status: 1), to be tried again"), "{told}");
+    let sent = recorded();
+    let sent: Vec<_> = sent.iter().filter(|name| !name.ends_with(".once")).collect();
+    assert!(sent.len() == left.len() + 1 && sent.iter().all(|name| name.ends_with(".sent")), "{sent:?}");
+    let list = fs::read_to_string(list).unwrap();
+    let turns: Vec<&str> = list.lines().collect();
+    assert!(turns.is_sorted() && turns.len() == 2 * sent.len(), "{list}");
+    for name in sent {
+        run(nsscope().arg("report").arg(dir.path().join(name)));
+    }
+
+    // What nobody takes is said, and stays.
+    let mut never = nsscope();
+    never.args(["record", "-a", "--max-size", "64K", "--on-file", "false", "-o"]).arg(&file);
+    let output = never.args(["--", "true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("1 files are not taken by: false"), "{}", errors(&output));
+    assert!(recorded().iter().any(|name| name.len() == "a b.data.".len() + 19));
+}
+
+#[test]
 fn a_ring_that_is_overwritten_holds_the_latest() {
     needs!("a_ring_that_is_overwritten", cannot_record(), no_perf(), not_root());
     let dir = tempfile::tempdir().unwrap();

@@ -66,7 +66,7 @@ fn command() -> Result<Option<(Command, PathBuf, PathBuf)>> {
         let mut cargo = Toolchain::debian();
         cargo.env("RUSTFLAGS", format!("-L native={LLVM}/lib")).env("LLVM_SYS_221_PREFIX", LLVM);
         let options = ["--version=^0.13", "--no-default-features", "--features=llvm-22"];
-        let linker = tools::install_by(LINKER, cargo, &options)?;
+        let linker = tools::install_by(LINKER, LINKER, cargo, &options)?;
         return Ok(Some((Toolchain::debian(), linker, root().join("target/bpf-debian"))));
     }
     let nightly = Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"]).output();

@@ -2,14 +2,14 @@
 //! is compared with /proc and with perf's records of the same moments. The eBPF programs run there, too. Not here: the
 //! module itself.
 
+use crate::machine::{Initramfs, Machine};
 use crate::toolchain::Toolchain;
 use crate::{programs, root, run, setup};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,17 +31,9 @@ const FLAGS: &str = "-Ccode-model=kernel -Crelocation-model=static -Cno-redzone=
 /// Namespace types that a task is told to change.
 const TYPES: &str = "net uts ipc pid user mnt cgroup time";
 
-/// What the kernel runs first. Recordings and logs leave by the second serial line.
-const INIT: &str = r"#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-mount -t tracefs tracefs /sys/kernel/tracing
+/// What is done in the kernel. Recordings and logs are left in the folder where it begins.
+const INIT: &str = r"mount -t tracefs tracefs /sys/kernel/tracing
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs tmp /tmp
-cd /tmp
 insmod /nsscope.ko
 nsscope record --backend perf --no-synth -a -o perf.data 2> perf.log &
 nsscope record --backend bpf --no-synth -a -o bpf.data 2> bpf.log &
@@ -66,9 +58,6 @@ rmmod nsscope
 cp /proc/modules modules.log
 nsscope doctor > doctor.log
 dmesg > dmesg.log
-stty raw -F /dev/ttyS1
-tar -c . > /dev/ttyS1
-poweroff -f
 ";
 
 /// Builds, boots, compares; or says why it cannot.
@@ -85,8 +74,11 @@ pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     let kernel = image(&version, &out)?;
     let module = module(&headers, &out)?;
     programs::build()?;
-    let told = boot(&kernel, &initramfs(&module, &out)?, &out)?;
-    compare(&told)?;
+    let programs = ["nsscope", "ns-actor", "ns-ring"].map(|name| programs::dir().join(name));
+    let initramfs = Initramfs { programs: &programs, files: &[&module], init: &INIT.replace("TYPES", TYPES) };
+    let archive = initramfs.pack(&out)?;
+    let left = Machine { kernel: &kernel, initramfs: &archive, cpus: 2, counted: false }.run(&out)?;
+    compare(&left)?;
     Ok(Ok(()))
 }
 
@@ -149,61 +141,6 @@ fn module(headers: &Path, out: &Path) -> Result<PathBuf> {
     ensure!(output.status.success(), "{told}");
     ensure!(!told.contains("arning:"), "the kernel's build warns:\n{told}");
     Ok(module)
-}
-
-/// A file system of busybox, the module, and the programs with the libraries they want.
-fn initramfs(module: &Path, out: &Path) -> Result<PathBuf> {
-    let dir = out.join("initramfs");
-    let _ = fs::remove_dir_all(&dir);
-    for folder in ["bin", "dev", "proc", "sys", "tmp"] {
-        fs::create_dir_all(dir.join(folder))?;
-    }
-    let tested = programs::dir();
-    let programs = ["nsscope", "ns-actor", "ns-ring"].map(|name| tested.join(name));
-    fs::copy("/bin/busybox", dir.join("bin/busybox"))?;
-    fs::copy(module, dir.join("nsscope.ko"))?;
-    for program in &programs {
-        fs::copy(program, dir.join("bin").join(program.file_name().context("a name")?))?;
-        let ldd = Command::new("ldd").arg(program).output()?;
-        let ldd = String::from_utf8(ldd.stdout)?;
-        for library in ldd.split_whitespace().filter(|word| word.starts_with('/')) {
-            let to = dir.join(library.trim_start_matches('/'));
-            fs::create_dir_all(to.parent().context("a folder")?)?;
-            fs::copy(library, to)?;
-        }
-    }
-    let init = dir.join("init");
-    fs::write(&init, INIT.replace("TYPES", TYPES))?;
-    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
-    let archive = out.join("initramfs.cpio");
-    let pack = "find . | cpio --quiet -o -H newc";
-    run(Command::new("sh").args(["-c", pack]).current_dir(&dir).stdout(fs::File::create(&archive)?))?;
-    Ok(archive)
-}
-
-/// Runs the kernel to its end. Returns the folder with what it left.
-fn boot(kernel: &Path, initramfs: &Path, out: &Path) -> Result<PathBuf> {
-    let (left, console) = (out.join("left.tar"), out.join("console.log"));
-    // Where there is a /dev/kvm it may hang: emulation is slower, and the same everywhere.
-    run(Command::new("qemu-system-x86_64")
-        .args(["-accel", "tcg", "-m", "1024", "-smp", "2", "-display", "none", "-monitor", "none", "-no-reboot"])
-        .args(["-append", "console=ttyS0 panic=-1 quiet"])
-        .arg("-kernel")
-        .arg(kernel)
-        .arg("-initrd")
-        .arg(initramfs)
-        .arg("-serial")
-        .arg(format!("file:{}", console.display()))
-        .arg("-serial")
-        .arg(format!("file:{}", left.display())))?;
-    let dir = out.join("left");
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir)?;
-    let unpacked = Command::new("tar").arg("-xf").arg(&left).current_dir(&dir).status()?;
-    if !unpacked.success() {
-        bail!("the kernel left nothing behind:\n{}", String::from_utf8_lossy(&fs::read(console)?));
-    }
-    Ok(dir)
 }
 
 /// A record without what tells when and by which recorder.

@@ -7,6 +7,8 @@ mod dist;
 mod example;
 mod fuzz;
 mod kernel;
+mod linux;
+mod machine;
 mod programs;
 mod setup;
 mod targets;
@@ -39,7 +41,11 @@ enum Chore {
     /// Run the codec on a microcontroller, in QEMU
     CortexM,
     /// Load the codec into a kernel as a module, in QEMU, and compare what it records with perf
-    Kernel,
+    Kernel {
+        /// Instead, build Linux with the record written by Rust, and compare it with Linux as it is
+        #[arg(long)]
+        rust: bool,
+    },
     /// Run every fuzz target for a while
     Fuzz {
         /// Seconds for each
@@ -65,7 +71,8 @@ fn main() -> Result<ExitCode> {
         Chore::Targets => targets::build_all()?,
         Chore::Bare => drop(bare::check()?),
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
-        Chore::Kernel => kernel::check()?.map_err(anyhow::Error::msg)?,
+        Chore::Kernel { rust: false } => kernel::check()?.map_err(anyhow::Error::msg)?,
+        Chore::Kernel { rust: true } => drop(linux::check()?.map_err(anyhow::Error::msg)?),
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Dist => dist::build()?.iter().for_each(|why| println!("left out: {why}")),

@@ -12,11 +12,16 @@ pub(crate) fn exists(name: &str) -> bool {
 
 /// The program, from the user's own path or built once in `target/tools`.
 pub(crate) fn install(name: &str) -> Result<PathBuf> {
-    install_by(name, cargo(), &[])
+    install_as(name, name)
+}
+
+/// The program of a package that has another name.
+pub(crate) fn install_as(name: &str, package: &str) -> Result<PathBuf> {
+    install_by(name, package, cargo(), &[])
 }
 
 /// The same by a cargo of its own.
-pub(crate) fn install_by(name: &str, mut cargo: Command, options: &[&str]) -> Result<PathBuf> {
+pub(crate) fn install_by(name: &str, package: &str, mut cargo: Command, options: &[&str]) -> Result<PathBuf> {
     if exists(name) {
         return Ok(name.into());
     }
@@ -26,7 +31,11 @@ pub(crate) fn install_by(name: &str, mut cargo: Command, options: &[&str]) -> Re
         println!("{name} is not installed: building it, once, in target/tools");
         // It runs for a moment, so what counts is how long it takes to build.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
-        run(cargo.args(["install", "--quiet", "--locked", "--debug", name]).args(options).arg("--root").arg(&tools))?;
+        run(cargo
+            .args(["install", "--quiet", "--locked", "--debug", package])
+            .args(options)
+            .arg("--root")
+            .arg(&tools))?;
     }
     Ok(own)
 }

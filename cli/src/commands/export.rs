@@ -7,7 +7,9 @@ use crate::input::{self, Consumer};
 use crate::loaded::Capture;
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::{Order, RawRecord};
-use nsscope_export::{Csv, Events, Folded, Follow, Jsonl, Perfetto, Rows, TABLES, Table, table, write_facts};
+use nsscope_export::{
+    Csv, Events, Firefox, Folded, Follow, Jsonl, Perfetto, Rows, TABLES, Table, table, write_facts, write_otlp,
+};
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,22 +22,23 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
         return list();
     }
     let to_stdout = args.output == Path::new("-");
-    let is_tables = matches!(args.format, ExportFormat::Csv | ExportFormat::Jsonl | ExportFormat::Parquet);
+    let by_arrow = matches!(args.format, ExportFormat::Parquet | ExportFormat::Arrow);
+    let is_tables = by_arrow || matches!(args.format, ExportFormat::Csv | ExportFormat::Jsonl);
     if !is_tables && args.files.len() > 1 {
-        return Err(Failure::Usage("a trace or stacks are of one capture: name one file".into()));
+        return Err(Failure::Usage("only tables are of several captures: name one file".into()));
     }
     let of_tables = !args.table.is_empty() || !args.partition_by.is_empty();
     if of_tables && !is_tables {
-        return Err(Failure::Usage("--table and --partition-by are for tables: csv, jsonl, parquet".into()));
+        return Err(Failure::Usage("--table and --partition-by are for tables: csv, jsonl, parquet, arrow".into()));
     }
     if is_tables && to_stdout && (args.table.len() > 1 || !args.partition_by.is_empty()) {
         return Err(Failure::Usage(
             "standard output takes one --table, and no partitions: name a directory with -o".into(),
         ));
     }
-    if args.format == ExportFormat::Parquet && !cfg!(feature = "parquet") {
+    if by_arrow && !cfg!(feature = "parquet") {
         return Err(Failure::new(
-            "this nsscope was built without Parquet\n  \
+            "this nsscope was built without Parquet and Arrow\n  \
              to build it in: cargo install --path cli --features parquet; CSV and JSON lines have the same tables",
         ));
     }
@@ -101,6 +104,13 @@ impl<W: Write> Sink for Perfetto<W> {
     }
 }
 
+impl Sink for Firefox {
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()> {
+        Firefox::record(self, session, record);
+        Ok(())
+    }
+}
+
 impl Sink for Folded {
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()> {
         Folded::record(self, session, record);
@@ -125,21 +135,42 @@ fn whole<T>(path: &Path, write: impl FnOnce(Box<dyn Write + Send>) -> Outcome<T>
     Ok(done)
 }
 
-/// Writes a trace or stacks.
+/// Writes what is of one capture: a trace, a profile, spans or stacks.
 fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()> {
     let follow = Follow::new(args.definition.clone(), host(&capture.session));
     whole(&args.output, |out| {
-        if args.format == ExportFormat::Perfetto {
-            let mut trace = Each(Perfetto::new(follow, out));
-            input::read(file, &mut trace)?;
-            let packets = trace.0.finish(&capture.timeline, &args.definition)?;
-            note(format_args!("{packets} packets: open the trace at https://ui.perfetto.dev"));
-        } else {
-            let mut stacks = Each(Folded::new(follow));
-            input::read(file, &mut stacks)?;
-            if stacks.0.finish(out)? == 0 {
-                note("there are no samples: nsscope record -F 99 takes some");
+        let Capture { session, timeline } = capture;
+        let definition = &args.definition;
+        let samples = match args.format {
+            ExportFormat::Perfetto => {
+                let mut trace = Each(Perfetto::new(follow, out));
+                input::read(file, &mut trace)?;
+                let packets = trace.0.finish(timeline, definition)?;
+                note(format_args!("{packets} packets: open the trace at https://ui.perfetto.dev"));
+                return Ok(());
             }
+            ExportFormat::Otlp => {
+                let spans = write_otlp(&host(session), session, timeline, definition, out)?;
+                note(format_args!(
+                    "{spans} spans: curl -H content-type:application/json -d @FILE http://COLLECTOR:4318/v1/traces"
+                ));
+                return Ok(());
+            }
+            ExportFormat::Firefox => {
+                let mut profile = Each(Firefox::new(follow));
+                input::read(file, &mut profile)?;
+                let samples = profile.0.finish(session, timeline, definition, out)?;
+                note("load the profile at https://profiler.firefox.com");
+                samples
+            }
+            _ => {
+                let mut stacks = Each(Folded::new(follow));
+                input::read(file, &mut stacks)?;
+                stacks.0.finish(out)?
+            }
+        };
+        if samples == 0 {
+            note("there are no samples: nsscope record -F 99 takes some");
         }
         Ok(())
     })
@@ -194,6 +225,7 @@ impl Tables<'_> {
         let extension = match self.args.format {
             ExportFormat::Csv => "csv",
             ExportFormat::Parquet => "parquet",
+            ExportFormat::Arrow => "arrow",
             _ => "jsonl",
         };
         format!("{}-{}.{extension}", as_name(&host(&self.capture.session)), self.begin().1)
@@ -219,6 +251,8 @@ impl Tables<'_> {
             ExportFormat::Csv => Box::new(Csv::new(table, out)?),
             #[cfg(feature = "parquet")]
             ExportFormat::Parquet => Box::new(nsscope_export::Parquet::new(table, out)?),
+            #[cfg(feature = "parquet")]
+            ExportFormat::Arrow => Box::new(nsscope_export::Arrow::new(table, out)?),
             _ => Box::new(Jsonl::new(table, out)),
         })
     }

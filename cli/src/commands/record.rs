@@ -4,6 +4,7 @@ use crate::args::{self, Backend, Names};
 use crate::error::{Failure, Outcome, note};
 use crate::loaded::Capture;
 use crate::select::{select, title};
+use crate::ship::Shipper;
 use crate::signals;
 use crate::text::blind_spots;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -47,7 +48,10 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         recording = recording.compress(level);
     }
     if let Some(size) = args.max_size {
-        recording = recording.rotate(size, args.max_files);
+        recording = match args.on_file {
+            Some(_) => recording.rotate_stamped(size),
+            None => recording.rotate(size, args.max_files),
+        };
     }
     if args.snapshot {
         recording = recording.flight_recorder(args.max_files);
@@ -71,6 +75,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     } else {
         recording.to_file(&args.output)?
     };
+    let shipper = args.on_file.as_ref().map(|command| Shipper::start(&args.output, command)).transpose()?;
     let progress = Progress::new();
     match recorder.run(args.duration, |statistics| {
         progress.show(statistics);
@@ -84,6 +89,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     drop(progress);
     let code = recorder.exit_code();
     summarize(&recorder.finish()?, args);
+    shipper.map_or(Ok(()), Shipper::finish)?;
     Ok(ExitCode::from(code))
 }
 

@@ -5,6 +5,7 @@ use super::print::{Context, Print};
 use super::tracepoint::text_of;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::perf_data::tracing::Field;
+use nsscope_codec::wire::attr::AttrFlags;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
@@ -63,11 +64,14 @@ impl Json {
                 event.put("pid", ns.pid());
                 event.put("tid", ns.tid());
                 event.put("by_tid", id.tid);
+                // What the eighth is, only the event tells that asked for it.
+                let time = ns.links.len() > NsKind::RECORDED.len()
+                    && session.event_of(record).is_some_and(|event| event.attr.flags().has(AttrFlags::NAMESPACES_TIME));
                 for (index, &link) in ns.links.iter().enumerate() {
                     let NsId { dev, ino } = NsId::from(link);
                     innermost.put("dev", dev);
                     innermost.put("ino", ino);
-                    match NsKind::RECORDED.get(index) {
+                    match NsKind::ALL.get(index).filter(|&&kind| time || kind != NsKind::Time) {
                         Some(kind) => inner.put_object(kind.name(), innermost),
                         None => inner.put_object(index.to_string(), innermost),
                     }

@@ -189,6 +189,10 @@ flags! {
 }
 
 impl AttrFlags {
+    /// The time namespace in NAMESPACES, too, as the eighth. Of no published kernel and so not in [`NAMES`](Self::NAMES):
+    /// the kernel that `kernel/` makes takes the last reserved bit, which is given another meaning last.
+    pub const NAMESPACES_TIME: Self = Self(1 << 63);
+
     /// Whether all bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0

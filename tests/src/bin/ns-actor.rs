@@ -7,6 +7,8 @@
 //! ns-actor clone TYPE            a child made by clone3 with CLONE_NEW<TYPE>
 //! ns-actor unshare TYPE          unshare(CLONE_NEW<TYPE>)
 //! ns-actor setns TYPE            setns into a namespace that a child has made
+//! ns-actor threads COUNT         threads that share all namespaces but the one of cgroups
+//! ns-actor nested DEPTH          pid namespaces inside one another
 //! ns-actor storm COUNT WORKERS   COUNT children that unshare, ended one after the other by each worker
 //! ns-actor move DIR...           a child that writes itself to DIR/cgroup.procs, for each DIR in turn
 //! ns-actor born DIR COMMAND...   a child made by clone3 in the cgroup DIR (CLONE_INTO_CGROUP), which runs COMMAND
@@ -49,6 +51,8 @@ fn main() -> io::Result<()> {
             json!({ "pid": std::process::id(), "before": before, "after": namespaces() })
         }
         ["setns", kind] => setns(kind)?,
+        ["threads", count] => threads(number(count)?)?,
+        ["nested", depth] => nested(number(depth)?)?,
         ["storm", count, workers] => storm(number(count)?, number(workers)?)?,
         ["move", ..] => move_to(&args[1..])?,
         ["born", dir, ..] if args.len() > 2 => born(dir, &args[2..])?,
@@ -159,6 +163,29 @@ fn setns(kind: &str) -> io::Result<Value> {
     drop((held, hold));
     wait(pid)?;
     Ok(json!({ "pid": std::process::id(), "before": before, "after": after }))
+}
+
+/// Threads, one after the other: each is told of when it is made, and when it leaves the namespace of cgroups alone.
+fn threads(count: u32) -> io::Result<Value> {
+    for _ in 0..count {
+        let thread = std::thread::spawn(|| {
+            // SAFETY: changes this thread's namespace alone.
+            check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })
+        });
+        thread.join().map_err(|_| io::Error::other("a thread panicked"))??;
+    }
+    Ok(json!({ "threads": count }))
+}
+
+/// A child in a pid namespace of its own, in which a child has one of its own, and so on.
+fn nested(depth: u32) -> io::Result<Value> {
+    let pid = clone(libc::CLONE_NEWPID)?;
+    if pid == 0 {
+        let inner = if depth > 1 { nested(depth - 1).is_ok() } else { true };
+        // SAFETY: ends the process without running anything of the parent's.
+        unsafe { libc::_exit(i32::from(!inner)) };
+    }
+    if wait(pid)? == 0 { Ok(json!({ "pid": pid, "depth": depth })) } else { Err(io::Error::other("a child failed")) }
 }
 
 /// Each child gives a fork, an unshare and an exit: FORK, NAMESPACES, NAMESPACES, EXIT.

@@ -4,7 +4,7 @@
 #![no_std]
 
 use core::panic::PanicInfo;
-use nsscope_codec::emit::{Context, Event, NamespaceEvents, Namespace, Output, Task, Trailer};
+use nsscope_codec::emit::{Context, Event, NamespaceEvents, Namespace, Output, Requested, Task, Trailer};
 use nsscope_codec::encode::{self, Encode, Sink};
 use nsscope_codec::wire::attr::{Attr, AttrFlags};
 use nsscope_codec::wire::namespaces::{Namespaces, NsId, NsKind};
@@ -193,8 +193,8 @@ impl Event for KernelEvent<'_> {
         = Room
     where
         Self: 'b;
-    fn attr(&self) -> &Attr<Native> {
-        self.0
+    fn requested(&self) -> Requested {
+        Requested::from(self.0)
     }
     fn id(&self) -> u64 {
         1

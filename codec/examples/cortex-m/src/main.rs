@@ -11,7 +11,7 @@ use cortex_m_semihosting::debug;
 use defmt_semihosting as _;
 use heapless::Vec;
 use nsscope_codec::compact::{self, Frame};
-use nsscope_codec::emit::{Context, Event, Namespace, NamespaceEvents, Output, Task, Trailer};
+use nsscope_codec::emit::{Context, Event, Namespace, NamespaceEvents, Output, Requested, Task, Trailer};
 use nsscope_codec::encode::{Comm, Fork, Sink, TaskIds};
 use nsscope_codec::owned::OwnedRecord;
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
@@ -100,8 +100,8 @@ impl Event for Log {
     type PidNs = ();
     type Output<'a> = Room<'a>;
 
-    fn attr(&self) -> &Attr<LittleEndian> {
-        &self.attr
+    fn requested(&self) -> Requested {
+        Requested::from(&self.attr)
     }
 
     fn id(&self) -> u64 {
