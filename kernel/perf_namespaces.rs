@@ -14,6 +14,7 @@ mod namespace;
 mod task;
 
 use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
 use event::{Event, Here};
 use kernel::bindings;
 use kernel::error::code::{EACCES, EINVAL};
@@ -23,6 +24,26 @@ use task::Task;
 
 /// How many events want records: with none, a fork pays for one load and a branch.
 static EVENTS: NamespaceEvents = NamespaceEvents::new();
+
+/// Fails to compile where `bindgen` has a field elsewhere than C: see bindings.h.
+macro_rules! as_in_c {
+    ($($structure:ident.$field:ident = $offset:ident,)*) => {
+        $(const _: () = assert!(offset_of!(bindings::$structure, $field) == bindings::$offset);)*
+    };
+}
+
+as_in_c! {
+    perf_event.attr = OFFSET_perf_event_attr,
+    perf_event.parent = OFFSET_perf_event_parent,
+    perf_event.clock = OFFSET_perf_event_clock,
+    perf_event.ns = OFFSET_perf_event_ns,
+    perf_event.id = OFFSET_perf_event_id,
+    ns_common.ops = OFFSET_ns_common_ops,
+    ns_common.inum = OFFSET_ns_common_inum,
+    dentry.d_sb = OFFSET_dentry_d_sb,
+    super_block.s_dev = OFFSET_super_block_s_dev,
+    perf_sample_data.sample_flags = OFFSET_perf_sample_data_sample_flags,
+}
 
 extern "C" {
     fn perf_namespaces_iterate(

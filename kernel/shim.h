@@ -19,4 +19,9 @@ bool perf_namespaces_capable(void)
 	return perfmon_capable();
 }
 
+bool perf_namespaces_alive(const struct task_struct *task)
+{
+	return pid_alive(task);
+}
+
 late_initcall(perf_namespaces_init);

@@ -3,10 +3,16 @@
 //! A task, and the pid namespace that it is looked at from.
 
 use crate::namespace::Namespace;
-use core::ptr;
 use kernel::bindings;
 use nsscope_codec::emit;
 use nsscope_codec::wire::namespaces::NsKind;
+
+// A task has members that are empty in some configurations, which C has and Rust's check does not know.
+#[allow(improper_ctypes)]
+extern "C" {
+    /// `pid_alive()`. Fields of a task are not read here: see bindings.h.
+    fn perf_namespaces_alive(task: *const bindings::task_struct) -> bool;
+}
 
 /// A `struct task_struct`.
 ///
@@ -40,8 +46,8 @@ impl Task {
     fn id(&self, kind: bindings::pid_type, from: &PidNs) -> u32 {
         // SAFETY: The task lives (type invariant); the namespace is held by the event, or null.
         let id = unsafe { bindings::__task_pid_nr_ns(self.0, kind, from.0) };
-        // SAFETY: The task lives; `pid_alive()` reads this field as it is, too.
-        if id == 0 && unsafe { ptr::addr_of!((*self.0).thread_pid).read_volatile() }.is_null() {
+        // SAFETY: The task lives.
+        if id == 0 && !unsafe { perf_namespaces_alive(self.0) } {
             return u32::MAX;
         }
         id as u32

@@ -1,6 +1,7 @@
 //! What the viewer keeps of the records, beside the timeline: events to list, samples to draw. Not here: what the
 //! records mean.
 
+use crate::lanes::Lanes;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::perf_data::Visitor;
 use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
@@ -79,6 +80,7 @@ pub(crate) struct Facts {
     pub(crate) unlisted: u64,
     /// Time and place of samples.
     pub(crate) samples: Vec<(u64, u32)>,
+    pub(crate) lanes: Lanes,
     pub(crate) faults: Vec<String>,
     pub(crate) faulty: u64,
 }
@@ -155,6 +157,7 @@ impl Visitor for Facts {
         self.records += 1;
         let task = self.timeline.push(session, &record);
         self.event(session, &record, task);
+        self.lanes.add(&self.timeline, session, &record);
     }
 
     fn fault(&mut self, error: Error) {

@@ -8,6 +8,7 @@ mod details;
 mod draw;
 mod facts;
 mod js;
+mod lanes;
 mod model;
 mod tables;
 mod trace;

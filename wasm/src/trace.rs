@@ -121,6 +121,7 @@ impl Trace {
             ("notShown", (timeline.threads_not_kept() as f64).into()),
             ("events", (facts.events.len() as f64).into()),
             ("unlisted", (facts.unlisted as f64).into()),
+            ("switchesLeft", (facts.lanes.left as f64).into()),
             ("lost", lost.collect::<Array>().into()),
             ("outside", (timeline.outside() as f64).into()),
             ("faults", facts.faults.clone().into()),

@@ -132,6 +132,20 @@ function drawSpans(drawn: CanvasRenderingContext2D, scene: Scene, picture: Pictu
         drawn.lineTo(left, y + 9);
         drawn.fill();
         break;
+      case 5: {
+        // Who had a CPU, as high as it was busy.
+        const neutral = value === 0 || value === hosts.get(row.trace);
+        const tall = ((ROW - 5) * ((flags >> 8) & 255)) / 255;
+        drawn.fillStyle = neutral ? colours.host : colour(value, colours);
+        drawn.fillRect(left, y + ROW - 3 - tall, Math.max(0.3, right - left), tall);
+        break;
+      }
+      case 6: {
+        // From above: how many would have run, and did not.
+        drawn.fillStyle = colours.lost;
+        drawn.fillRect(left, y + 1, Math.max(0.5, right - left), Math.max(1, (5 * value) / 255));
+        break;
+      }
       case 3: {
         const tall = ((ROW - 9) * value) / 255;
         drawn.fillStyle = colours.density;

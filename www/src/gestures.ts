@@ -22,7 +22,8 @@ export interface Surface {
   rowAt(y: number): PlacedRow | undefined;
   /** The row of a label. */
   rowOf(index: number): PlacedRow | undefined;
-  select(row: PlacedRow): void;
+  /** `time` is where, ns. */
+  select(row: PlacedRow, time?: number): void;
   toggle(row: PlacedRow): void;
 }
 
@@ -111,7 +112,7 @@ function pointers(surface: Surface) {
       const row = surface.rowAt(event.offsetY);
       surface.measured = undefined;
       if (row) {
-        surface.select(row);
+        surface.select(row, time(event.offsetX));
       }
     }
     begun = undefined;

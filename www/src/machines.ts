@@ -1,7 +1,9 @@
 // Files that are being read, in the worker, and what is asked of them. Not here: the page.
 
 import { Trace } from "@nsscope/wasm";
-import type { Found, Loaded, Open, Picture, PlacedRow, Viewer } from "./protocol";
+import { Cpus } from "./cpus";
+import { type Lane, paint, shares, waiting } from "./lanes";
+import type { CpuUse, Found, Loaded, Open, Picture, PlacedRow, Ran, Viewer } from "./protocol";
 import { source } from "./source";
 
 /** How much of a file is read at once, in bytes. */
@@ -15,6 +17,7 @@ interface Machine {
   trace: Trace;
   open: boolean;
   rows: number;
+  cpus: Cpus;
 }
 
 /** The recordings that are open: what the worker does. */
@@ -37,7 +40,8 @@ export class Machines implements Viewer {
     this.reading = true;
     let error: string | undefined;
     for (const { name, from } of files) {
-      const machine = { name, size: 0, trace: new Trace(), open: true, rows: 0 };
+      const trace = new Trace();
+      const machine = { name, size: 0, trace, open: true, rows: 0, cpus: new Cpus(trace, this.memory) };
       this.machines.push(machine);
       try {
         const damage = await this.read(machine, from, mine, report);
@@ -124,6 +128,7 @@ export class Machines implements Viewer {
   private arrange() {
     for (const machine of this.machines) {
       machine.rows = machine.trace.layout(this.definition, this.filter);
+      machine.cpus.forget();
     }
   }
 
@@ -155,14 +160,18 @@ export class Machines implements Viewer {
     return machine.trace;
   }
 
-  /** Each recording with the place of its first row; where there are several, a row of its own comes first. */
-  private *placed(): Generator<{ machine: Machine; trace: number; head: number; from: number; count: number }> {
+  /**
+   * Each recording with the place of its first row. Before it are a row of its own, where there are several, and one for
+   * each CPU.
+   */
+  private *placed(): Generator<{ machine: Machine; trace: number; head: number; lanes: Lane[]; from: number; count: number }> {
     let place = 0;
     for (const [trace, machine] of this.machines.entries()) {
       const head = this.machines.length > 1 ? 1 : 0;
+      const lanes = machine.open ? machine.cpus.lanes() : [];
       const count = machine.open ? machine.trace.visibleRows() : 0;
-      yield { machine, trace, head, from: place + head, count };
-      place += head + count;
+      yield { machine, trace, head, lanes, from: place + head + lanes.length, count };
+      place += head + lanes.length + count;
     }
   }
 
@@ -171,28 +180,57 @@ export class Machines implements Viewer {
     const pieces: Int32Array[] = [];
     const offsets = this.offsets();
     let total = 0;
-    for (const { machine, trace, head, from: place, count: has } of this.placed()) {
+    for (const { machine, trace, head, lanes, from: place, count: has } of this.placed()) {
       total = place + has;
-      if (head === 1 && place - 1 >= first && place - 1 < first + count) {
+      const own = place - lanes.length - 1;
+      const begin = machine.trace.begin();
+      const offset = offsets[trace] ?? 0;
+      // The lanes' times are the recording's own.
+      const view = { from: from - offset + begin, to: to - offset + begin, pixels: Math.floor(pixels) };
+      const end = begin + machine.trace.duration();
+      const drawn: number[] = [];
+      const placeOf = (of: number) => machine.cpus.place(of);
+      if (head === 1 && own >= first && own < first + count) {
         const label = machine.trace.facts().hostname ?? machine.name;
         const fixed = { kind: 0 as const, depth: 0, expandable: true, open: machine.open };
         rows.push({ ...fixed, label, note: machine.name, trace, row: undefined });
       }
+      for (const [index, lane] of lanes.entries()) {
+        const at = place - lanes.length + index;
+        if (at >= first && at < first + count) {
+          const fixed = { kind: 5 as const, depth: head, expandable: false, open: false, note: "" };
+          rows.push({ ...fixed, label: `CPU ${lane.cpu.toString()}`, trace, row: -1 - index });
+          paint(lane, at, view, end, placeOf, drawn);
+        }
+      }
       const skip = Math.max(0, first - place);
       const most = Math.min(has - skip, first + count - (place + skip));
       if (most <= 0) {
+        pieces.push(Int32Array.from(drawn));
         continue;
       }
-      const offset = offsets[trace] ?? 0;
-      for (const row of machine.trace.rows(skip, most)) {
+      const containers = new Map<number, number>();
+      for (const [index, row] of machine.trace.rows(skip, most).entries()) {
         rows.push({ ...row, depth: row.depth + head, trace });
+        if (row.kind === 2) {
+          containers.set(row.row, place + skip + index);
+        }
       }
       const words = machine.trace.spans(skip, most, from - offset, to - offset, pixels);
       const spans = new Int32Array(this.memory.buffer, machine.trace.spansAt(), words).slice();
       for (let word = 0; word < spans.length; word += 5) {
         spans[word] = (spans[word] ?? 0) + place;
+        // Where switches tell it exactly, samples do not.
+        if (lanes.length > 0 && ((spans[word + 3] ?? 0) & 255) === 4) {
+          spans[word + 2] = spans[word + 1] ?? 0;
+          spans[word + 4] = 0;
+        }
       }
-      pieces.push(spans);
+      shares(lanes, containers, view, end, placeOf, drawn);
+      if (lanes.length > 0 && !this.reading) {
+        waiting(machine.cpus.waits(), containers, view, placeOf, drawn);
+      }
+      pieces.push(spans, Int32Array.from(drawn));
     }
     const spans = new Int32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
     let at = 0;
@@ -234,7 +272,7 @@ export class Machines implements Viewer {
       return 0;
     }
     machine.open = true;
-    const place = machine.trace.reveal(row) ?? 0;
+    const place = row < 0 ? -machine.cpus.lanes().length - row - 1 : (machine.trace.reveal(row) ?? 0);
     for (const placed of this.placed()) {
       if (placed.trace === trace) {
         return placed.from + place;
@@ -244,7 +282,15 @@ export class Machines implements Viewer {
   }
 
   details(trace: number, row: number) {
-    return this.trace(trace).details(row);
+    return row < 0 ? undefined : this.trace(trace).details(row);
+  }
+
+  ran(trace: number, row: number, time: number): Ran | undefined {
+    return this.machines[trace]?.cpus.ran(-1 - row, time - (this.offsets()[trace] ?? 0));
+  }
+
+  cpuUse(trace: number): { cpus: number[]; uses: CpuUse[] } {
+    return this.machines[trace]?.cpus.use() ?? { cpus: [], uses: [] };
   }
 
   containers(trace: number) {

@@ -7,6 +7,7 @@ import { type NamedFile, filesOfUrl, listenForFiles } from "./files";
 import { bytes, count, duration, plain } from "./format";
 import { listenToKeys } from "./keyboard";
 import { make, warnings } from "./panels";
+import type { Details } from "@nsscope/wasm";
 import type { Found, Loaded, Open, Viewer } from "./protocol";
 import { INITIAL, type State, read, write } from "./state";
 import { PANELS } from "./tabs";
@@ -32,8 +33,8 @@ const timeline = new Timeline(
     want: () => {
       void draw();
     },
-    select: (trace, row) => {
-      void select(trace, row);
+    select: (trace, row, time) => {
+      void (row !== undefined && row < 0 ? ran(trace, row, time ?? (timeline.from + timeline.to) / 2) : select(trace, row));
     },
     toggle: (trace, row) => {
       void toggle(trace, row);
@@ -254,10 +255,6 @@ async function select(trace: number, row: number | undefined, remember = true) {
   if (shown === undefined) {
     return;
   }
-  const list = make("dl");
-  for (const [name, value] of shown.lines) {
-    list.append(make("dt", "", name), make("dd", "code", plain(value, 500)));
-  }
   const offset = loaded[trace]?.offset ?? 0;
   const zoom = make("button", "", "Zoom to it");
   zoom.addEventListener("click", () => {
@@ -268,13 +265,51 @@ async function select(trace: number, row: number | undefined, remember = true) {
     filter.value = shown.filter;
     void layout();
   });
-  details.replaceChildren(make("h2", "", plain(shown.title)), list, zoom, " ", only);
-  details.dataset.from = (shown.from + offset).toString();
-  details.dataset.to = shown.to === undefined ? "" : (shown.to + offset).toString();
+  describe(shown, offset, zoom, only);
   state.selected = shown.filter;
   if (remember) {
     keep(true);
   }
+}
+
+/** Puts what is known of a row beside the picture. */
+function describe({ title, lines, from, to }: Details, offset: number, ...buttons: HTMLElement[]) {
+  const list = make("dl");
+  for (const [name, value] of lines) {
+    list.append(make("dt", "", name), make("dd", "code", plain(value, 500)));
+  }
+  details.replaceChildren(make("h2", "", plain(title)), list, ...buttons.flatMap((button) => [button, " "]));
+  details.dataset.from = (from + offset).toString();
+  details.dataset.to = to === undefined ? "" : (to + offset).toString();
+}
+
+/** Shows who had a CPU at a time, with a way to its row and to whoever came before and after. */
+async function ran(trace: number, row: number, time: number) {
+  timeline.selected = { trace, row };
+  timeline.unmeasure();
+  timeline.draw();
+  const shown = await viewer.ran(trace, row, time);
+  if (shown === undefined) {
+    details.replaceChildren();
+    return;
+  }
+  const offset = loaded[trace]?.offset ?? 0;
+  const button = (text: string, act: () => void) => {
+    const made = make("button", "", text);
+    made.addEventListener("click", act);
+    return made;
+  };
+  const buttons = [
+    button("Before it", () => void ran(trace, row, shown.from + offset - 1)),
+    button("After it", () => void ran(trace, row, (shown.to ?? shown.from) + offset + 1)),
+    button("Zoom to it", () => {
+      zoomTo(shown.from + offset, shown.to === undefined ? undefined : shown.to + offset);
+    }),
+  ];
+  if (shown.row !== undefined) {
+    buttons.unshift(button("Go to its row", () => void select(trace, shown.row)));
+  }
+  describe(shown, offset, ...buttons);
 }
 
 function zoomTo(from: number, to = timeline.length) {
@@ -414,7 +449,9 @@ listenToKeys({
     timeline.draw();
     keep(true);
   },
-  select: (trace, row) => void select(trace, row),
+  select: (trace, row) => {
+    void (row !== undefined && row < 0 ? ran(trace, row, (timeline.from + timeline.to) / 2) : select(trace, row));
+  },
   toggle: (trace, row) => void toggle(trace, row),
 });
 window.addEventListener("popstate", () => {

@@ -8,7 +8,7 @@ import {
   observeElementRect,
 } from "@tanstack/virtual-core";
 import { count, duration, few, moment, plain, wall } from "./format";
-import type { Loaded } from "./protocol";
+import type { CpuUse, Loaded } from "./protocol";
 
 /** A column of a table: its title, how it is set, and what is in it. */
 export interface Column<T> {
@@ -278,4 +278,28 @@ export function warnings(facts: Loaded["facts"]): string[] {
     lines.push(`Only the first ${facts.events.toLocaleString("en")} events are listed; ${facts.unlisted.toLocaleString("en")} more are not.`);
   }
   return lines;
+}
+
+/** What each had of each CPU, in all and as a part of what all CPUs had. */
+export function cpuColumns(cpus: number[], uses: CpuUse[]): Column<CpuUse>[] {
+  const sum = (all: number[]) => all.reduce((sum, ns) => sum + ns, 0);
+  const whole = Math.max(1, sum(uses.map(({ cpus }) => sum(cpus))));
+  return [
+    { title: "Who", kind: "", width: "2 0 160px", text: ({ title }) => title },
+    { title: "CPU time", kind: "number", width: "0 0 100px", text: ({ cpus }) => duration(sum(cpus)) },
+    { title: "Of all", kind: "number", width: "0 0 70px", text: ({ cpus }) => `${((100 * sum(cpus)) / whole).toFixed(1)} %` },
+    { title: "Waited", kind: "number", width: "0 0 90px", text: ({ waited }) => duration(sum(waited.map(([, ns]) => ns))) },
+    {
+      title: "For",
+      kind: "",
+      width: "2 0 200px",
+      text: ({ waited }) => few(waited.map(([other, ns]) => `${other} ${duration(ns)}`), 3),
+    },
+    ...cpus.map((cpu, index): Column<CpuUse> => ({
+      title: `CPU ${cpu.toString()}`,
+      kind: "number",
+      width: "0 0 90px",
+      text: (use) => duration(use.cpus[index] ?? 0),
+    })),
+  ];
 }

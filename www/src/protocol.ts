@@ -25,10 +25,29 @@ export interface Progress {
   speed: number;
 }
 
-/** A row in its place. `trace` is its recording; a row of a recording itself has no number. */
-export interface PlacedRow extends Omit<Row, "row"> {
+/** A row in its place. `trace` is its recording; a row of a recording itself has no number, that of a CPU is below 0. */
+export interface PlacedRow extends Omit<Row, "row" | "kind"> {
   trace: number;
   row: number | undefined;
+  /** As the module has it; 5: a CPU. */
+  kind: Row["kind"] | 5;
+}
+
+/** Who had a CPU at a time. */
+export interface Ran extends Details {
+  /** The row of the thread; undefined where it has none. */
+  row: number | undefined;
+}
+
+/** What one had of the CPUs. */
+export interface CpuUse {
+  title: string;
+  /** The container's row; undefined for what is in none. */
+  row: number | undefined;
+  /** Whom it waited for, preempted, and how long, ns; most first. */
+  waited: [string, number][];
+  /** ns, by CPU in the order of `cpuUse`. */
+  cpus: number[];
 }
 
 export interface Picture {
@@ -74,6 +93,10 @@ export interface Viewer {
   /** Its place among the rows, once all above it are unfolded. */
   reveal(trace: number, row: number): number;
   details(trace: number, row: number): Details | undefined;
+  /** Who had the CPU of a row at a time. */
+  ran(trace: number, row: number, time: number): Ran | undefined;
+  /** What each container had of each CPU, by the switches that were recorded; most first. */
+  cpuUse(trace: number): { cpus: number[]; uses: CpuUse[] };
   containers(trace: number): Container[];
   processes(trace: number): Process[];
   /** @throws where the filter cannot be understood */

@@ -2,7 +2,7 @@
 
 import type { Remote } from "comlink";
 import { count, plain } from "./format";
-import { EVENTS, LongTable, PROCESSES, containerColumns, fileFacts, make, matrix, table } from "./panels";
+import { EVENTS, LongTable, PROCESSES, containerColumns, cpuColumns, fileFacts, make, matrix, table } from "./panels";
 import type { Loaded, Viewer } from "./protocol";
 import type { Timeline } from "./timeline";
 
@@ -20,6 +20,7 @@ export interface Page {
 /** The panels: name, title, and what makes one for a file. */
 export const PANELS: [string, string, (page: Page, trace: number) => Promise<HTMLElement>][] = [
   ["containers", "Containers", containersPanel],
+  ["cpus", "CPUs", cpusPanel],
   ["processes", "Processes", processesPanel],
   ["namespaces", "Namespaces", namespacesPanel],
   ["events", "Events", eventsPanel],
@@ -34,6 +35,26 @@ async function containersPanel(page: Page, trace: number): Promise<HTMLElement> 
   return table("Containers", containerColumns(containers), containers, ({ row }) => {
     page.select(trace, row);
   });
+}
+
+async function cpusPanel(page: Page, trace: number): Promise<HTMLElement> {
+  const { cpus, uses } = await page.viewer.cpuUse(trace);
+  if (uses.length === 0) {
+    return make("p", "bar soft", "No context switches were recorded: nsscope record --switch-events does.");
+  }
+  const box = make("div");
+  const { switchesLeft = 0 } = page.loaded[trace]?.facts ?? {};
+  if (switchesLeft > 0) {
+    box.append(make("p", "bar soft", `${switchesLeft.toLocaleString("en")} more switches are in the file than the lanes show.`));
+  }
+  box.append(
+    table("What each container had of each CPU", cpuColumns(cpus, uses), uses, ({ row }) => {
+      if (row !== undefined) {
+        page.select(trace, row);
+      }
+    }),
+  );
+  return box;
 }
 
 async function processesPanel(page: Page, trace: number): Promise<HTMLElement> {

@@ -14,7 +14,8 @@ const SETTLED = 400;
 export interface Host {
   /** Wants a picture of these rows and this time, soon. */
   want(): void;
-  select(trace: number, row: number | undefined): void;
+  /** `time` is where it was chosen, ns. */
+  select(trace: number, row: number | undefined, time: number | undefined): void;
   toggle(trace: number, row: number | undefined): void;
   /** The window has changed; `settled` once it stays. */
   moved(settled: boolean): void;
@@ -155,8 +156,8 @@ export class Timeline implements Surface {
     return this.picture?.rows[index];
   }
 
-  select(row: PlacedRow) {
-    this.host.select(row.trace, row.row);
+  select(row: PlacedRow, time?: number) {
+    this.host.select(row.trace, row.row, time);
   }
 
   toggle(row: PlacedRow) {

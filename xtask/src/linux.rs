@@ -140,6 +140,7 @@ impl Tree {
             "Kconfig",
             "Makefile",
             "perf_namespaces.h",
+            "bindings.h",
             "shim.h",
             "perf_namespaces.rs",
             "event.rs",

@@ -6,7 +6,7 @@
 //! Who wants a record, what goes into it and how it gets into the ring is `nsscope_codec`'s.
 
 use core::ffi::{c_int, c_void};
-use core::mem;
+use core::mem::{self, offset_of};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use kernel::error::to_result;
@@ -44,6 +44,30 @@ static NSFS: AtomicU32 = AtomicU32::new(0);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 /// What the driver shares with its callbacks; null while it is not there.
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
+
+/// Fails to compile where `bindgen` has a field elsewhere than C: see bindings.h.
+macro_rules! as_in_c {
+    ($($structure:ident.$field:ident = $offset:ident,)*) => {
+        $(const _: () = assert!(offset_of!(bindings::$structure, $field) == bindings::$offset);)*
+    };
+}
+
+as_in_c! {
+    task_struct.real_cred = OFFSET_task_struct_real_cred,
+    task_struct.nsproxy = OFFSET_task_struct_nsproxy,
+    task_struct.alloc_lock = OFFSET_task_struct_alloc_lock,
+    cred.user_ns = OFFSET_cred_user_ns,
+    net.ns = OFFSET_net_ns,
+    uts_namespace.ns = OFFSET_uts_namespace_ns,
+    ipc_namespace.ns = OFFSET_ipc_namespace_ns,
+    pid_namespace.ns = OFFSET_pid_namespace_ns,
+    user_namespace.ns = OFFSET_user_namespace_ns,
+    cgroup_namespace.ns = OFFSET_cgroup_namespace_ns,
+    time_namespace.ns = OFFSET_time_namespace_ns,
+    vm_area_struct.vm_pgoff = OFFSET_vm_area_struct_vm_pgoff,
+    file.private_data = OFFSET_file_private_data,
+    pt_regs.ax = OFFSET_pt_regs_ax,
+}
 
 /// What lockdep knows the queue by.
 struct Key(Opaque<bindings::lock_class_key>);
@@ -132,9 +156,9 @@ impl emit::Task for Current {
 
     /// A task's namespaces are its own to change and do not go away under its lock.
     fn namespace(&self, kind: NsKind) -> Option<Held> {
-        let held = Held::lock(self.0);
+        let mut held = Held::lock(self.0);
         // SAFETY: The task runs, and its lock is held.
-        let inode = unsafe {
+        held.inode = unsafe {
             let proxy = (*self.0).nsproxy.as_ref()?;
             match kind {
                 NsKind::Net => (*proxy.net_ns).ns.inum,
@@ -148,7 +172,7 @@ impl emit::Task for Current {
                 NsKind::Time => (*proxy.time_ns).ns.inum,
             }
         };
-        Some(Held { inode, ..held })
+        Some(held)
     }
 }
 

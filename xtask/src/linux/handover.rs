@@ -70,6 +70,8 @@ pub(crate) fn apply(tree: &Path) -> Result<()> {
     for include in record.iter().chain(&driver) {
         bindings.include(&format!("#include <{include}.h>\n"))?;
     }
+    let end = bindings.text.len();
+    bindings.insert(end, "\n#include \"../../kernel/events/nsscope/bindings.h\"\n");
     bindings.write()?;
 
     let mut kconfig = Source::open(tree, "init/Kconfig")?;
