@@ -26,7 +26,10 @@ impl Timeline {
         };
         if event.attr.kind.get() != TYPE_TRACEPOINT {
             let tid = sample.tid.filter(|&tid| tid != 0)?;
-            let index = self.task(sample.pid.unwrap_or(tid), tid, time);
+            let pid = sample.pid.unwrap_or(tid);
+            // A thread runs for a while after its EXIT: that is no new one.
+            let ends = |&index: &usize| self.tasks[index].pid == pid && self.tasks[index].end.is_some();
+            let index = self.has(tid).filter(ends).unwrap_or_else(|| self.task(pid, tid, time));
             if let Some(&path) = sample.cgroup.and_then(|id| self.cgroup_ids.get(&id)) {
                 self.move_to(index, 0, path, time, Source::Sample);
             }

@@ -114,6 +114,26 @@ fn a_pid_that_is_used_again_is_another_task() {
 }
 
 #[test]
+fn a_sample_of_a_thread_that_has_just_ended_is_of_that_thread() {
+    let mut scene = Scene::new(Timeline::new());
+    scene.fork((1, 1), (50, 50));
+    scene.namespaces(50, 50, own(&[(3, 40), (5, 60)]));
+    scene.comm(50, 50, "sh", true);
+    scene.exit(50, 50);
+    // PERF_RECORD_SAMPLE: header, pid and tid, time.
+    scene.time += 1;
+    let mut sample = 9u32.to_le_bytes().to_vec();
+    sample.extend([0, 0, 24, 0, 50, 0, 0, 0, 50, 0, 0, 0]);
+    sample.extend(scene.time.to_le_bytes());
+    let (raw, _) = RawRecord::<LittleEndian>::split(&sample, 0).unwrap();
+    scene.timeline.push(&scene.session, &raw);
+    assert_eq!(scene.timeline.tasks().filter(|(_, task)| task.tid == 50).count(), 1);
+    let containers = scene.containers();
+    assert_eq!((containers[0].samples, containers[0].threads), (1, 1));
+    assert_eq!(scene.timeline.title_of(&containers[0].key), "sh:50");
+}
+
+#[test]
 fn a_task_whose_fork_was_lost_was_already_there() {
     let mut scene = Scene::new(Timeline::new());
     scene.comm(60, 60, "late", false);

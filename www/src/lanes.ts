@@ -99,7 +99,8 @@ export function columns(
     const [left, right] = [from + pixel * wide, Math.min(end, from + (pixel + 1) * wide)];
     const first = Math.max(0, upTo(times, left) - 1);
     const last = upTo(times, right);
-    const step = Math.max(1, Math.floor((last - first) / LOOKS));
+    // An odd step, for threads often take turns with the idle task.
+    const step = Math.floor((last - first) / LOOKS) | 1;
     let seen = 0;
     const found: [number, number][] = [];
     for (let number = first; number < last; number += step) {

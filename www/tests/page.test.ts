@@ -521,3 +521,52 @@ test("names full of markup, direction marks and length are text", async () => {
   expect(problems).toEqual([]);
   await page.context().close();
 });
+
+test("the CPUs have lanes, and say who ran where they are clicked", async () => {
+  if (!records) {
+    skip("page: the CPUs have lanes", "this user may not record");
+    return;
+  }
+  const visit = await machine.visit("the CPUs have lanes");
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems } = visit;
+  const file = join(scratch(), "switches.data");
+  const busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+  const one = `taskset -c 0 unshare -p -m -f sh -c '${busy}; exit 0'`;
+  nsscope("record", "-a", "--switch-events", "-o", file, "--", "sh", "-c", `${one} & ${one} & wait`);
+  await chosen(page, file);
+  expect((await labels(page))[0]).toContain("CPU 0");
+  // The table has the containers, and whom they waited for.
+  await tab(page, "CPUs");
+  const rows = await page.locator("#panel tbody tr").allInnerTexts();
+  const containers = rows.filter((row) => row.startsWith("sh:"));
+  expect(containers.length).toBeGreaterThanOrEqual(2);
+  expect(containers.some((row) => /^sh:\d+\s.*sh:\d+/s.test(row))).toBe(true);
+  await page.screenshot({ path: `${PICTURES}/cpus.png` });
+  // Somebody runs in the middle; the next one comes where that one leaves.
+  const canvas = page.locator("#spans");
+  const { width = 0 } = (await canvas.boundingBox()) ?? {};
+  await canvas.click({ position: { x: width / 2, y: 12 } });
+  const details = page.locator("#details");
+  await eventually(async () => {
+    expect(await details.innerText()).toMatch(/CPU 0 at [\d.]+ s\s+who/);
+  });
+  const first = await details.innerText();
+  await details.getByRole("button", { name: "After it" }).click();
+  await eventually(async () => {
+    expect(await details.innerText()).not.toBe(first);
+  });
+  // A way to its row, once it is a thread that has one.
+  for (let step = 0; step < 20 && (await details.getByRole("button", { name: "Go to its row" }).count()) === 0; step++) {
+    await details.getByRole("button", { name: "After it" }).click();
+    await page.waitForTimeout(50);
+  }
+  await details.getByRole("button", { name: "Go to its row" }).click();
+  await eventually(async () => {
+    expect(await details.innerText()).toMatch(/process \d+|thread \d+/);
+  });
+  await accessible(page);
+  expect(problems).toEqual([]);
+});

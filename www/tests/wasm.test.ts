@@ -334,3 +334,31 @@ test("damaged bytes neither throw nor hang", async () => {
     trace.free();
   }
 });
+
+test.runIf(records)("lanes have the CPU time and the waits that the command line has", async () => {
+  const file = join(scratch(), "switches.data");
+  const busy = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
+  const one = `taskset -c 0 unshare -p -m -f sh -c '${busy}; exit 0'`;
+  nsscope("record", "-a", "--switch-events", "-o", file, "--", "sh", "-c", `${one} & ${one} & wait`);
+  const { cpu_use } = JSON.parse(nsscope("report", "--waits", "--json", file)) as {
+    cpu_use: { who: { kind: string; title?: string }; cpu_ns: number; waited_ns: number; waited_for: { ns: number }[] }[];
+  };
+  await opened({ name: "switches.data", from: new Blob([await readFile(file)]) });
+  const { cpus, uses } = machines.cpuUse(0);
+  expect(cpus.length).toBeGreaterThan(0);
+  const containers = cpu_use.filter(({ who }) => who.kind === "container");
+  expect(containers.length).toBeGreaterThanOrEqual(2);
+  for (const { who, cpu_ns, waited_ns } of containers) {
+    const use = uses.find(({ title }) => title === who.title);
+    const sum = (all: number[]) => all.reduce((sum, ns) => sum + ns, 0);
+    // Both are exact; what a task did before it was in the container is counted there by one of the two.
+    expect(Math.abs(sum(use?.cpus ?? []) - cpu_ns)).toBeLessThan(0.02 * cpu_ns + 1e6);
+    expect(Math.abs(sum((use?.waited ?? []).map(([, ns]) => ns)) - waited_ns)).toBeLessThan(0.02 * waited_ns + 2e6);
+  }
+  // Each lane is a row, and says who ran.
+  const picture = machines.picture(0, cpus.length + 1, 0, 1e9, 500);
+  expect(picture.rows.slice(0, cpus.length).map(({ kind, label }) => [kind, label])).toEqual(
+    cpus.map((cpu) => [5, `CPU ${cpu.toString()}`]),
+  );
+  expect(machines.ran(0, -1, machines.layout("auto", "").loaded[0]?.facts.duration ?? 0)?.title).toContain("CPU 0 at ");
+});

@@ -45,6 +45,9 @@ enum Chore {
         /// Instead, build Linux with the record written by Rust, and compare it with Linux as it is
         #[arg(long)]
         rust: bool,
+        /// Also build one without each type of namespace, and one that looks for faults: a quarter of an hour more
+        #[arg(long, requires = "rust")]
+        all: bool,
     },
     /// Run every fuzz target for a while
     Fuzz {
@@ -71,8 +74,8 @@ fn main() -> Result<ExitCode> {
         Chore::Targets => targets::build_all()?,
         Chore::Bare => drop(bare::check()?),
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
-        Chore::Kernel { rust: false } => kernel::check()?.map_err(anyhow::Error::msg)?,
-        Chore::Kernel { rust: true } => drop(linux::check()?.map_err(anyhow::Error::msg)?),
+        Chore::Kernel { rust: false, .. } => kernel::check()?.map_err(anyhow::Error::msg)?,
+        Chore::Kernel { rust: true, all } => drop(linux::check(all)?.map_err(anyhow::Error::msg)?),
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Dist => dist::build()?.iter().for_each(|why| println!("left out: {why}")),

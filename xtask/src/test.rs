@@ -1,8 +1,8 @@
 //! Every check and every test, with counts that are the runners' own. Not here: how a single step is done.
 
 use crate::{
-    bare, bpf, cargo, cortex_m, dist, example, fuzz, kernel, npm, npm_command, programs, root, run, setup, targets,
-    tools, viewer, wasm,
+    bare, bpf, cargo, cortex_m, dist, example, fuzz, kernel, linux, npm, npm_command, programs, root, run, setup,
+    targets, tools, viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -53,6 +53,9 @@ pub(crate) fn all() -> Result<ExitCode> {
         // Those with targets of their own are not in the workspace.
         let apart = ["capture/bpf", "codec/examples/cortex-m", "codec/examples/kernel-module", "codec/fuzz"];
         run(cargo().args(["fmt", "--all", "--check"]))?;
+        // What the kernel builds is no package.
+        let in_kernel = ["kernel/perf_namespaces.rs", "codec/examples/rust-for-linux/nsscope_rust.rs"];
+        run(Command::new("rustfmt").args(["--edition=2021", "--check"]).args(in_kernel))?;
         apart.iter().try_for_each(|dir| run(cargo().args(["fmt", "--check"]).current_dir(root().join(dir))))
     });
     totals.step("lints", |_| {
@@ -117,6 +120,13 @@ pub(crate) fn all() -> Result<ExitCode> {
     totals.step("codec in a kernel", |totals| {
         match kernel::check()? {
             Ok(()) => totals.passed += 1,
+            Err(why) => totals.skip(&why),
+        }
+        Ok(())
+    });
+    totals.step("Linux in Rust", |totals| {
+        match linux::check(false)? {
+            Ok(count) => totals.passed += count,
             Err(why) => totals.skip(&why),
         }
         Ok(())

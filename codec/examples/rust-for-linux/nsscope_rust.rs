@@ -238,9 +238,7 @@ unsafe extern "C" fn returns(_: *mut bindings::kretprobe_instance, regs: *mut bi
     if let (false, true, Some(shared)) = (failed, EVENTS.wanted(), shared) {
         let mut readers = shared.readers.lock();
         let all = &mut *readers;
-        EVENTS.emit(&Current::new(), &Here(Current::new()), move || {
-            all.iter_mut().map(|reader| &mut reader.event)
-        });
+        EVENTS.emit(&Current::new(), &Here(Current::new()), move || all.iter_mut().map(|reader| &mut reader.event));
         drop(readers);
         // SAFETY: The queue was initialised, and lives as long as `shared`.
         unsafe { bindings::__wake_up(shared.written.get(), bindings::TASK_INTERRUPTIBLE, 1, ptr::null_mut()) };
@@ -290,8 +288,7 @@ unsafe extern "C" fn open(_: *mut bindings::inode, file: *mut bindings::file) ->
 /// Called when the last descriptor of an open is closed.
 unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     // SAFETY: The file's module is held, so the driver is there; `open()` has set the pointer.
-    let (shared, reader) =
-        unsafe { (SHARED.load(Ordering::Acquire).as_ref(), (*file).private_data.cast::<Reader>()) };
+    let (shared, reader) = unsafe { (SHARED.load(Ordering::Acquire).as_ref(), (*file).private_data.cast::<Reader>()) };
     let Some(shared) = shared else { return 0 };
     let mut rest = KVec::new();
     let mut readers = shared.readers.lock();
