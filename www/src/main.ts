@@ -2,12 +2,12 @@
 
 import { proxy, wrap } from "comlink";
 import { command } from "./command";
+import { describe, describeRan } from "./details";
 import { element } from "./dom";
 import { type NamedFile, filesOfUrl, listenForFiles } from "./files";
 import { bytes, count, duration, plain } from "./format";
 import { listenToKeys } from "./keyboard";
 import { make, warnings } from "./panels";
-import type { Details } from "@nsscope/wasm";
 import type { Found, Loaded, Open, Viewer } from "./protocol";
 import { INITIAL, type State, read, write } from "./state";
 import { PANELS } from "./tabs";
@@ -265,22 +265,11 @@ async function select(trace: number, row: number | undefined, remember = true) {
     filter.value = shown.filter;
     void layout();
   });
-  describe(shown, offset, zoom, only);
+  describe(details, shown, offset, zoom, only);
   state.selected = shown.filter;
   if (remember) {
     keep(true);
   }
-}
-
-/** Puts what is known of a row beside the picture. */
-function describe({ title, lines, from, to }: Details, offset: number, ...buttons: HTMLElement[]) {
-  const list = make("dl");
-  for (const [name, value] of lines) {
-    list.append(make("dt", "", name), make("dd", "code", plain(value, 500)));
-  }
-  details.replaceChildren(make("h2", "", plain(title)), list, ...buttons.flatMap((button) => [button, " "]));
-  details.dataset.from = (from + offset).toString();
-  details.dataset.to = to === undefined ? "" : (to + offset).toString();
 }
 
 /** Shows who had a CPU at a time, with a way to its row and to whoever came before and after. */
@@ -289,27 +278,12 @@ async function ran(trace: number, row: number, time: number) {
   timeline.unmeasure();
   timeline.draw();
   const shown = await viewer.ran(trace, row, time);
-  if (shown === undefined) {
-    details.replaceChildren();
-    return;
-  }
   const offset = loaded[trace]?.offset ?? 0;
-  const button = (text: string, act: () => void) => {
-    const made = make("button", "", text);
-    made.addEventListener("click", act);
-    return made;
-  };
-  const buttons = [
-    button("Before it", () => void ran(trace, row, shown.from + offset - 1)),
-    button("After it", () => void ran(trace, row, (shown.to ?? shown.from) + offset + 1)),
-    button("Zoom to it", () => {
-      zoomTo(shown.from + offset, shown.to === undefined ? undefined : shown.to + offset);
-    }),
-  ];
-  if (shown.row !== undefined) {
-    buttons.unshift(button("Go to its row", () => void select(trace, shown.row)));
-  }
-  describe(shown, offset, ...buttons);
+  describeRan(details, shown, offset, {
+    at: (time) => void ran(trace, row, time),
+    zoom: zoomTo,
+    row: (its) => void select(trace, its),
+  });
 }
 
 function zoomTo(from: number, to = timeline.length) {
