@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 pub use walk::{Sum, pointer_loop};
 
+pub mod mutants;
 pub mod runtimes;
 mod walk;
 

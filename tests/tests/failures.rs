@@ -1,6 +1,7 @@
 //! What goes wrong says what, why and what next, with the right exit code, and leaves nothing behind.
 #![allow(missing_docs)]
 
+use nsscope_tests::mutants::{Numbers, mutate};
 use nsscope_tests::{cannot_record, errors, events, needs, not_root, nsscope, record, run, text};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -367,4 +368,33 @@ fn doctor_lets_a_user_record_without_sudo_and_takes_it_back() {
     };
     assert!(recorded_by("daemon").status.success());
     assert!(errors(&recorded_by("nobody")).contains("Permission denied"));
+}
+
+#[test]
+fn no_damage_ends_a_reader_without_an_answer() {
+    needs!("no_damage_ends_a_reader_without_an_answer", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, bad, out) = (dir.path().join("whole.data"), dir.path().join("bad.data"), dir.path().join("out"));
+    let work = "unshare -p -m -f sh -c 'uname; true; exit 0'; unshare -n true";
+    let mut record = nsscope();
+    record.args(["record", "-a", "-F", "499", "--switch-events", "-o"]).arg(&whole);
+    run(record.args(["--", "sh", "-c", work]));
+    let bytes = fs::read(&whole).unwrap();
+    let mut readers: Vec<Vec<&str>> = vec![vec!["stat"], vec!["tree", "1", "-i"], vec!["report", "--waits"]];
+    readers.extend(["text", "json", "perf"].map(|format| vec!["script", "--format", format]));
+    let formats = ["csv", "parquet", "arrow", "perfetto", "firefox", "otlp", "folded"];
+    readers.extend(formats.map(|format| vec!["export", "--format", format, "-o", out.to_str().unwrap()]));
+    let mut numbers = Numbers(11);
+    for number in 0..100 {
+        let mut damaged = bytes.clone();
+        mutate(&mut damaged, &mut numbers);
+        fs::write(&bad, &damaged).unwrap();
+        for reader in &readers {
+            let _ = fs::remove_dir_all(&out).or_else(|_| fs::remove_file(&out));
+            let output = nsscope().args(reader).arg(&bad).output().unwrap();
+            let code = output.status.code();
+            assert!(matches!(code, Some(0 | 1)), "{number}: {reader:?}: {}\n{}", output.status, errors(&output));
+            assert!(code == Some(0) || !output.stderr.is_empty(), "{number}: {reader:?} says nothing");
+        }
+    }
 }
