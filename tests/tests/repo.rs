@@ -380,3 +380,19 @@ fn commands_of_pages_are_ones_that_nsscope_takes() {
     }
     assert!(found > 30, "{found}");
 }
+
+/// What packages start is what nsscope takes.
+#[test]
+fn commands_of_units_are_ones_that_nsscope_takes() {
+    let packaging = |name: &str| fs::read_to_string(root().join("packaging").join(name)).unwrap();
+    let unit = packaging("nsscope-recorder.service");
+    let unit = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/nsscope ")).unwrap();
+    let unit = unit.split(' ').map(String::from).collect::<Vec<_>>();
+    let set = packaging("daemonset.yaml");
+    let set = set.lines().find_map(|line| line.trim().strip_prefix("args: ")).unwrap();
+    let set: Vec<String> = serde_json::from_str(set).unwrap();
+    for args in [unit, set] {
+        let help = nsscope_tests::nsscope().args(&args).arg("--help").output().unwrap();
+        assert!(help.status.success(), "{args:?}: {}", String::from_utf8_lossy(&help.stderr));
+    }
+}

@@ -72,7 +72,10 @@ impl Variant {
             Self::Without(option) => {
                 let line = format!("CONFIG_{option}=y\n");
                 ensure!(config.contains(&line), "kernel/config has no {option}");
-                config = config.replace(&line, &format!("# CONFIG_{option} is not set\n"));
+                // What is named after it goes with it: CGROUP_PERF is nothing without CGROUPS.
+                let parts = format!("CONFIG_{}_", option.trim_end_matches('S'));
+                let kept = config.split_inclusive('\n').filter(|other| *other != line && !other.starts_with(&parts));
+                config = kept.collect();
             }
             Self::Debug => config.push_str(&file("config.debug")?),
         }
