@@ -35,7 +35,7 @@ fn main() {
         run(nsscope().args(["snapshot", "-o"]).arg(file));
         return;
     }
-    let args = ["--backend", "perf", "-F", "499", "--switch-events", "-a"];
+    let args = ["--backend", "perf", "-F", "499", "--switch-events", "-z", "-a"];
     match not_root().map_or_else(World::start, Err) {
         Ok(_world) => with_docker(file, &args),
         Err(why) => {
