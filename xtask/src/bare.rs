@@ -60,7 +60,9 @@ pub(crate) fn check() -> Result<u64> {
                 let code =
                     first_bytes(&bare.link(&archive, GROUPS[3].1)?.map_err(anyhow::Error::msg)?, GROUPS[3].1[0])?;
                 // mov eax, [rip + count]; test eax, eax; je: one load and one branch that is not taken otherwise.
-                let [0x8b, 0x05, _, _, _, _, 0x85, 0xc0, 0x74, ..] = code else {
+                let ([0x8b, 0x05, _, _, _, _, 0x85, 0xc0, 0x74, ..] | [0x8b, 0x05, _, _, _, _, 0x85, 0xc0, 0x0f, 0x84]) =
+                    code
+                else {
                     bail!("with nobody interested, emit does more than load and branch: {code:02x?}");
                 };
                 println!("emit with nobody interested: {code:02x?}, a load and a branch");

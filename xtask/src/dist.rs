@@ -152,8 +152,6 @@ fn wheel(out: &Path, programs: &str, flags: &str) -> Result<std::result::Result<
     }
     run(Command::new(maturin)
         .args(["build", "--quiet", "--locked", "--profile=dist", "--target", TARGET, "--features", programs])
-        .arg("--manifest-path")
-        .arg(root().join("cli/Cargo.toml"))
         .arg("--out")
         .arg(out)
         .current_dir(root().join("python"))
