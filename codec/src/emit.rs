@@ -170,15 +170,13 @@ pub struct Emitted {
 #[derive(Debug, Default)]
 pub struct NamespaceEvents {
     count: AtomicU32,
-    /// Those of them that want the time namespace, too.
-    time: AtomicU32,
 }
 
 #[cfg(target_has_atomic = "32")]
 impl NamespaceEvents {
     /// Nobody is interested.
     pub const fn new() -> Self {
-        Self { count: AtomicU32::new(0), time: AtomicU32::new(0) }
+        Self { count: AtomicU32::new(0) }
     }
 
     /// An event with these flags was opened.
@@ -186,9 +184,6 @@ impl NamespaceEvents {
     pub fn account(&self, flags: AttrFlags) {
         if flags.has(AttrFlags::NAMESPACES) {
             self.count.fetch_add(1, Ordering::Relaxed);
-            if flags.has(AttrFlags::NAMESPACES_TIME) {
-                self.time.fetch_add(1, Ordering::Relaxed);
-            }
         }
     }
 
@@ -197,9 +192,6 @@ impl NamespaceEvents {
     pub fn unaccount(&self, flags: AttrFlags) {
         if flags.has(AttrFlags::NAMESPACES) {
             self.count.fetch_sub(1, Ordering::Relaxed);
-            if flags.has(AttrFlags::NAMESPACES_TIME) {
-                self.time.fetch_sub(1, Ordering::Relaxed);
-            }
         }
     }
 
@@ -210,10 +202,9 @@ impl NamespaceEvents {
     }
 
     /// The namespaces of `task` are new (fork) or changed (unshare, setns): reads them, where any event is interested.
-    /// For a caller that is called for each event; another has [`emit`](Self::emit).
     #[inline]
     pub fn emission<'a, T: Task>(&self, task: &'a T) -> Option<Emission<'a, T>> {
-        self.wanted().then(|| Emission::new(task, self.time.load(Ordering::Relaxed) != 0))
+        self.wanted().then(|| Emission::new(task))
     }
 
     /// The namespaces of `task` are new (fork) or changed (unshare, setns): tells every event of `events`, which are
@@ -226,7 +217,10 @@ impl NamespaceEvents {
         C: Context<Task: Task<PidNs = E::PidNs>>,
         I: IntoIterator<Item = E>,
     {
-        self.emission(task).map_or(Emitted::default(), |emission| emission.write(context, events()))
+        if !self.wanted() {
+            return Emitted::default();
+        }
+        emit_namespaces(task, context, events())
     }
 }
 
@@ -237,10 +231,28 @@ where
     T: Task<PidNs = E::PidNs>,
     C: Context<Task: Task<PidNs = E::PidNs>>,
 {
-    Emission::new(task, true).write(context, events)
+    // Each reference lives until its identity is read, whatever happens to the record.
+    let links: [NsId; NR_NAMESPACES] =
+        NsKind::RECORDED.map(|kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id()));
+    let mut emitted = Emitted::default();
+    for mut event in events {
+        if !event.requested().flags.has(AttrFlags::NAMESPACES) {
+            continue;
+        }
+        // The ids and the size are this event's own: events look from different pid namespaces and have trailers of
+        // different sizes.
+        let (pid, tid) = task.ids(event.pid_ns());
+        if emit(&mut event, &Namespaces { pid, tid, links: &links }, 0, context) {
+            emitted.written = emitted.written.wrapping_add(1);
+        } else {
+            emitted.lost = emitted.lost.wrapping_add(1);
+        }
+    }
+    emitted
 }
 
-/// A task's NAMESPACES record before it is written: its namespaces are read once, whoever wants to know them.
+/// A task's NAMESPACES record before it is written, for a caller that is called back for each event, and for events that
+/// want the time namespace: it is read once, whoever wants to know it.
 #[derive(Debug)]
 pub struct Emission<'a, T> {
     task: &'a T,
@@ -248,15 +260,12 @@ pub struct Emission<'a, T> {
 }
 
 impl<'a, T: Task> Emission<'a, T> {
-    /// Reads the task's namespaces, the time namespace only with `time`.
+    /// Reads the task's namespaces, the time namespace among them.
     #[inline]
-    pub fn new(task: &'a T, time: bool) -> Self {
+    pub fn new(task: &'a T) -> Self {
         // Each reference lives until its identity is read, whatever happens to the record.
         let id = |kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id());
-        Self {
-            task,
-            links: NsKind::ALL.map(|kind| if time || kind != NsKind::Time { id(kind) } else { NsId::default() }),
-        }
+        Self { task, links: NsKind::ALL.map(id) }
     }
 
     /// Writes the record for one event. `None` where the event does not have `attr.namespaces`, else whether there was
@@ -279,22 +288,6 @@ impl<'a, T: Task> Emission<'a, T> {
         let _: &[NsId; NR_NAMESPACES] = recorded;
         let links: &[NsId] = if flags.has(AttrFlags::NAMESPACES_TIME) { &self.links } else { recorded };
         Some(emit(event, &Namespaces { pid, tid, links }, 0, context))
-    }
-
-    fn write<E, C>(&self, context: &C, events: impl IntoIterator<Item = E>) -> Emitted
-    where
-        E: Event<PidNs = T::PidNs>,
-        C: Context<Task: Task<PidNs = T::PidNs>>,
-    {
-        let mut emitted = Emitted::default();
-        for mut event in events {
-            match self.output(&mut event, context) {
-                Some(true) => emitted.written = emitted.written.wrapping_add(1),
-                Some(false) => emitted.lost = emitted.lost.wrapping_add(1),
-                None => {}
-            }
-        }
-        emitted
     }
 }
 

@@ -416,3 +416,37 @@ fn a_firefox_profile_has_all_samples_by_container() {
         assert_eq!(lives["markers"]["length"], container["processes"], "{container}");
     }
 }
+
+#[test]
+fn the_python_package_gives_tables_and_its_notebook_runs() {
+    needs!("the_python_package_gives_tables", cannot_record(), not_root(), no_python());
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("perf.data");
+    fs::rename(recorded(dir.path(), "one"), &capture).unwrap();
+    // Every cell of the notebook, and what the tables say beside what report says.
+    let script = r#"
+import json, sys, nsscope
+for cell in json.load(open(sys.argv[1]))["cells"]:
+    if cell["cell_type"] == "code":
+        exec("".join(cell["source"]))
+try:
+    nsscope.read(sys.argv[1]).containers()
+    sys.exit("a notebook is no capture")
+except nsscope.Error as error:
+    assert "not a perf.data file" in str(error), error
+table = nsscope.read("perf.data").containers()
+print(json.dumps(dict(titles=table["title"].to_pylist(), processes=table["processes"].to_pylist(),
+                      events=capture.events().num_rows)))
+"#;
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("python");
+    let program = PathBuf::from(nsscope().get_program());
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut cells = Command::new(python().unwrap());
+    cells.args(["-c", script]).arg(package.join("example.ipynb")).current_dir(dir.path());
+    let said = json_of(cells.env("PYTHONPATH", package).env("PATH", path));
+    let report = report(&capture);
+    let containers = report["containers"].as_array().unwrap();
+    let of = |name: &str| containers.iter().map(|container| container[name].clone()).collect::<Vec<_>>();
+    assert_eq!((&said["titles"], &said["processes"]), (&of("title").into(), &of("processes").into()));
+    assert!(said["events"].as_u64() > Some(20), "{said}");
+}

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::runtimes::{World, docker};
-use nsscope_tests::{cannot_record, json_of, needs, no_python, not_root, run, skip, text};
+use nsscope_tests::{cannot_record, json_of, needs, not_root, run, skip, text};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -132,45 +132,4 @@ fn a_container_records_its_host() {
     let itself = report["containers"].as_array().unwrap().iter().find(|container| container["kind"] == "docker");
     assert!(itself.is_some_and(|it| it["commands"].to_string().contains("nsscope")), "{report}");
     run(&mut docker(&["image", "rm", "-f", "nsscope-packaged"]));
-}
-
-#[test]
-fn the_python_package_gives_tables_and_its_notebook_runs() {
-    needs!("the_python_package_gives_tables", cannot_record(), not_root(), no_python());
-    let wheel = package(".whl");
-    let dir = tempfile::tempdir().unwrap();
-    let venv = dir.path().join("venv");
-    run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-    let python = venv.join("bin/python");
-    let extra = format!("{}[sql]", wheel.display());
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", &extra]));
-    // The command came along.
-    let capture = dir.path().join("perf.data");
-    let mut record = Command::new(venv.join("bin/nsscope"));
-    record.args(["record", "-a", "--switch-events", "-o"]).arg(&capture);
-    run(record.args(["--", "unshare", "-p", "-m", "-f", "sh", "-c", "uname; true; exit 0"]));
-
-    // Every cell of the notebook, and what the tables say beside what report says.
-    let script = r#"
-import json, sys, nsscope
-for cell in json.load(open(sys.argv[1]))["cells"]:
-    if cell["cell_type"] == "code":
-        exec("".join(cell["source"]))
-try:
-    nsscope.read(sys.argv[1]).containers()
-    sys.exit("a notebook is no capture")
-except nsscope.Error as error:
-    assert "not a perf.data file" in str(error), error
-table = nsscope.read("perf.data").containers()
-print(json.dumps(dict(titles=table["title"].to_pylist(), processes=table["processes"].to_pylist(),
-                      events=capture.events().num_rows)))
-"#;
-    let notebook = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("python/example.ipynb");
-    let mut cells = Command::new(&python);
-    let said = json_of(cells.args(["-c", script]).arg(notebook).current_dir(dir.path()));
-    let report = json_of(Command::new(venv.join("bin/nsscope")).args(["report", "--json"]).arg(&capture));
-    let containers = report["containers"].as_array().unwrap();
-    let of = |name: &str| containers.iter().map(|container| container[name].clone()).collect::<Vec<_>>();
-    assert_eq!((&said["titles"], &said["processes"]), (&of("title").into(), &of("processes").into()));
-    assert!(said["events"].as_u64() > Some(20), "{said}");
 }

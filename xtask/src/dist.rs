@@ -1,4 +1,4 @@
-//! Packages: a static program, a .deb, the folder of a container image, a Python wheel, with their checksums. Not here:
+//! Packages: a static program, a .deb, the folder of a container image, the npm package, with their checksums. Not here:
 //! whether they work, which `tests/tests/packages.rs` shows.
 
 use crate::{bpf, cargo, root, run};
@@ -9,9 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// What makes wheels.
-const MATURIN: &str = "maturin==1.16.0";
 
 /// Makes all packages in `target/packages`. Returns what had to be left out, and why.
 pub(crate) fn build() -> Result<Vec<String>> {
@@ -38,11 +35,10 @@ pub(crate) fn build() -> Result<Vec<String>> {
         format!("--remap-path-prefix={}=/nsscope", root().display()),
         format!("--remap-path-prefix={home}=/cargo"),
     ];
-    let flags = flags.join("\u{1f}");
     run(cargo()
         .args(["build", "--quiet", "--locked", "--profile=dist", "-p", "nsscope", "--target", TARGET])
         .args(["--features", programs])
-        .env("CARGO_ENCODED_RUSTFLAGS", &flags))?;
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let program = out.join("nsscope");
     fs::copy(target.join(TARGET).join("dist/nsscope"), &program)?;
@@ -55,7 +51,6 @@ pub(crate) fn build() -> Result<Vec<String>> {
     fs::create_dir(&image)?;
     fs::copy(&program, image.join("nsscope"))?;
     fs::copy(root().join("packaging/Dockerfile"), image.join("Dockerfile"))?;
-    left_out.extend(wheel(&out, programs, &flags)?.err());
     checksums(&out)?;
     println!("packages: {}", out.display());
     Ok(left_out)
@@ -137,27 +132,6 @@ fn deb(out: &Path, version: &str, program: &Path) -> Result<()> {
         .arg(out.join(format!("nsscope_{version}_amd64.deb")))
         .env("SOURCE_DATE_EPOCH", "0"))?;
     Ok(fs::remove_dir_all(tree)?)
-}
-
-/// The Python package, of the same program: cargo builds nothing anew. Or why there is none.
-fn wheel(out: &Path, programs: &str, flags: &str) -> Result<std::result::Result<(), String>> {
-    let tools = root().join("target/tools/maturin");
-    let maturin = tools.join("bin/maturin");
-    if !maturin.exists() {
-        let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&tools).status();
-        let got = || Command::new(tools.join("bin/python")).args(["-m", "pip", "install", "--quiet", MATURIN]).status();
-        if !made.is_ok_and(|status| status.success()) || !got()?.success() {
-            return Ok(Err(format!("the Python package: {MATURIN} cannot be installed (python3-venv, pip)")));
-        }
-    }
-    run(Command::new(maturin)
-        .args(["build", "--quiet", "--locked", "--profile=dist", "--target", TARGET, "--features", programs])
-        .arg("--out")
-        .arg(out)
-        .current_dir(root().join("python"))
-        .env("CARGO_ENCODED_RUSTFLAGS", flags)
-        .env("SOURCE_DATE_EPOCH", "315532800"))?;
-    Ok(Ok(()))
 }
 
 /// Lets everybody read what is packed, whatever this user's umask is.
