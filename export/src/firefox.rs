@@ -1,24 +1,20 @@
 //! A profile for the Firefox Profiler: a process for each container, a thread for each of its threads that has samples,
 //! the lives of its processes as markers. Not here: the format's JSON, which is a crate's.
 
-use crate::follow::Follow;
+use crate::follow::{Follow, UNKNOWN};
 use fxprof_processed_profile::{
     CategoryColor, CategoryHandle, CpuDelta, Frame, FrameFlags, FrameInfo, MarkerFieldFlags, MarkerFieldFormat,
     MarkerTiming, Profile, ReferenceTimestamp, SamplingInterval, StaticSchemaMarker, StaticSchemaMarkerField,
     StringHandle, Timestamp,
 };
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::attr::{AttrFlags, TYPE_TRACEPOINT};
-use nsscope_codec::wire::header::RecordType;
+use nsscope_codec::wire::attr::AttrFlags;
 use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::select::title;
 use nsscope_timeline::{Definition, Key, Timeline};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
-
-/// A thread whose name is not known.
-const UNKNOWN: &str = "[unknown]";
 
 /// Samples of a thread in a container: when, and what it was called then.
 type Samples = Vec<(u64, String)>;
@@ -69,15 +65,12 @@ impl Firefox {
         Self { follow, threads: BTreeMap::new() }
     }
 
-    /// Takes the next record, in the order of their times. Samples of tracepoints are none of CPU time.
+    /// Takes the next record, in the order of their times.
     pub fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) {
-        let seen = self.follow.take(session, record);
-        let counts = record.kind() == RecordType::SAMPLE
-            && session.event_of(record).is_some_and(|event| event.attr.kind.get() != TYPE_TRACEPOINT);
+        let Some((container, comm)) = self.follow.cpu_sample(session, record) else { return };
         let id = session.sample_id(record);
-        if let (true, Some(time)) = (counts, id.time) {
-            let comm = seen.as_ref().and_then(|seen| self.follow.comm(seen)).unwrap_or_else(|| UNKNOWN.into());
-            let key = (seen.and_then(|seen| seen.container), id.pid.unwrap_or(0), id.tid.unwrap_or(0));
+        if let Some(time) = id.time {
+            let key = (container, id.pid.unwrap_or(0), id.tid.unwrap_or(0));
             self.threads.entry(key).or_default().push((time, comm));
         }
     }
@@ -91,7 +84,7 @@ impl Firefox {
         session: &Session,
         timeline: &Timeline,
         definition: &Definition,
-        out: impl Write,
+        mut out: impl Write,
     ) -> io::Result<u64> {
         let (begin, end) = timeline.span().unwrap_or_default();
         let at = |time: u64| Timestamp::from_nanos_since_reference(time.saturating_sub(begin));
@@ -147,7 +140,6 @@ impl Firefox {
                 }
             }
         }
-        let mut out = out;
         serde_json::to_writer(&mut out, &profile)?;
         out.flush()?;
         Ok(written)

@@ -3,13 +3,9 @@
 
 use crate::follow::Follow;
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::{Order, RawRecord};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-
-/// A thread whose name is not known.
-const UNKNOWN: &str = "[unknown]";
 
 /// Counts samples by container and command.
 pub struct Folded {
@@ -23,15 +19,10 @@ impl Folded {
         Self { follow, stacks: BTreeMap::new() }
     }
 
-    /// Takes the next record, in the order of their times. Samples of tracepoints are none of CPU time.
+    /// Takes the next record, in the order of their times.
     pub fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) {
-        let seen = self.follow.take(session, record);
-        let tracepoint = nsscope_codec::wire::attr::TYPE_TRACEPOINT;
-        let counts = record.kind() == RecordType::SAMPLE
-            && session.event_of(record).is_some_and(|event| event.attr.kind.get() != tracepoint);
-        if counts {
-            let comm = seen.as_ref().and_then(|seen| self.follow.comm(seen)).unwrap_or_else(|| UNKNOWN.into());
-            *self.stacks.entry((seen.and_then(|seen| seen.container), comm)).or_default() += 1;
+        if let Some(key) = self.follow.cpu_sample(session, record) {
+            *self.stacks.entry(key).or_default() += 1;
         }
     }
 

@@ -1,11 +1,16 @@
 //! Whose each record is, as the records come. Not here: what is written of them.
 
 use nsscope_codec::perf_data::Session;
+use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
+use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::{Definition, Key, Task, Timeline};
 
 /// How many tasks that have ended are remembered: their last records may come a little later.
 const KEEP: usize = 1000;
+
+/// A thread whose name is not known.
+pub(crate) const UNKNOWN: &str = "[unknown]";
 
 /// Follows the tasks of a stream of records.
 pub struct Follow {
@@ -37,6 +42,21 @@ impl Follow {
         let task = of_record.or_else(|| session.sample_id(record).tid.and_then(current))?;
         let container = self.timeline.container_of(task, &self.definition);
         Some(Seen { tid: self.timeline.at(task).tid, container, task })
+    }
+
+    /// Takes the next record; of a sample of CPU time, also whose it is and the thread's name then. Samples of tracepoints
+    /// are none of CPU time.
+    pub(crate) fn cpu_sample<O: Order>(
+        &mut self,
+        session: &Session,
+        record: &RawRecord<'_, O>,
+    ) -> Option<(Option<Key>, String)> {
+        let seen = self.take(session, record);
+        let counts = record.kind() == RecordType::SAMPLE
+            && session.event_of(record).is_some_and(|event| event.attr.kind.get() != TYPE_TRACEPOINT);
+        let comm = || seen.as_ref().and_then(|seen| self.comm(seen)).unwrap_or_else(|| UNKNOWN.into());
+        let comm = counts.then(comm)?;
+        Some((seen.and_then(|seen| seen.container), comm))
     }
 
     /// The task that a record is of.

@@ -93,10 +93,9 @@ impl<W: Write> Perfetto<W> {
         let before = self.running.insert(cpu, to);
         // A thread that has ended has no id any more.
         let from = if from == u32::MAX { before.unwrap_or(0) } else { from };
-        match before {
-            // That it came is in no record: it was there at least now.
-            Some(before) if before != from => self.push(cpu, time, before, from, SLEEPS)?,
-            _ => {}
+        // That it came is in no record: it was there at least now.
+        if let Some(before) = before.filter(|&before| before != from) {
+            self.push(cpu, time, before, from, SLEEPS)?;
         }
         self.push(cpu, time, from, to, state)
     }

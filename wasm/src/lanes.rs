@@ -2,7 +2,7 @@
 //! of it.
 
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
+use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT, RecordType};
 use nsscope_codec::{Order, RawRecord, Record};
 use nsscope_timeline::Timeline;
 
@@ -30,6 +30,10 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// Takes what a record says of a CPU.
     pub(crate) fn add<O: Order>(&mut self, timeline: &Timeline, session: &Session, record: &RawRecord<'_, O>) {
+        // Most records are none of these: they are not looked into again.
+        if !matches!(record.kind(), RecordType::SWITCH_CPU_WIDE | RecordType::LOST) {
+            return;
+        }
         let id = session.sample_id(record);
         let (Some(time), Some(cpu)) = (id.time, id.cpu) else { return };
         let tid = match record.parse() {

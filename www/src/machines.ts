@@ -218,19 +218,20 @@ export class Machines implements Viewer {
       }
       const words = machine.trace.spans(skip, most, from - offset, to - offset, pixels);
       const spans = new Int32Array(this.memory.buffer, machine.trace.spansAt(), words).slice();
+      let kept = 0;
       for (let word = 0; word < spans.length; word += 5) {
-        spans[word] = (spans[word] ?? 0) + place;
         // Where switches tell it exactly, samples do not.
-        if (lanes.length > 0 && ((spans[word + 3] ?? 0) & 255) === 4) {
-          spans[word + 2] = spans[word + 1] ?? 0;
-          spans[word + 4] = 0;
+        if (lanes.length === 0 || ((spans[word + 3] ?? 0) & 255) !== 4) {
+          spans.copyWithin(kept, word, word + 5);
+          spans[kept] = (spans[kept] ?? 0) + place;
+          kept += 5;
         }
       }
       shares(lanes, containers, view, end, placeOf, drawn);
       if (lanes.length > 0 && !this.reading) {
         waiting(machine.cpus.waits(), containers, view, placeOf, drawn);
       }
-      pieces.push(spans, Int32Array.from(drawn));
+      pieces.push(spans.subarray(0, kept), Int32Array.from(drawn));
     }
     const spans = new Int32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
     let at = 0;

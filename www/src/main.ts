@@ -33,9 +33,7 @@ const timeline = new Timeline(
     want: () => {
       void draw();
     },
-    select: (trace, row, time) => {
-      void (row !== undefined && row < 0 ? ran(trace, row, time ?? (timeline.from + timeline.to) / 2) : select(trace, row));
-    },
+    select: choose,
     toggle: (trace, row) => {
       void toggle(trace, row);
     },
@@ -272,6 +270,11 @@ async function select(trace: number, row: number | undefined, remember = true) {
   }
 }
 
+/** Selects a row; of a CPU's, who ran at a time, in the middle where none is said. */
+function choose(trace: number, row: number | undefined, time?: number) {
+  void (row !== undefined && row < 0 ? ran(trace, row, time ?? (timeline.from + timeline.to) / 2) : select(trace, row));
+}
+
 /** Shows who had a CPU at a time, with a way to its row and to whoever came before and after. */
 async function ran(trace: number, row: number, time: number) {
   timeline.selected = { trace, row };
@@ -423,9 +426,7 @@ listenToKeys({
     timeline.draw();
     keep(true);
   },
-  select: (trace, row) => {
-    void (row !== undefined && row < 0 ? ran(trace, row, (timeline.from + timeline.to) / 2) : select(trace, row));
-  },
+  select: choose,
   toggle: (trace, row) => void toggle(trace, row),
 });
 window.addEventListener("popstate", () => {
