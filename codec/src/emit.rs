@@ -231,21 +231,13 @@ where
     T: Task<PidNs = E::PidNs>,
     C: Context<Task: Task<PidNs = E::PidNs>>,
 {
-    // Each reference lives until its identity is read, whatever happens to the record.
-    let links: [NsId; NR_NAMESPACES] =
-        NsKind::RECORDED.map(|kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id()));
+    let emission = Emission::of(task, NsKind::RECORDED);
     let mut emitted = Emitted::default();
     for mut event in events {
-        if !event.requested().flags.has(AttrFlags::NAMESPACES) {
-            continue;
-        }
-        // The ids and the size are this event's own: events look from different pid namespaces and have trailers of
-        // different sizes.
-        let (pid, tid) = task.ids(event.pid_ns());
-        if emit(&mut event, &Namespaces { pid, tid, links: &links }, 0, context) {
-            emitted.written = emitted.written.wrapping_add(1);
-        } else {
-            emitted.lost = emitted.lost.wrapping_add(1);
+        match emission.output(&mut event, context) {
+            Some(true) => emitted.written = emitted.written.wrapping_add(1),
+            Some(false) => emitted.lost = emitted.lost.wrapping_add(1),
+            None => {}
         }
     }
     emitted
@@ -254,18 +246,25 @@ where
 /// A task's NAMESPACES record before it is written, for a caller that is called back for each event, and for events that
 /// want the time namespace: it is read once, whoever wants to know it.
 #[derive(Debug)]
-pub struct Emission<'a, T> {
+pub struct Emission<'a, T, const KINDS: usize = { NsKind::ALL.len() }> {
     task: &'a T,
-    links: [NsId; NsKind::ALL.len()],
+    links: [NsId; KINDS],
 }
 
 impl<'a, T: Task> Emission<'a, T> {
     /// Reads the task's namespaces, the time namespace among them.
     #[inline]
     pub fn new(task: &'a T) -> Self {
+        Self::of(task, NsKind::ALL)
+    }
+}
+
+impl<'a, T: Task, const KINDS: usize> Emission<'a, T, KINDS> {
+    #[inline]
+    fn of(task: &'a T, kinds: [NsKind; KINDS]) -> Self {
         // Each reference lives until its identity is read, whatever happens to the record.
         let id = |kind| task.namespace(kind).map_or(NsId::default(), |namespace| namespace.id());
-        Self { task, links: NsKind::ALL.map(id) }
+        Self { task, links: kinds.map(id) }
     }
 
     /// Writes the record for one event. `None` where the event does not have `attr.namespaces`, else whether there was
@@ -284,9 +283,8 @@ impl<'a, T: Task> Emission<'a, T> {
             return None;
         }
         let (pid, tid) = self.task.ids(event.pid_ns());
-        let [recorded @ .., _] = &self.links;
-        let _: &[NsId; NR_NAMESPACES] = recorded;
-        let links: &[NsId] = if flags.has(AttrFlags::NAMESPACES_TIME) { &self.links } else { recorded };
+        let all = KINDS <= NR_NAMESPACES || flags.has(AttrFlags::NAMESPACES_TIME);
+        let links = if all { &self.links[..] } else { self.links.get(..NR_NAMESPACES).unwrap_or(&self.links) };
         Some(emit(event, &Namespaces { pid, tid, links }, 0, context))
     }
 }

@@ -2,7 +2,7 @@
 //! is compared with /proc and with perf's records of the same moments. The eBPF programs run there, too. Not here: the
 //! module itself.
 
-use crate::machine::{Initramfs, Machine};
+use crate::machine::{Initramfs, Left, Machine};
 use crate::toolchain::Toolchain;
 use crate::{programs, root, run, setup};
 use anyhow::{Context, Result, ensure};
@@ -147,24 +147,13 @@ fn module(headers: &Path, out: &Path) -> Result<PathBuf> {
 type Facts = String;
 
 /// What a recording tells between the two marks, by kind, in no order.
-fn records(file: &Path, marks: (u64, u64)) -> Result<BTreeMap<String, Vec<Facts>>> {
-    let mut script = Command::new(programs::dir().join("nsscope"));
-    let output = script.args(["script", "--format", "json"]).arg(file).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "{script:?}: {}", output.status);
+fn records(left: &Left, name: &str) -> Result<BTreeMap<String, Vec<Facts>>> {
     let mut found: BTreeMap<String, Vec<Facts>> = BTreeMap::new();
-    let mut within = false;
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let mut event: Value = serde_json::from_str(line)?;
+    for mut event in left.between(name)? {
         let kind = event["kind"].as_str().context("a kind")?.to_owned();
-        if kind == "namespaces" && event["pid"].as_u64() == Some(marks.0) {
-            within = true;
-        } else if kind == "namespaces" && event["pid"].as_u64() == Some(marks.1) {
-            break;
-        } else if within {
-            let event = event.as_object_mut().context("an object")?;
-            event.retain(|name, _| !["time", "wall", "cpu"].contains(&name.as_str()));
-            found.entry(kind).or_default().push(serde_json::to_string(&event)?);
-        }
+        let event = event.as_object_mut().context("an object")?;
+        event.retain(|name, _| !["time", "wall", "cpu"].contains(&name.as_str()));
+        found.entry(kind).or_default().push(serde_json::to_string(&event)?);
     }
     for all in found.values_mut() {
         all.sort();
@@ -172,21 +161,17 @@ fn records(file: &Path, marks: (u64, u64)) -> Result<BTreeMap<String, Vec<Facts>
     Ok(found)
 }
 
-fn compare(left: &Path) -> Result<()> {
-    let text = |name: &str| fs::read_to_string(left.join(name)).with_context(|| format!("{name} is missing"));
+fn compare(left: &Left) -> Result<()> {
     let logs: Vec<String> =
-        ["perf.log", "bpf.log", "module.log"].into_iter().filter_map(|name| text(name).ok()).collect();
+        ["perf.log", "bpf.log", "module.log"].into_iter().filter_map(|name| left.text(name).ok()).collect();
     println!("{}", logs.concat().trim_end());
-    let pid =
-        |name: &str| -> Result<u64> { serde_json::from_str::<Value>(&text(name)?)?["pid"].as_u64().context("a pid") };
-    let marks = (pid("first")?, pid("last")?);
-    let of = |name: &str| records(&left.join(name), marks);
+    let of = |name: &str| records(left, name);
     let (perf, bpf, module) = (of("perf.data")?, of("bpf.data")?, of("module.data")?);
 
     // The module's records are perf's, and what /proc tells is among them.
     ensure!(module.get("namespaces") == perf.get("namespaces"), "perf: {perf:#?}\nmodule: {module:#?}");
     let mut changes = 0;
-    for line in text("actor.log")?.lines() {
+    for line in left.text("actor.log")?.lines() {
         let told: Value = serde_json::from_str(line)?;
         let mut after = told["after"].clone();
         after.as_object_mut().context("namespaces")?.remove("time");
@@ -197,7 +182,7 @@ fn compare(left: &Path) -> Result<()> {
         ensure!(module["namespaces"].iter().any(is), "{line} is in no record of {module:#?}");
         changes += 1;
     }
-    ensure!(changes == 3 * TYPES.split(' ').count() + 1, "the scene broke off: {}", text("actor.log")?);
+    ensure!(changes == 3 * TYPES.split(' ').count() + 1, "the scene broke off: {}", left.text("actor.log")?);
     println!(
         "kernel module: {} records, as perf has them, with all of /proc's {changes} changes",
         module["namespaces"].len()
@@ -207,14 +192,11 @@ fn compare(left: &Path) -> Result<()> {
         ensure!(bpf.get(kind) == perf.get(kind), "{kind}\nperf: {:#?}\nbpf: {:#?}", perf.get(kind), bpf.get(kind));
     }
     println!("eBPF programs: {} records, as perf has them", bpf.values().map(Vec::len).sum::<usize>());
-    let doctor = text("doctor.log")?;
+    let doctor = left.text("doctor.log")?;
     doctor.lines().filter(|line| line.contains("eBPF")).for_each(|line| println!("{line}"));
-    ensure!(!text("bpf.log")?.contains("does not let"), "a program was not taken: {}", text("bpf.log")?);
+    ensure!(!left.text("bpf.log")?.contains("does not let"), "a program was not taken: {}", left.text("bpf.log")?);
 
-    ensure!(!text("modules.log")?.contains("nsscope"), "the module is still there");
-    let dmesg = text("dmesg.log")?;
-    for bad in ["WARNING", "BUG", "Oops", "Call Trace", "general protection", "nsscope: Unknown symbol"] {
-        ensure!(!dmesg.contains(bad), "the kernel says {bad}:\n{dmesg}");
-    }
-    Ok(())
+    ensure!(!left.text("modules.log")?.contains("nsscope"), "the module is still there");
+    let bad = ["WARNING", "BUG", "Oops", "Call Trace", "general protection", "nsscope: Unknown symbol"];
+    left.quiet("dmesg.log", &bad)
 }

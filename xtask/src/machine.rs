@@ -1,11 +1,12 @@
 //! A kernel that runs in QEMU, and what it leaves. Not here: which kernel, and what is done in it.
 
-use crate::run;
-use anyhow::{Context, Result, bail};
+use crate::{programs, run};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What every machine does first.
 const BEGIN: &str = "#!/bin/busybox sh
@@ -78,8 +79,8 @@ pub(crate) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Runs it to its end. Returns the folder with what it left, `out/left`.
-    pub(crate) fn run(&self, out: &Path) -> Result<PathBuf> {
+    /// Runs it to its end. Returns what it left, in `out/left`.
+    pub(crate) fn run(&self, out: &Path) -> Result<Left> {
         let (left, console) = (out.join("left.tar"), out.join("console.log"));
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-accel", "tcg", "-m", "1536", "-display", "none", "-monitor", "none", "-no-reboot"])
@@ -103,6 +104,50 @@ impl Machine<'_> {
         if !unpacked.success() {
             bail!("the kernel left nothing behind:\n{}", String::from_utf8_lossy(&fs::read(console)?));
         }
-        Ok(dir)
+        Ok(Left(dir))
+    }
+}
+
+/// A folder with what a machine left.
+pub(crate) struct Left(PathBuf);
+
+impl Left {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<String> {
+        fs::read_to_string(self.path(name)).with_context(|| format!("{name} is missing"))
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.text(name)?)?)
+    }
+
+    /// The events of a recording, in order.
+    pub(crate) fn events(&self, name: &str) -> Result<Vec<Value>> {
+        let mut script = Command::new(programs::dir().join("nsscope"));
+        script.args(["script", "--format", "json"]).arg(self.path(name));
+        let output = script.stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "{script:?}: {}", output.status);
+        String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// Those between the NAMESPACES records of two processes: `first` and `last` are what `ns-actor` said of itself.
+    pub(crate) fn between(&self, name: &str) -> Result<Vec<Value>> {
+        let marks = (&self.json("first")?["pid"], &self.json("last")?["pid"]);
+        ensure!(marks.0.is_u64() && marks.1.is_u64(), "the scene has no marks: {marks:?}");
+        let is = |event: &Value, mark: &Value| event["kind"] == "namespaces" && event["pid"] == *mark;
+        let events = self.events(name)?.into_iter();
+        let after = events.skip_while(|event| !is(event, marks.0)).filter(|event| !is(event, marks.0));
+        Ok(after.take_while(|event| !is(event, marks.1)).collect())
+    }
+
+    /// Fails where the kernel has said one of these.
+    pub(crate) fn quiet(&self, log: &str, bad: &[&str]) -> Result<()> {
+        let log = self.text(log)?;
+        let said = log.lines().find(|line| bad.iter().any(|bad| line.contains(bad)));
+        ensure!(said.is_none(), "the kernel says: {}\n{log}", said.unwrap_or_default());
+        Ok(())
     }
 }

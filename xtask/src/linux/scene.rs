@@ -2,14 +2,13 @@
 //! find, no cost that is higher. Not here: how the kernels are built.
 
 use super::{Built, Tree, Variant};
-use crate::machine::{Initramfs, Machine};
+use crate::machine::{Initramfs, Left, Machine};
 use crate::{programs, root};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Types of namespaces, and what configures them. mnt is always there.
 const TYPES: [(&str, &str); 7] = [
@@ -131,7 +130,7 @@ pub(super) fn check(tree: &Tree, all: bool) -> Result<u64> {
 }
 
 /// Runs `init` in a kernel. Returns what it left.
-fn machine(built: &Built, init: &str, cpus: u32, counted: bool) -> Result<PathBuf> {
+fn machine(built: &Built, init: &str, cpus: u32, counted: bool) -> Result<Left> {
     let out = root().join("target/linux");
     fs::create_dir_all(&out)?;
     let mut all: Vec<_> = ["nsscope", "ns-actor", "ns-events", "ns-ring"].map(|name| programs::dir().join(name)).into();
@@ -141,38 +140,23 @@ fn machine(built: &Built, init: &str, cpus: u32, counted: bool) -> Result<PathBu
     Machine { kernel: &built.image, initramfs: &initramfs, cpus, counted }.run(&out)
 }
 
-fn text(left: &Path, name: &str) -> Result<String> {
-    fs::read_to_string(left.join(name)).with_context(|| format!("{name} is missing"))
-}
-
 /// A NAMESPACES record: whose, and the inode of each namespace.
 type Told = (u64, u64, BTreeMap<String, u64>);
 
-/// The NAMESPACES records of a file between the two marks.
-fn records(file: &Path, marks: (u64, u64)) -> Result<Vec<Told>> {
-    let mut script = Command::new(programs::dir().join("nsscope"));
-    let output = script.args(["script", "--format", "json"]).arg(file).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "{script:?}: {}", output.status);
+/// The NAMESPACES records of a recording between the two marks.
+fn records(left: &Left, name: &str) -> Result<Vec<Told>> {
     let mut found = Vec::new();
-    let mut within = false;
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let event: Value = serde_json::from_str(line)?;
-        if event["kind"] != "namespaces" {
-            continue;
-        }
-        let id = |name: &str| event[name].as_u64().with_context(|| format!("{name} in {line}"));
-        let (pid, tid) = (id("pid")?, id("tid")?);
-        if pid == marks.1 {
-            break;
-        }
-        if within {
-            let all = event["namespaces"].as_object().context("namespaces")?;
-            let inodes = all.iter().filter_map(|(kind, id)| Some((kind.clone(), id["ino"].as_u64()?)));
-            found.push((pid, tid, inodes.collect()));
-        }
-        within |= pid == marks.0;
+    for event in left.between(name)?.iter().filter(|event| event["kind"] == "namespaces") {
+        let id = |name: &str| event[name].as_u64().with_context(|| format!("{name} in {event}"));
+        found.push((id("pid")?, id("tid")?, inodes(&event["namespaces"])?));
     }
     Ok(found)
+}
+
+/// The inode of each namespace, by type.
+fn inodes(namespaces: &Value) -> Result<BTreeMap<String, u64>> {
+    let all = namespaces.as_object().context("namespaces")?.iter();
+    Ok(all.filter_map(|(kind, id)| Some((kind.clone(), id["ino"].as_u64()?))).collect())
 }
 
 /// The records with a number for each id and inode, in the order in which they come.
@@ -195,25 +179,21 @@ fn numbered(records: &[Told]) -> Vec<String> {
 fn same_records(c: &Built, rust: &Built) -> Result<String> {
     let told = |built: &Built| -> Result<Vec<Told>> {
         let left = machine(built, SCENE, 1, false)?;
-        let json = |name: &str| Ok::<Value, anyhow::Error>(serde_json::from_str(&text(&left, name)?)?);
-        let pid = |name: &str| json(name)?["pid"].as_u64().context("a pid");
-        let marks = (pid("first")?, pid("last")?);
-        let [perf, ours] = ["perf.data", "nsscope.data"].map(|name| records(&left.join(name), marks));
+        let [perf, ours] = ["perf.data", "nsscope.data"].map(|name| records(&left, name));
         let (perf, ours) = (perf?, ours?);
         ensure!(perf == ours, "perf: {perf:#?}\nnsscope: {ours:#?}");
         let mut changes = 0;
-        for line in text(&left, "actor.log")?.lines() {
+        for line in left.text("actor.log")?.lines() {
             let told: Value = serde_json::from_str(line)?;
-            let after = told["after"].as_object().context("namespaces")?.iter().filter(|(kind, _)| *kind != "time");
-            let after: BTreeMap<_, _> =
-                after.filter_map(|(kind, id)| Some((kind.clone(), id["ino"].as_u64()?))).collect();
+            let mut after = inodes(&told["after"])?;
+            after.remove("time");
             let is = |(pid, _, namespaces): &&Told| Some(*pid) == told["pid"].as_u64() && *namespaces == after;
             ensure!(ours.iter().any(|told| is(&told)), "{line} is in no record of {ours:#?}");
             changes += 1;
         }
-        ensure!(changes == 3 * (TYPES.len() + 1) + 1, "the scene broke off: {}", text(&left, "actor.log")?);
+        ensure!(changes == 3 * (TYPES.len() + 1) + 1, "the scene broke off: {}", left.text("actor.log")?);
         for log in ["threads.log", "nested.log"] {
-            ensure!(!text(&left, log)?.is_empty(), "{log} is empty");
+            ensure!(!left.text(log)?.is_empty(), "{log} is empty");
         }
         Ok(ours)
     };
@@ -225,7 +205,7 @@ fn same_records(c: &Built, rust: &Built) -> Result<String> {
 /// Instructions, as a machine counts them whose clock they are.
 fn costs(built: &Built) -> Result<BTreeMap<String, u64>> {
     let left = machine(built, COSTS, 1, true)?;
-    Ok(serde_json::from_str(&text(&left, "costs")?)?)
+    Ok(serde_json::from_value(left.json("costs")?)?)
 }
 
 fn no_higher_cost(c: &Built, rust: &Built) -> Result<String> {
@@ -262,17 +242,14 @@ fn way_out(disassembly: &str) -> String {
 
 fn time_namespace(rust: &Built) -> Result<String> {
     let left = machine(rust, "\nns-events time time.data > time.log\n", 1, false)?;
-    let told: Value = serde_json::from_str(&text(&left, "time.log")?)?;
-    let mut script = Command::new(programs::dir().join("nsscope"));
-    let output = script.args(["script", "--format", "json"]).arg(left.join("time.data")).output()?;
-    let lines = String::from_utf8(output.stdout)?;
-    let events = lines.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+    let told = left.json("time.log")?;
+    let events = left.events("time.data")?;
     let found = events.iter().find(|event| event["kind"] == "namespaces" && event["pid"] == told["pid"]);
-    let found = found.with_context(|| format!("no record in {lines}"))?;
+    let found = found.with_context(|| format!("no record in {events:?}"))?;
     ensure!(found["namespaces"]["time"]["ino"] == told["time"], "{found} does not have {told}");
     // Older readers pass over what they do not know.
     let mut perf = Command::new("perf");
-    let output = perf.args(["script", "--show-namespace-events", "-i"]).arg(left.join("time.data")).output()?;
+    let output = perf.args(["script", "--show-namespace-events", "-i"]).arg(left.path("time.data")).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(said.contains("PERF_RECORD_NAMESPACES"), "{said}{}", String::from_utf8_lossy(&output.stderr));
     Ok("the time namespace is in records of who asks for it, and perf reads them".into())
@@ -280,43 +257,33 @@ fn time_namespace(rust: &Built) -> Result<String> {
 
 fn driver(rust: &Built) -> Result<String> {
     let left = machine(rust, DRIVEN, 2, false)?;
-    let pid = |name: &str| -> Result<u64> {
-        serde_json::from_str::<Value>(&text(&left, name)?)?["pid"].as_u64().context("a pid")
-    };
-    let marks = (pid("first")?, pid("last")?);
-    let [perf, driver] = ["perf.data", "driver.data"].map(|name| records(&left.join(name), marks));
+    let [perf, driver] = ["perf.data", "driver.data"].map(|name| records(&left, name));
     let (perf, driver) = (perf?, driver?);
     // perf has a record for each fork, too: the driver's are those of the tasks' own steps.
-    let changes = text(&left, "actor.log")?.lines().count();
-    ensure!(changes == 2 * (TYPES.len() + 1), "the scene broke off: {}", text(&left, "actor.log")?);
+    let changes = left.text("actor.log")?.lines().count();
+    ensure!(changes == 2 * (TYPES.len() + 1), "the scene broke off: {}", left.text("actor.log")?);
     ensure!(driver.len() == changes, "{changes} changes are not {driver:#?}");
     let mut rest = perf.iter();
     ensure!(driver.iter().all(|told| rest.any(|other| other == told)), "perf: {perf:#?}\ndriver: {driver:#?}");
-    ensure!(!text(&left, "modules")?.contains("nsscope"), "the driver is still there");
-    let dmesg = text(&left, "dmesg")?;
-    for bad in ["WARNING", "BUG", "Oops", "Call Trace", "general protection", "Unknown symbol"] {
-        ensure!(!dmesg.contains(bad), "the kernel says {bad}:\n{dmesg}");
-    }
+    ensure!(!left.text("modules")?.contains("nsscope"), "the driver is still there");
+    left.quiet("dmesg", &["WARNING", "BUG", "Oops", "Call Trace", "general protection", "Unknown symbol"])?;
     Ok(format!("the driver without C: {changes} records, as perf has them"))
 }
 
 fn without(kind: &str, built: &Built) -> Result<String> {
     let others = TYPES.iter().map(|(kind, _)| *kind).chain(["mnt"]).filter(|other| *other != kind);
     let init = WITHOUT.replace("KINDS", &others.collect::<Vec<_>>().join(" "));
-    let said = text(&machine(built, &init, 2, false)?, "without.log")?;
+    let said = machine(built, &init, 2, false)?.text("without.log")?;
     ensure!(said.contains("\"turns\":500"), "a kernel without {kind} namespaces: {said}");
     Ok(format!("a kernel without {kind} namespaces has the others' records"))
 }
 
 fn loops(built: &Built) -> Result<String> {
     let left = machine(built, &LOOPS.replace("TURNS", &TURNS.to_string()), 2, false)?;
-    let said = text(&left, "loops.log")?;
+    let said = left.text("loops.log")?;
     ensure!(said.contains(&format!("\"turns\":{TURNS}")), "{said}");
-    let dmesg = text(&left, "dmesg")?;
-    for bad in ["WARNING", "BUG", "Oops", "Call Trace", "KASAN: ", "possible", "suspicious"] {
-        let line = dmesg.lines().find(|line| line.contains(bad));
-        ensure!(line.is_none(), "the kernel says: {}\n{dmesg}", line.unwrap_or_default());
-    }
+    left.quiet("dmesg", &["WARNING", "BUG", "Oops", "Call Trace", "KASAN: ", "possible", "suspicious"])?;
+    let dmesg = left.text("dmesg")?;
     for watch in [
         "KernelAddressSanitizer initialized",
         "Lock dependency validator",
@@ -324,10 +291,10 @@ fn loops(built: &Built) -> Result<String> {
     ] {
         ensure!(dmesg.contains(watch), "the kernel does not watch itself, for it does not say: {watch}");
     }
-    let leaks = text(&left, "kmemleak")?;
+    let leaks = left.text("kmemleak")?;
     ensure!(leaks.is_empty(), "kmemleak has found:\n{leaks}");
     let active = |name: &str| -> Result<u64> {
-        let slabs = text(&left, name)?;
+        let slabs = left.text(name)?;
         let line = slabs.lines().find(|line| line.starts_with("uts_namespace")).context("uts_namespace in slabinfo")?;
         Ok(line.split_whitespace().nth(1).context("active objects")?.parse()?)
     };
