@@ -24,12 +24,12 @@ pub enum Backend {
 
 /// Opens a source of records for `target`.
 pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result<Box<dyn Source>> {
-    let only_perf = wanted.flight_recorder || wanted.frequency.is_some() || wanted.switches;
-    if only_perf && matches!(backend, Backend::Bpf | Backend::Proc) {
+    let only_perf = wanted.flight_recorder || wanted.frequency.is_some();
+    if (only_perf && matches!(backend, Backend::Bpf | Backend::Proc)) || (wanted.switches && backend == Backend::Proc) {
         return Err(Error::NeedsPerf);
     }
     let perf = || -> Result<Box<dyn Source>> { Ok(Box::new(Perf::open(target, wanted)?)) };
-    let bpf = || -> Result<Box<dyn Source>> { Ok(Box::new(Bpf::open(target, wanted.ring_size)?)) };
+    let bpf = || -> Result<Box<dyn Source>> { Ok(Box::new(Bpf::open(target, wanted)?)) };
     match backend {
         Backend::Perf => perf(),
         Backend::Bpf => bpf(),
@@ -44,7 +44,7 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
                     log::warn!("recording by eBPF programs instead: {perf_error}");
                     Ok(source)
                 }
-                Err(bpf_error) if bpf_error.is_of_backend() => {
+                Err(bpf_error) if bpf_error.is_of_backend() && !wanted.switches => {
                     log::warn!(
                         "looking at /proc every {} ms instead, which misses what is over in between: {perf_error}; \
                          {bpf_error}",
@@ -52,6 +52,7 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
                     );
                     Ok(Box::new(Proc::new(target)))
                 }
+                Err(bpf_error) if bpf_error.is_of_backend() => Err(perf_error),
                 Err(error) => Err(error),
             }
         }),

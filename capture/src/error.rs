@@ -38,7 +38,7 @@ pub enum Error {
         /// Why not: `EPERM` where this user may not lock so much memory.
         source: io::Error,
     },
-    /// Samples, context switches and the flight recorder come from perf events alone, and another
+    /// Samples and the flight recorder come from perf events alone, context switches from these and eBPF, and another
     /// [`Backend`](crate::Backend) was asked for.
     NeedsPerf,
     /// A stream cannot be rotated, nor be what a flight recorder writes.
@@ -113,7 +113,9 @@ impl fmt::Display for Error {
             Self::Ring { size, source } => {
                 write!(f, "a ring of {} KiB per CPU cannot be mapped: {}", size >> 10, reason(source))
             }
-            Self::NeedsPerf => f.write_str("only the perf backend has samples, context switches and a flight recorder"),
+            Self::NeedsPerf => f.write_str(
+                "only the perf backend has samples and a flight recorder; context switches come from perf and bpf",
+            ),
             Self::NeedsFile => f.write_str("a stream can be neither rotated nor written by a flight recorder"),
             Self::ClosedPipe => f.write_str("the reader of the recording has closed it"),
         }

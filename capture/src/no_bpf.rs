@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::events::Described;
+use crate::perf::Wanted;
 use crate::source::{Chunk, Source};
 use crate::target::Target;
 use std::convert::Infallible;
@@ -12,7 +13,7 @@ use std::os::fd::BorrowedFd;
 pub(crate) struct Bpf(Infallible);
 
 impl Bpf {
-    pub(crate) fn open(_: &Target, _: Option<usize>) -> Result<Self> {
+    pub(crate) fn open(_: &Target, _: &Wanted) -> Result<Self> {
         Err(missing())
     }
 }
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_plain_build_says_how_to_get_one_with_programs() {
-        let Err(error) = Bpf::open(&Target::System, None);
+        let Err(error) = Bpf::open(&Target::System, &Wanted::default());
         assert!(error.to_string().contains("without the eBPF programs"), "{error}");
         let mend = error.mend().expect("there is a way");
         for part in ["cargo xtask bpf", "--features bpf"] {

@@ -101,7 +101,7 @@ impl Recording {
         self
     }
 
-    /// Also records each context switch: exact CPU time, and who waited for whom. Needs perf.
+    /// Also records each context switch: exact CPU time, and who waited for whom. Needs perf or eBPF.
     pub fn switch_events(mut self) -> Self {
         self.wanted.switches = true;
         self

@@ -119,6 +119,18 @@ Examples:
 A table goes to DIR/TABLE/HOST-TIME.EXT. A file appears there when it is whole; a capture that is exported
 again replaces its own files.")]
     Export(Export),
+    /// Ask captures in SQL, by DuckDB
+    #[command(after_help = "\
+Examples:
+  nsscope query                                          a prompt over nsscope.data
+  nsscope query a.data 'SELECT title, cpu_ns FROM containers ORDER BY cpu_ns DESC'
+  nsscope query *.data 'FROM neighbours'                 a ready-made view: who waited, and for whom
+  nsscope query data 'FROM forks'                        a directory that nsscope export --format parquet wrote
+  nsscope query a.data --format json 'FROM processes'
+  nsscope query a.data \"COPY (FROM events) TO 'events.parquet'\"
+
+The tables are those of nsscope export --tables. The program duckdb has to be on the machine: pip install duckdb-cli.")]
+    Query(Query),
     /// Make a capture that was cut off or damaged one that perf opens
     #[command(after_help = "\
 Examples:
@@ -394,6 +406,32 @@ pub(crate) struct Export {
     pub(crate) definition: Definition,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Query {
+    /// perf.data files, or one directory of Parquet files; then the query. Without a query: a prompt
+    #[arg(value_name = "FILE|SQL")]
+    pub(crate) what: Vec<PathBuf>,
+    /// How to print what a query gives
+    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
+    pub(crate) format: QueryFormat,
+    /// What makes a container: see nsscope report
+    #[arg(short, long, value_name = "RULE", default_value_t)]
+    pub(crate) definition: Definition,
+}
+
+/// How DuckDB prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    /// For people
+    Table,
+    /// Comma-separated values
+    Csv,
+    /// A JSON array
+    Json,
+    /// A JSON object a line
+    Jsonl,
+}
+
 fn table_name() -> PossibleValuesParser {
     nsscope_export::TABLES.map(|table| table.name).into()
 }
@@ -426,6 +464,13 @@ pub(crate) enum ExportFormat {
     Otlp,
     /// Samples by container and command, for flame graphs
     Folded,
+}
+
+impl ExportFormat {
+    /// Whether it is of tables; others are one file of one capture.
+    pub(crate) fn is_tables(self) -> bool {
+        matches!(self, Self::Csv | Self::Jsonl | Self::Parquet | Self::Arrow)
+    }
 }
 
 /// What tables are partitioned by.

@@ -80,7 +80,8 @@ impl From<nsscope_capture::Error> for Failure {
             Error::Invalid(what) => return Self::Usage(what.clone()),
             Error::NeedsPerf => {
                 return Self::Usage(
-                    "-F, --snapshot and --switch-events need --backend perf: only perf has samples, rings and switches"
+                    "-F and --snapshot need --backend perf, --switch-events needs perf or bpf: the others have no samples, \
+                     no ring that is overwritten and no switches"
                         .into(),
                 );
             }

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Import(args) => commands::import::run(&args),
         Command::Recover(args) => commands::recover::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        Command::Query(args) => commands::query::run(&args),
         Command::Script(args) => commands::script::run(&args),
         Command::Report(args) => commands::report::run(&args),
         Command::Ps(args) => commands::ps::run(&args),

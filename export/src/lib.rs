@@ -6,7 +6,7 @@
 //! or, with the feature `parquet`, `Parquet` and `Arrow`. [`Perfetto`], [`Firefox`] and [`Folded`] take records as
 //! [`Events`] does; [`write_otlp`] writes spans of a capture that is over.
 //!
-//! The tables and their columns are data: [`TABLES`].
+//! The tables and their columns are data: [`TABLES`]. So are questions over them in SQL: [`QUERIES`].
 
 #[cfg(feature = "parquet")]
 mod arrow;
@@ -23,6 +23,7 @@ mod otlp;
 mod parquet;
 mod perfetto;
 mod protos;
+mod queries;
 mod table;
 
 #[cfg(feature = "parquet")]
@@ -37,4 +38,5 @@ pub use otlp::write_otlp;
 #[cfg(feature = "parquet")]
 pub use parquet::Parquet;
 pub use perfetto::Perfetto;
+pub use queries::{QUERIES, Query};
 pub use table::{Column, Kind, Rows, SCHEMA_VERSION, TABLES, Table, Value, table};

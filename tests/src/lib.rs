@@ -49,10 +49,19 @@ pub fn work() -> PathBuf {
     build("dist", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
 }
 
-/// Python packages that read what we export: DuckDB for tables, Perfetto's own messages for traces.
-const PYTHON: [&str; 4] = ["duckdb==2.0.1", "perfetto==0.59.1", "pyarrow==26.0.1", "opentelemetry-proto==1.45.2"];
+/// Python packages that read what we export: DuckDB and Spark for tables, Perfetto's own messages for traces. The last is
+/// DuckDB's program.
+const PYTHON: [&str; 6] = [
+    "duckdb==2.0.1",
+    "perfetto==0.59.1",
+    "pyarrow==26.0.1",
+    "opentelemetry-proto==1.45.2",
+    "pyspark==4.3.0",
+    "duckdb-cli==1.5.6",
+];
 
-/// A Python that has DuckDB, Arrow, and the messages of Perfetto and OpenTelemetry, made once in `target/tools`.
+/// A Python that has DuckDB, Spark, Arrow, and the messages of Perfetto and OpenTelemetry, made once in `target/tools`.
+/// Beside it is the program `duckdb`.
 ///
 /// # Errors
 /// Why there is none.

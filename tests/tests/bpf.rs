@@ -83,6 +83,91 @@ fn both_backends_record_the_same() {
     assert_eq!(report(&dir.path().join("bpf.data"))["recorder"]["backend"], "bpf");
 }
 
+/// Switches of some threads out of their CPUs and their wake-ups, each thread's in time order, without when they were.
+fn scheduled(events: &[Value], of: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Value>> {
+    let mut all: Vec<&Value> = events.iter().collect();
+    all.sort_by_key(|event| event["time"].as_u64());
+    let mut by_thread: BTreeMap<u64, Vec<Value>> = BTreeMap::new();
+    for event in all {
+        let (tid, what) = if event["out"] == true {
+            (&event["tid"], json!([event["cpu"], event["preempted"], event["other_tid"]]))
+        } else if event["event"].as_str().is_some_and(|name| name.starts_with("sched:sched_wakeup")) {
+            (&event["fields"]["pid"], json!([event["event"], event["tid"], event["fields"]]))
+        } else {
+            continue;
+        };
+        if let Some(tid) = tid.as_u64().filter(|tid| of.contains(tid)) {
+            by_thread.entry(tid).or_default().push(what);
+        }
+    }
+    by_thread
+}
+
+/// The kernel's own records of who left a CPU, to whom and whether it would have run on; and of each wake-up.
+#[test]
+fn both_backends_record_the_same_switches() {
+    needs!("both_backends_record_the_same_switches", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["perf", "bpf"].map(|backend| (backend, dir.path().join(backend)));
+    let recorders = files.clone().map(|(backend, file)| {
+        start(&file, &["-a", "--switch-events", "--wakeups", "-m", "16M", "--backend", backend])
+    });
+    // Two that take turns on one CPU, one that waits for a pipe, and one that is limited to nothing.
+    let (root, _) = shell(
+        "for i in 1 2; do taskset -c 0 timeout 0.5 sh -c 'while :; do :; done' & done
+         for i in $(seq 200); do echo $i; done | while read n; do read n; sleep 0.001; done
+         wait",
+    );
+    for recorder in recorders {
+        stop(recorder);
+    }
+    let [by_perf, by_bpf] = files.map(|(_, file)| events(&file));
+    let ours = descendants(&by_perf, root);
+    let (mut perf, mut bpf) = (scheduled(&by_perf, &ours), scheduled(&by_bpf, &ours));
+    assert!(perf.len() > 50 && perf.values().flatten().count() > 500, "{perf:#?}");
+    assert!(perf.values().flatten().any(|what| what[1] == true), "nobody was preempted: {perf:#?}");
+    for all in perf.values_mut().chain(bpf.values_mut()) {
+        // A thread that ends has no id any more in perf's last record of it.
+        if all.last().is_some_and(|what| what[1] == false) {
+            all.pop();
+        }
+    }
+    for (tid, perf) in &perf {
+        assert_eq!(Some(perf), bpf.get(tid), "thread {tid}");
+    }
+}
+
+/// Who ran for how long, and who waited for whom, is the same by both.
+#[test]
+fn both_backends_name_the_same_neighbour() {
+    needs!("both_backends_name_the_same_neighbour", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["perf", "bpf"].map(|backend| (backend, dir.path().join(backend)));
+    let recorders = files.clone().map(|(backend, file)| start(&file, &["-a", "--switch-events", "--backend", backend]));
+    run(Command::new("sh")
+        .args(["-c", "for i in 1 2; do taskset -c 0 unshare -pmf timeout 1 sh -c 'while :; do :; done' & done; wait"]));
+    for recorder in recorders {
+        let said = stop(recorder);
+        assert!(said.contains(" 0 lost, "), "{said}");
+    }
+    let [perf, bpf] = files.map(|(_, file)| report(&file));
+    let rows = |report: &Value| -> Vec<(f64, f64)> {
+        let all = report["cpu_use"].as_array().unwrap();
+        let busy =
+            all.iter().filter(|row| row["who"]["title"].as_str().is_some_and(|title| title.starts_with("timeout:")));
+        let mut all: Vec<_> =
+            busy.map(|row| (row["cpu_ns"].as_f64().unwrap(), row["waited_ns"].as_f64().unwrap())).collect();
+        all.sort_by(|one, other| one.0.total_cmp(&other.0));
+        all
+    };
+    let (perf, bpf) = (rows(&perf), rows(&bpf));
+    assert!(perf.len() == 2 && bpf.len() == 2, "{perf:?} {bpf:?}");
+    for ((ran, waited), (ran_bpf, waited_bpf)) in perf.iter().zip(&bpf) {
+        assert!((ran - ran_bpf).abs() < 0.01 * ran, "ran {perf:?} by perf, {bpf:?} by bpf");
+        assert!((waited - waited_bpf).abs() < 0.01 * waited, "waited {perf:?} by perf, {bpf:?} by bpf");
+    }
+}
+
 /// In a pid namespace of their own both tell the pids of there.
 #[test]
 fn both_backends_record_the_same_inside_a_container() {

@@ -2,7 +2,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    cannot_record, errors, json_of, needs, no_perf, no_python, not_root, nsscope, python, report, run, text,
+    cannot_record, errors, json_of, missing, needs, no_perf, no_python, not_root, nsscope, python, report, run, skip,
+    text,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -197,6 +198,104 @@ fn a_fleet_is_asked_by_plain_sql() {
     }
     assert_eq!(answers["lost"], Vec::<Vec<Value>>::new());
     assert!(!answers["lifetimes"].is_empty() && answers["execs"].is_empty() && answers["shared_networks"].is_empty());
+
+    // Spark gives the same answers, by two worker processes.
+    if let Some(why) = missing("java", "openjdk-17-jre-headless") {
+        return skip("a_fleet_is_asked_by_plain_sql (Spark)", &why);
+    }
+    let mut spark = Command::new(python().unwrap());
+    spark.arg(queries.join("spark.py")).args(["--master", "local-cluster[2,1,1024]"]).arg(&data);
+    spark.env("SPARK_LOCAL_IP", "127.0.0.1").stdin(Stdio::null());
+    let by_spark = text(&run(&mut spark));
+    let mut asked = 0;
+    for line in by_spark.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        let (name, rows) = (line[0].as_str().unwrap(), line[1].as_array().unwrap());
+        assert_eq!(rows.len(), answers[name].len(), "{name}");
+        for (spark, duckdb) in rows.iter().zip(&answers[name]) {
+            let same = |(one, other): (&Value, &Value)| match (one.as_f64(), other.as_f64()) {
+                (Some(one), Some(other)) => (one - other).abs() <= 1e-9 * one.abs(),
+                _ => one == other,
+            };
+            assert!(spark.as_array().unwrap().iter().zip(duckdb).all(same), "{name}: {spark} by Spark, {duckdb:?}");
+        }
+        asked += 1;
+    }
+    assert_eq!(asked, 10, "{by_spark}");
+}
+
+/// `nsscope query` over captures, over a data set, and at its prompt.
+#[test]
+fn captures_are_asked_in_sql() {
+    needs!("captures_are_asked_in_sql", cannot_record(), not_root(), no_python());
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["alpha", "beta"].map(|host| recorded(dir.path(), host));
+    let data = dir.path().join("data");
+    exported(&[&files[0], &files[1]], "parquet", &data, &["--partition-by", "host"]);
+    let duckdb = python().unwrap().parent().unwrap().to_path_buf();
+    let asked = |what: &[&Path], args: &[&str]| {
+        let path = std::env::join_paths([duckdb.clone(), "/bin".into(), "/usr/bin".into()]).unwrap();
+        let mut query = nsscope();
+        query.env("PATH", path).arg("query").args(what).args(args).stdin(Stdio::null());
+        query
+    };
+    let rows = |what: &[&Path], sql: &str| -> Vec<Value> {
+        serde_json::from_slice(&run(&mut asked(what, &["--format", "json", sql])).stdout).unwrap()
+    };
+    // The same of captures and of the data set; every type of column comes through.
+    let both = [files[0].as_path(), files[1].as_path()];
+    for sql in [
+        "SELECT host, kind, count(*) AS n, min(epoch_ns(wall)) AS wall, bool_or(out) AS out FROM events GROUP BY ALL ORDER BY ALL",
+        "SELECT host, title, processes, first_exact, cpu_ns FROM containers ORDER BY ALL",
+        "SELECT host, pid, comm, container FROM processes ORDER BY ALL",
+        "FROM neighbours",
+        "FROM forks",
+    ] {
+        let of_files = rows(&both, sql);
+        assert!(of_files.len() > 3, "{sql}: {of_files:?}");
+        assert_eq!(of_files, rows(&[&data], sql), "{sql}");
+    }
+    let views = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fleet")).unwrap();
+    let mut ready = 0;
+    for view in views.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "sql")) {
+        let name = view.file_stem().unwrap().to_str().unwrap();
+        let of_sql = query(&data, &fs::read_to_string(&view).unwrap());
+        assert_eq!(rows(&[&data], &format!("SELECT * FROM {name}")).len(), of_sql.len(), "{name}");
+        ready += 1;
+    }
+    assert_eq!(ready, 10);
+    // Formats, for people and programs.
+    let csv = text(&run(&mut asked(&both, &["--format", "csv", "SELECT count(*) AS n FROM containers"])));
+    let lines = text(&run(&mut asked(&both, &["--format", "jsonl", "SELECT count(*) AS n FROM containers"])));
+    assert_eq!(csv, "n\n6\n");
+    assert_eq!(lines, "{\"n\":6}\n");
+    let shown = text(&run(&mut asked(&both, &["SELECT count(*) AS n FROM containers"])));
+    assert!(shown.contains("│ 6 │"), "{shown}");
+    // The prompt, which a pipe may use.
+    let mut prompt = asked(&both, &[]);
+    let mut prompt = prompt.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut prompt.stdin.take().unwrap(), b".mode csv\nSELECT count(*) FROM containers;\n")
+        .unwrap();
+    let output = prompt.wait_with_output().unwrap();
+    assert!(text(&output).ends_with("6\n"), "{output:?}");
+    assert!(
+        errors(&output).contains("tables: events, containers") && errors(&output).contains("neighbours"),
+        "{output:?}"
+    );
+    // What goes wrong.
+    for (what, sql, says) in [
+        (&files[0], "SELECT nothing FROM containers", "nothing"),
+        (&dir.path().join("none.data"), "SELECT 1 FROM events", "nsscope record -o"),
+    ] {
+        let output = asked(&[what], &[sql]).output().unwrap();
+        assert!(output.status.code() == Some(1) && errors(&output).contains(says), "{output:?}");
+    }
+    let output = asked(&[&files[0]], &["SELECT 1"]).env("PATH", "/nowhere").output().unwrap();
+    assert!(output.status.code() == Some(1) && errors(&output).contains("pip install duckdb-cli"), "{output:?}");
+    // Nothing is left behind.
+    let left = dir.path().join("tmp");
+    fs::create_dir(&left).unwrap();
+    run(asked(&[&files[0]], &["FROM containers"]).env("TMPDIR", &left));
+    assert_eq!(fs::read_dir(&left).unwrap().count(), 0);
 }
 
 #[test]

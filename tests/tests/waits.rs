@@ -4,8 +4,8 @@
 
 use nsscope_tests::runtimes::{IMAGE, World, docker};
 use nsscope_tests::{
-    Running, cannot_record, errors, json_of, missing, needs, no_perf, not_root, nsscope, perf_script, report, run,
-    skip, start, stop, text,
+    Running, cannot_record, errors, json_of, missing, needs, no_bpf, no_perf, not_root, nsscope, perf_script, report,
+    run, skip, start, stop, text,
 };
 use serde_json::Value;
 use std::fs;
@@ -269,7 +269,7 @@ fn a_capture_without_switches_says_so() {
 /// Context switches go the way of all other records, whatever else a recording is told.
 #[test]
 fn switches_are_recorded_with_every_other_option() {
-    needs!("switches_are_recorded_with_every_other_option", cannot_record(), not_root());
+    needs!("switches_are_recorded_with_every_other_option", cannot_record(), no_bpf(), not_root());
     let _alone = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (busy(dir.path(), "opt-one"), busy(dir.path(), "opt-two"));
@@ -282,8 +282,11 @@ fn switches_are_recorded_with_every_other_option() {
         (found["id"].as_str().unwrap().to_string(), found["root_pid"].to_string())
     };
     let (id, pid) = of("opt-one");
-    let options: [&[&str]; 5] = [
+    let options: [&[&str]; 8] = [
         &["-a", "-z"],
+        &["-a", "--backend", "bpf", "-z"],
+        &["-p", &pid, "--backend", "bpf"],
+        &["--container", &id, "--backend", "bpf"],
         &["-p", &pid],
         &["--container", &id],
         &["-a", "--max-size", "256K", "-m", "64K"],

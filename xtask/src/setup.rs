@@ -26,7 +26,8 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("util-linux", "unshare, nsenter, lsns"),
     ("zstd", "packs a file that the viewer unpacks"),
     ("libcap2-bin", "setcap, by which a user records without sudo"),
-    ("python3-venv", "DuckDB and Perfetto's messages, which read what is exported"),
+    ("python3-venv", "DuckDB, Spark and Perfetto's messages, which read what is exported"),
+    ("openjdk-17-jre-headless", "what Spark runs on"),
     ("tmux", "a terminal to look at what is drawn in one"),
 ];
 

@@ -2,6 +2,7 @@
 //! moments are recorded.
 
 use crate::kernel::{Cgroup, Task, set};
+use crate::shared::WAKEUP_RAW;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_probe_read_kernel_str};
 use aya_ebpf::macros::map;
@@ -12,8 +13,11 @@ use nsscope_codec::Native;
 use nsscope_codec::encode::{Encode, Exit, Fork, Namespaces, TaskIds};
 use nsscope_codec::wire::cgroup::CgroupFixed;
 use nsscope_codec::wire::comm::CommFixed;
-use nsscope_codec::wire::header::{HEADER_SIZE, Header, MISC_COMM_EXEC, RecordType};
+use nsscope_codec::wire::header::{
+    HEADER_SIZE, Header, MISC_COMM_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT, RecordType,
+};
 use nsscope_codec::wire::sample_id::{SampleId, SampleIdLayout, SampleType};
+use nsscope_codec::wire::switch::SwitchCpuWide;
 use nsscope_codec::wire::task_namespaces::{Reason, TaskNamespaces};
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::{U16, U32, U64};
@@ -222,6 +226,49 @@ fn put_comm((pid, tid): (u32, u32), name: &[u8], misc: u16, id: &SampleId, room:
     if let Some(mut trailer) = room.get_mut(HEADER_SIZE + 8 + name.len()..) {
         TRAILER.write::<Native, _>(id, &mut trailer);
     }
+}
+
+/// The running task leaves its CPU to another. The kernel writes a second record when the other one comes; this one says
+/// as much, and half of the bytes go.
+#[inline(always)]
+pub(crate) fn switch(out: Task, next: Task) {
+    let id = now();
+    let (pid, tid) = next.ids();
+    let misc = MISC_SWITCH_OUT | if out.is_runnable() { MISC_SWITCH_OUT_PREEMPT } else { 0 };
+    const SIZE: usize = HEADER_SIZE + 8 + TRAILER_SIZE;
+    put::<SIZE>(1, |room| {
+        let kind = U32::new(RecordType::SWITCH_CPU_WIDE.0);
+        let header = Header::<Native> { kind, misc: U16::new(misc), size: U16::new(SIZE as u16) };
+        let next = SwitchCpuWide::<Native> { next_prev_pid: U32::new(pid), next_prev_tid: U32::new(tid) };
+        put_bytes(room, 0, header.as_bytes());
+        put_bytes(room, HEADER_SIZE, next.as_bytes());
+        if let Some(mut trailer) = room.get_mut(HEADER_SIZE + 8..) {
+            TRAILER.write::<Native, _>(&id, &mut trailer);
+        }
+    });
+}
+
+/// A task is to run: the kernel's own tracepoint `event` of this type.
+#[inline(always)]
+pub(crate) fn wakeup(task: Task, event: u64, common_type: u32) {
+    let id = now();
+    let (_, tid) = task.ids();
+    const SIZE: usize = SAMPLE_HEAD + 4 + WAKEUP_RAW;
+    put::<SIZE>(1, |room| {
+        room.fill(0);
+        put_sample_head(event, SIZE as u16, WAKEUP_RAW as u32, &id, room);
+        let raw = SAMPLE_HEAD + 4;
+        put_bytes(room, raw, &(common_type as u16).to_ne_bytes());
+        put_bytes(room, raw + 4, &id.tid.unwrap_or(0).to_ne_bytes());
+        let at = |field: u32| raw + field as usize;
+        let mut name = [0u8; 16];
+        // SAFETY: the helper checks what it reads, and ends the name with a NUL.
+        unsafe { bpf_probe_read_kernel_str(name.as_mut_ptr().cast(), 16, task.comm().cast()) };
+        put_bytes(room, at(set!(SETTINGS.wakeup_comm)), &name);
+        put_bytes(room, at(set!(SETTINGS.wakeup_pid)), &tid.to_ne_bytes());
+        put_bytes(room, at(set!(SETTINGS.wakeup_prio)), &task.prio().to_ne_bytes());
+        put_bytes(room, at(set!(SETTINGS.wakeup_target_cpu)), &task.cpu().to_ne_bytes());
+    });
 }
 
 /// A task is in another cgroup: `nsscope:task_cgroup`.

@@ -134,6 +134,25 @@ impl Task {
         self.0.to(set!(OFFSETS.signal)).u32(set!(OFFSETS.live)) == 0
     }
 
+    /// Whether it would go on running if it were let: what the kernel takes for preempted when it leaves its CPU
+    /// (`task_is_runnable()` in include/linux/sched.h).
+    #[inline(always)]
+    pub(crate) fn is_runnable(self) -> bool {
+        let delayed = set!(OFFSETS.sched_delayed);
+        self.0.u32(set!(OFFSETS.on_rq)) != 0 && (delayed == GONE || self.0.read::<u8>(delayed) == 0)
+    }
+
+    #[inline(always)]
+    pub(crate) fn prio(self) -> u32 {
+        self.0.u32(set!(OFFSETS.prio))
+    }
+
+    /// The CPU that it runs on, or is to run on (`task_cpu()`).
+    #[inline(always)]
+    pub(crate) fn cpu(self) -> u32 {
+        self.0.u32(set!(OFFSETS.cpu))
+    }
+
     /// The name's address.
     #[inline(always)]
     pub(crate) fn comm(self) -> *const u8 {

@@ -19,7 +19,7 @@ mod watch;
 
 use aya_ebpf::macros::{btf_tracepoint, fexit, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext, TracePointContext};
-use kernel::{Cgroup, Task};
+use kernel::{Cgroup, Task, set};
 use nsscope_codec::wire::task_namespaces::Reason;
 
 /// `task_newtask(task, clone_flags)`: the parent runs.
@@ -85,6 +85,37 @@ pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     let cgroup = Cgroup::from(ctx.arg::<*const u8>(0));
     if cgroup.hierarchy() == 0 && watch::concerns(cgroup) {
         emit::cgroup(cgroup, ctx.arg::<*const u8>(1));
+    }
+    0
+}
+
+/// `sched_switch(preempt, prev, next, ...)`: the one that leaves still runs.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
+    let out = Task::from(ctx.arg::<*const u8>(1));
+    let next = Task::from(ctx.arg::<*const u8>(2));
+    if watch::watched(out) || watch::watched(next) {
+        emit::switch(out, next);
+    }
+    0
+}
+
+/// `sched_wakeup(task)`.
+#[btf_tracepoint(function = "sched_wakeup")]
+pub fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from(ctx.arg::<*const u8>(0));
+    if watch::watched(task) {
+        emit::wakeup(task, set!(SETTINGS.wakeup_id), set!(SETTINGS.wakeup_type));
+    }
+    0
+}
+
+/// `sched_wakeup_new(task)`.
+#[btf_tracepoint(function = "sched_wakeup_new")]
+pub fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from(ctx.arg::<*const u8>(0));
+    if watch::watched(task) {
+        emit::wakeup(task, set!(SETTINGS.wakeup_new_id), set!(SETTINGS.wakeup_new_type));
     }
     0
 }

@@ -9,11 +9,13 @@ mod shared;
 
 use crate::error::{Error, Result};
 use crate::events::{Described, side_band, side_band_attr, synthetic_events, synthetic_id, tracepoint_attr};
+use crate::perf::Wanted;
 use crate::source::{Chunk, Source};
 use crate::synth::Synthesizer;
 use crate::sys::Event;
 use crate::target::Target;
-use crate::{machine, mounts, tracefs};
+use crate::tracefs::{self, Tracepoint};
+use crate::{machine, mounts};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -22,7 +24,7 @@ use nsscope_codec::wire::namespaces::new_encode_dev;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{major, minor, stat};
-use shared::{Settings, WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE, WATCH_TASKS};
+use shared::{Settings, WAKEUP_RAW, WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE, WATCH_TASKS};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use zerocopy::IntoBytes;
@@ -32,6 +34,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NSSCOPE_BPF_OBJECT"));
 
 /// Id that the records' trailers carry.
 const ID: u64 = 1;
+
+/// Ids of the samples of `sched_wakeup` and `sched_wakeup_new`.
+const WAKEUP_IDS: [u64; 2] = [2, 3];
 
 /// Bytes of the ring for each CPU, where the user names no size.
 const RING_SIZE: usize = 2 << 20;
@@ -46,7 +51,7 @@ const TAKEN: usize = 4 << 20;
 const MAX_WATCHED: u32 = 1 << 16;
 
 /// What is seen, and which programs can see it: the first that the kernel takes.
-const PROGRAMS: [(&str, &[Attach]); 8] = [
+const PROGRAMS: [Watched; 8] = [
     ("forks", &[Attach::Tracepoint("task_newtask")]),
     ("names", &[Attach::Tracepoint("task_rename")]),
     ("execs", &[Attach::Tracepoint("sched_process_exec")]),
@@ -56,6 +61,17 @@ const PROGRAMS: [(&str, &[Attach]); 8] = [
     ("moves between cgroups", &[Attach::Tracepoint("cgroup_attach_task")]),
     ("new cgroups", &[Attach::Tracepoint("cgroup_mkdir")]),
 ];
+
+/// The same where context switches are recorded.
+const SWITCHES: Watched = ("context switches", &[Attach::Tracepoint("sched_switch")]);
+
+/// The same where wake-ups are.
+const WAKEUPS: [Watched; 2] = [
+    ("wake-ups", &[Attach::Tracepoint("sched_wakeup")]),
+    ("first wake-ups", &[Attach::Tracepoint("sched_wakeup_new")]),
+];
+
+type Watched = (&'static str, &'static [Attach]);
 
 #[cfg(target_arch = "x86_64")]
 const SETNS: &str = "__x64_sys_setns";
@@ -95,6 +111,8 @@ impl Attach {
 /// Programs that run, and their ring.
 pub(crate) struct Bpf {
     pub(crate) described: Vec<Described>,
+    /// Formats of the kernel's tracepoints among them.
+    tracepoints: Vec<Tracepoint>,
     records: RingBuf<MapData>,
     lost: PerCpuArray<MapData, u64>,
     told_lost: u64,
@@ -106,6 +124,8 @@ pub(crate) struct Bpf {
     woken: OwnedFd,
     /// Bytes that were taken out of the ring.
     taken: Vec<u8>,
+    /// What is seen.
+    watch: Vec<Watched>,
     /// Where each program runs, or why it does not.
     attached: Vec<(&'static str, Result<String, String>)>,
     /// The programs, and the tracepoints of those that run at a system call. They run for as long as this is there.
@@ -114,15 +134,23 @@ pub(crate) struct Bpf {
 
 impl Bpf {
     /// Has the kernel check the programs for `target`; nothing is recorded yet.
-    pub(crate) fn open(target: &Target, ring_size: Option<usize>) -> Result<Self> {
+    pub(crate) fn open(target: &Target, wanted: &Wanted) -> Result<Self> {
         if OBJECT.is_empty() {
             return Err(missing());
         }
         let offsets = offsets::read()?;
         let cpus = machine::online_cpus()?.len();
-        let ring = (ring_size.unwrap_or(RING_SIZE).max(machine::page_size()) * cpus).next_power_of_two();
+        let ring = (wanted.ring_size.unwrap_or(RING_SIZE).max(machine::page_size()) * cpus).next_power_of_two();
         let ring = u32::try_from(ring.min(1 << 30)).unwrap_or(1 << 30);
-        let settings = settings(target, ring)?;
+        let mut settings = settings(target, ring)?;
+        let mut watch = PROGRAMS.to_vec();
+        if wanted.switches {
+            watch.push(SWITCHES);
+        }
+        let tracepoints = if wanted.wakeups { wakeups(&mut settings)? } else { Vec::new() };
+        if wanted.wakeups {
+            watch.extend(WAKEUPS);
+        }
         let btf =
             Btf::from_sys_fs().map_err(|error| offsets::unsupported(format!("{}: {}", offsets::BTF, chain(&error))))?;
         let mut programs = EbpfLoader::new()
@@ -145,9 +173,16 @@ impl Bpf {
             epoll::EventData::new_u64(0),
             epoll::EventFlags::IN | epoll::EventFlags::ET,
         )?;
-        let described = std::iter::once(side_band(side_band_attr(false), vec![ID])).chain(synthetic_events()).collect();
+        let wakeups = tracepoints.iter().zip(WAKEUP_IDS).map(|(Tracepoint { format, .. }, id)| Described {
+            attr: tracepoint_attr(format.id),
+            name: format!("{}:{}", format.system, format.name),
+            ids: vec![id],
+        });
+        let side_band = side_band(side_band_attr(wanted.switches), vec![ID]);
+        let described = std::iter::once(side_band).chain(wakeups).chain(synthetic_events()).collect();
         let mut bpf = Self {
             described,
+            tracepoints,
             records,
             lost,
             told_lost: 0,
@@ -155,13 +190,14 @@ impl Bpf {
             watches: settings.watch != WATCH_ALL,
             woken,
             taken: Vec::new(),
+            watch,
             attached: Vec::new(),
             programs: None,
         };
         bpf.watch(target)?;
         // Those that the kernel does not take are told when they are to run; here only if it takes none.
         let (mut any, mut why) = (false, String::new());
-        for (_, ways) in PROGRAMS {
+        for &(_, ways) in &bpf.watch {
             any |= ways.iter().any(|way| way.load(&mut programs, &btf).map_err(|error| why = error).is_ok());
         }
         if !any {
@@ -186,7 +222,7 @@ impl Bpf {
 
     fn attach(&mut self) -> Result<()> {
         let Some((programs, btf, calls)) = &mut self.programs else { return Ok(()) };
-        for (what, ways) in PROGRAMS {
+        for &(what, ways) in &self.watch {
             let mut why = Vec::new();
             let taken = ways.iter().find(|way| match way.attach(programs, btf, calls) {
                 Ok(()) => true,
@@ -219,6 +255,10 @@ impl Source for Bpf {
 
     fn events(&self) -> &[Described] {
         &self.described
+    }
+
+    fn tracepoints(&self) -> &[Tracepoint] {
+        &self.tracepoints
     }
 
     /// Begins to record. What no program can see on this kernel is left out, and said.
@@ -306,7 +346,8 @@ impl Attach {
 
 /// What `nsscope doctor` says of the programs: what each sees, and where it runs or why it does not.
 pub(crate) fn ways() -> Result<Vec<(&'static str, Result<String, String>)>> {
-    let mut bpf = Bpf::open(&Target::System, Some(machine::page_size()))?;
+    let wanted = Wanted { ring_size: Some(machine::page_size()), switches: true, wakeups: true, ..Wanted::default() };
+    let mut bpf = Bpf::open(&Target::System, &wanted)?;
     bpf.attach()?;
     Ok(bpf.attached)
 }
@@ -333,6 +374,14 @@ fn settings(target: &Target, ring: u32) -> Result<Settings> {
         wake_at: u64::from(ring) / WAKE_AT,
         task_namespaces_type: synthetic::TASK_NAMESPACES.id as u32,
         task_cgroup_type: synthetic::TASK_CGROUP.id as u32,
+        wakeup_id: WAKEUP_IDS[0],
+        wakeup_new_id: WAKEUP_IDS[1],
+        wakeup_type: 0,
+        wakeup_new_type: 0,
+        wakeup_comm: 0,
+        wakeup_pid: 0,
+        wakeup_prio: 0,
+        wakeup_target_cpu: 0,
     };
     match target {
         Target::System => settings.watch = WATCH_ALL,
@@ -354,6 +403,28 @@ fn settings(target: &Target, ring: u32) -> Result<Settings> {
         }
     }
     Ok(settings)
+}
+
+/// Says how this kernel lays out its wake-ups, which the programs write as perf would. Both are alike but for their type.
+fn wakeups(settings: &mut Settings) -> Result<Vec<Tracepoint>> {
+    let found = tracefs::wakeup_tracepoints();
+    let found = found.map_err(|why| Error::other(format!("wake-ups cannot be recorded: {why}")))?;
+    let [wakeup, new] = found.as_slice() else {
+        return Err(Error::other("wake-ups cannot be recorded: the kernel has no sched:sched_wakeup_new"));
+    };
+    let at = |name: &str, size: usize| {
+        let field = wakeup.format.field(name)?;
+        let fits = field.size == size && field.offset >= 8 && field.offset + size <= WAKEUP_RAW;
+        fits.then_some(field.offset as u32)
+    };
+    let fields = [at("comm", 16), at("pid", 4), at("prio", 4), at("target_cpu", 4)];
+    let [Some(comm), Some(pid), Some(prio), Some(target_cpu)] = fields else {
+        return Err(offsets::unsupported("this kernel lays out sched:sched_wakeup in a way that is not known".into()));
+    };
+    (settings.wakeup_type, settings.wakeup_new_type) = (wakeup.format.id as u32, new.format.id as u32);
+    (settings.wakeup_comm, settings.wakeup_pid) = (comm, pid);
+    (settings.wakeup_prio, settings.wakeup_target_cpu) = (prio, target_cpu);
+    Ok(found)
 }
 
 fn missing() -> Error {

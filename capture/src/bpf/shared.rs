@@ -16,6 +16,12 @@ pub(crate) struct Offsets {
     pub(crate) signal: u32,
     pub(crate) cgroups: u32,
     pub(crate) comm: u32,
+    pub(crate) on_rq: u32,
+    /// `se.sched_delayed`, a byte (since Linux 6.12)
+    pub(crate) sched_delayed: u32,
+    pub(crate) prio: u32,
+    /// `thread_info.cpu`, or `cpu` (before Linux 5.16)
+    pub(crate) cpu: u32,
     /// The bit field `in_execve`: the bit's number in the structure.
     pub(crate) in_execve_bit: u32,
     /// `signal_struct.live`
@@ -89,7 +95,20 @@ pub(crate) struct Settings {
     /// `common_type` of the events of our own.
     pub(crate) task_namespaces_type: u32,
     pub(crate) task_cgroup_type: u32,
+    /// Ids of the events `sched:sched_wakeup` and `sched:sched_wakeup_new`, and their `common_type`.
+    pub(crate) wakeup_id: u64,
+    pub(crate) wakeup_new_id: u64,
+    pub(crate) wakeup_type: u32,
+    pub(crate) wakeup_new_type: u32,
+    /// Where the fields of both are in a sample's raw bytes.
+    pub(crate) wakeup_comm: u32,
+    pub(crate) wakeup_pid: u32,
+    pub(crate) wakeup_prio: u32,
+    pub(crate) wakeup_target_cpu: u32,
 }
+
+/// Raw bytes of a wake-up: as many as any kernel wants, and with their size before them whole words.
+pub(crate) const WAKEUP_RAW: usize = 44;
 
 /// Everything.
 pub(crate) const WATCH_ALL: u32 = 0;

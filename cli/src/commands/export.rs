@@ -23,7 +23,7 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
     }
     let to_stdout = args.output == Path::new("-");
     let by_arrow = matches!(args.format, ExportFormat::Parquet | ExportFormat::Arrow);
-    let is_tables = by_arrow || matches!(args.format, ExportFormat::Csv | ExportFormat::Jsonl);
+    let is_tables = args.format.is_tables();
     if !is_tables && args.files.len() > 1 {
         return Err(Failure::Usage("only tables are of several captures: name one file".into()));
     }
@@ -42,6 +42,13 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
              to build it in: cargo install --path cli --features parquet; CSV and JSON lines have the same tables",
         ));
     }
+    write(args, |said| note(said))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes what is asked for of each capture. `told` gets what there is to say of tables.
+pub(crate) fn write(args: &args::Export, mut told: impl FnMut(String)) -> Outcome<()> {
+    let is_tables = args.format.is_tables();
     for file in &args.files {
         // Records are read again once all is known of their tasks: standard input is put aside for that.
         let spool = if file == Path::new("-") {
@@ -54,12 +61,12 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
         let file = spool.as_ref().map_or(file.as_path(), tempfile::NamedTempFile::path);
         let capture = Capture::read(file)?;
         if is_tables {
-            Tables { args, file, capture: &capture }.write()?;
+            Tables { args, file, capture: &capture }.write(&mut told)?;
         } else {
             write_one(args, file, &capture)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Prints the tables with their columns.
@@ -184,7 +191,7 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    fn write(&self) -> Outcome<()> {
+    fn write(&self, told: &mut dyn FnMut(String)) -> Outcome<()> {
         if self.args.output == Path::new("-") {
             let name = self.args.table.first().map_or("events", String::as_str);
             return self.table(name, Path::new("-")).map(drop);
@@ -198,7 +205,7 @@ impl Tables<'_> {
             let rows = self.table(table.name, &dir.join(self.name()))?;
             counts.push(format!("{rows} {}", table.name));
         }
-        note(format_args!("{}: {} to {}", self.file.display(), counts.join(", "), self.args.output.display()));
+        told(format!("{}: {} to {}", self.file.display(), counts.join(", "), self.args.output.display()));
         Ok(())
     }
 
