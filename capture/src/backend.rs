@@ -28,6 +28,12 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
     if (only_perf && matches!(backend, Backend::Bpf | Backend::Proc)) || (wanted.switches && backend == Backend::Proc) {
         return Err(Error::NeedsPerf);
     }
+    if wanted.sums.is_some() {
+        return match backend {
+            Backend::Auto | Backend::Bpf => Ok(Box::new(Bpf::open(target, wanted)?)),
+            Backend::Perf | Backend::Proc => Err(Error::NeedsBpf),
+        };
+    }
     let perf = || -> Result<Box<dyn Source>> { Ok(Box::new(Perf::open(target, wanted)?)) };
     let bpf = || -> Result<Box<dyn Source>> { Ok(Box::new(Bpf::open(target, wanted)?)) };
     match backend {

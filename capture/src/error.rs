@@ -41,6 +41,8 @@ pub enum Error {
     /// Samples and the flight recorder come from perf events alone, context switches from these and eBPF, and another
     /// [`Backend`](crate::Backend) was asked for.
     NeedsPerf,
+    /// Sums come from eBPF programs alone, and another [`Backend`](crate::Backend) was asked for.
+    NeedsBpf,
     /// A stream cannot be rotated, nor be what a flight recorder writes.
     NeedsFile,
     /// Options that do not go together, or a value that is out of range.
@@ -84,6 +86,7 @@ impl Error {
                 Some("ask for a smaller ring (128 KiB), or raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK")
             }
             Self::Ring { .. } => Some("ask for a smaller ring: 512 KiB"),
+            Self::NeedsBpf => Some("use the bpf backend, or record each switch"),
             Self::NeedsPerf => Some("use the perf backend, or do not ask for these"),
             Self::NeedsFile => Some("record into a file"),
             _ => None,
@@ -113,6 +116,7 @@ impl fmt::Display for Error {
             Self::Ring { size, source } => {
                 write!(f, "a ring of {} KiB per CPU cannot be mapped: {}", size >> 10, reason(source))
             }
+            Self::NeedsBpf => f.write_str("only the bpf backend sums up what ran"),
             Self::NeedsPerf => f.write_str(
                 "only the perf backend has samples and a flight recorder; context switches come from perf and bpf",
             ),

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which records are wanted, and how many fit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Wanted {
     /// Whether context switches are recorded, and wake-ups.
     pub(crate) switches: bool,
     pub(crate) wakeups: bool,
+    /// How often what ran and waited is summed, in place of each switch.
+    pub(crate) sums: Option<Duration>,
     /// Whether the latest records are kept, not all.
     pub(crate) flight_recorder: bool,
 }

@@ -14,6 +14,7 @@ use nsscope_codec::perf_data::Visitor;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A recording to be: the whole machine by the best backend there is, unless something else is asked for.
 ///
@@ -104,6 +105,13 @@ impl Recording {
     /// Also records each context switch: exact CPU time, and who waited for whom. Needs perf or eBPF.
     pub fn switch_events(mut self) -> Self {
         self.wanted.switches = true;
+        self
+    }
+
+    /// Also records, for each interval, how long the tasks of each container ran and waited, and how often: summed in the
+    /// kernel, in place of each context switch. Who ran meanwhile is not said. Needs eBPF.
+    pub fn summary(mut self, interval: Duration) -> Self {
+        self.wanted.sums = Some(interval);
         self
     }
 
@@ -202,7 +210,7 @@ impl Recording {
             synthesize: !self.without_synthesis,
             names: !self.without_names,
             flight_recorder: self.wanted.flight_recorder,
-            limits: self.wanted.switches,
+            limits: self.wanted.switches || self.wanted.sums.is_some(),
         };
         let handle = self.handle.map_or_else(Handle::new, Ok)?;
         Recorder::start(source, target, plan, output, held, handle)

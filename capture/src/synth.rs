@@ -213,6 +213,12 @@ impl Synthesizer {
         self.put(&nsscope_codec::encode::Lost { id: self.id, lost }, 0, clock::now());
     }
 
+    /// What the eBPF programs have summed.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn cpu_sum(&mut self, sum: &synthetic::CpuSum) {
+        self.sample(synthetic::CPU_SUM, &synthetic::cpu_sum(sum), clock::now());
+    }
+
     /// Which cgroups a process is in now; nothing where it has ended.
     pub(crate) fn cgroup_now(&mut self, pid: u32) {
         let time = clock::now();

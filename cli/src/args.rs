@@ -79,6 +79,7 @@ Examples:
   nsscope record --container web                  one container, by id or name
   nsscope record --backend bpf                    by eBPF programs, with time namespaces and pids inside
   nsscope record --backend proc                   without privileges, by looking at /proc
+  nsscope record --backend bpf --summary 10s -z   for days: who ran and waited, every ten seconds
   nsscope record --max-size 64M --max-files 8     for as long as you like, in files of 64 MiB
   nsscope record --snapshot                       keeps the latest in memory; pkill -USR2 nsscope writes it
   nsscope record -F 99 --duration 10s             with CPU time, for nsscope report --cpu
@@ -275,6 +276,10 @@ pub(crate) struct Record {
     /// Also record each wake-up, with the context switches: how long tasks that slept waited for a CPU
     #[arg(long)]
     pub(crate) wakeups: bool,
+    /// Also record how long each container ran and waited in each interval of this length, summed in the kernel: for days.
+    /// Needs --backend bpf
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["switch_events", "wakeups"])]
+    pub(crate) summary: Option<Duration>,
     /// Begin a new file whenever this one has so many bytes, such as 64M; FILE.1 is the one before, FILE.2 the one
     /// before that. Each can be read by itself
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

@@ -85,6 +85,9 @@ impl From<nsscope_capture::Error> for Failure {
                         .into(),
                 );
             }
+            Error::NeedsBpf => {
+                return Self::Usage("--summary needs --backend bpf: its programs sum up in the kernel".into());
+            }
             Error::NeedsFile => {
                 return Self::Usage("standard output is one stream: --snapshot and --max-size need a file (-o)".into());
             }

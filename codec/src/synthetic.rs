@@ -162,6 +162,34 @@ REC->throttled, REC->periods, REC->throttled_periods
     ),
 };
 
+/// What the tasks of a place did to the CPUs in an interval that ends now, summed in the kernel: `ran` and `waited` ns,
+/// from a wake-up or from being preempted until it ran, `longest` of those waits, ns, that ended in it, `waits` how many,
+/// `slept` and `preempted` how often a thread gave up its CPU or lost it. The place: `cgroup` id in the unified hierarchy,
+/// inodes `pidns` and `mntns`, `kind` 0 processes, 1 the kernel's threads, 2 idle; `pid` a thread of it.
+pub const CPU_SUM: Event = Event {
+    id: 65_527,
+    name: "nsscope:cpu_sum",
+    format: concat!(
+        "name: cpu_sum\nID: 65527\n",
+        common_fields!(),
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:unsigned int kind;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:u64 cgroup;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:unsigned int pidns;\toffset:24;\tsize:4;\tsigned:0;
+\tfield:unsigned int mntns;\toffset:28;\tsize:4;\tsigned:0;
+\tfield:u64 ran;\toffset:32;\tsize:8;\tsigned:0;
+\tfield:u64 waited;\toffset:40;\tsize:8;\tsigned:0;
+\tfield:u64 longest;\toffset:48;\tsize:8;\tsigned:0;
+\tfield:unsigned int waits;\toffset:56;\tsize:4;\tsigned:0;
+\tfield:unsigned int slept;\toffset:60;\tsize:4;\tsigned:0;
+\tfield:unsigned int preempted;\toffset:64;\tsize:4;\tsigned:0;
+
+print fmt: \"pid=%d ran=%llu waited=%llu longest=%llu waits=%u slept=%u preempted=%u\", REC->pid, REC->ran, REC->waited, \
+REC->longest, REC->waits, REC->slept, REC->preempted
+"
+    ),
+};
+
 /// How the recording was made: `interval` ns between two looks at /proc, 0 where the kernel told by itself; `backend`
 /// `perf`, `proc` or `snapshot`; `own` the recorder's own namespaces where they are not the machine's first ones, as
 /// `pid user`.
@@ -205,8 +233,8 @@ REC->cgroup, REC->time, REC->time_for_children, REC->pid_for_children, REC->leve
 };
 
 /// All of them.
-pub const EVENTS: [Event; 8] =
-    [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE, CGROUP_CPU, NAMESPACE];
+pub const EVENTS: [Event; 9] =
+    [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE, CGROUP_CPU, NAMESPACE, CPU_SUM];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
@@ -265,6 +293,47 @@ pub fn namespace(pid: u32, ino: u32, unique: u64, kind: &[u8]) -> Vec<u8> {
 pub fn cgroup_cpu(path: &[u8], times: [u64; 2], periods: [u64; 2]) -> Vec<u8> {
     let numbers: Vec<u8> = times.iter().chain(&periods).flat_map(|number| number.to_ne_bytes()).collect();
     raw(CGROUP_CPU, &numbers, &[path])
+}
+
+/// The fields of [`CPU_SUM`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuSum {
+    /// A thread of the place.
+    pub tid: u32,
+    /// 0 processes, 1 the kernel's threads, 2 idle.
+    pub kind: u32,
+    /// Id of the cgroup.
+    pub cgroup: u64,
+    /// Inode of the pid namespace.
+    pub pid_ns: u32,
+    /// Inode of the mount namespace.
+    pub mnt_ns: u32,
+    /// ns.
+    pub ran: u64,
+    /// ns.
+    pub waited: u64,
+    /// The longest wait, ns.
+    pub longest: u64,
+    /// How many waits.
+    pub waits: u32,
+    /// How often a thread gave up its CPU.
+    pub slept: u32,
+    /// How often a thread lost it.
+    pub preempted: u32,
+}
+
+/// Raw bytes of [`CPU_SUM`].
+pub fn cpu_sum(sum: &CpuSum) -> Vec<u8> {
+    let CpuSum { tid, kind, cgroup, pid_ns, mnt_ns, ran, waited, longest, waits, slept, preempted } = *sum;
+    let times = [ran, waited, longest].map(u64::to_ne_bytes).concat();
+    let numbers = [
+        words(&[tid, kind]),
+        cgroup.to_ne_bytes().to_vec(),
+        words(&[pid_ns, mnt_ns]),
+        times,
+        words(&[waits, slept, preempted]),
+    ];
+    raw(CPU_SUM, &numbers.concat(), &[])
 }
 
 /// Raw bytes of [`RECORDER`].

@@ -1,8 +1,9 @@
-//! What it costs to record context switches, beside `perf sched record`: ratios of one run, on the running kernel.
+//! What it costs to record context switches, or what they sum up to, beside `perf sched record` and a histogram of waits by
+//! bpftrace: ratios of one run, on the running kernel.
 //!
 //! `cargo bench -p nsscope-tests --bench switches`
 
-use nsscope_tests::{cannot_record, children_cpu, json_of, no_perf, not_root, nsscope, run, text};
+use nsscope_tests::{cannot_record, children_cpu, json_of, missing, no_bpf, no_perf, not_root, nsscope, run, text};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,11 +18,26 @@ const LOADS: [(&str, &[&str]); 2] = [
 ];
 
 /// A recorder and how it is started, the file's name being last.
-const RECORDERS: [(&str, &[&str]); 3] = [
+const RECORDERS: [(&str, &[&str]); 6] = [
     ("perf sched record", &["sched", "record", "-q", "-a", "-o"]),
     ("--switch-events", &["record", "-a", "--switch-events", "-o"]),
     ("--wakeups", &["record", "-a", "--wakeups", "-o"]),
+    ("  by bpf", &["record", "-a", "--backend", "bpf", "--wakeups", "-o"]),
+    (SUMMARY, &["record", "-a", "--backend", "bpf", "--summary", "1s", "-z", "-o"]),
+    (BPFTRACE, &["-e", WAITS, "-o"]),
 ];
+const SUMMARY: &str = "--summary 1s -z";
+const BPFTRACE: &str = "bpftrace, waits";
+
+/// How long threads wait from a wake-up or from being preempted until they run, as `runqlat` shows it.
+const WAITS: &str = "
+tracepoint:sched:sched_wakeup, tracepoint:sched:sched_wakeup_new { @since[args->pid] = nsecs; }
+tracepoint:sched:sched_switch {
+    if (args->prev_state == 0) { @since[args->prev_pid] = nsecs; }
+    if (@since[args->next_pid]) { @us = hist((nsecs - @since[args->next_pid]) / 1000); }
+    delete(@since[args->next_pid]);
+}
+END { clear(@since); }";
 
 /// How long a load takes, in seconds.
 fn load(args: &[&str]) -> f64 {
@@ -39,8 +55,12 @@ struct Cost {
 }
 
 fn started(recorder: usize, file: &Path) -> Child {
-    let (_, args) = RECORDERS[recorder];
-    let mut command = if recorder == 0 { Command::new("perf") } else { nsscope() };
+    let (name, args) = RECORDERS[recorder];
+    let mut command = match name {
+        BPFTRACE => Command::new("bpftrace"),
+        _ if recorder == 0 => Command::new("perf"),
+        _ => nsscope(),
+    };
     if recorder == 0 {
         command.args(args).arg(file).args(["--", "sleep", "1000"]);
     } else {
@@ -77,21 +97,28 @@ fn switches(file: &Path) -> (f64, f64) {
 }
 
 fn main() {
-    if let Some(why) = cannot_record().or_else(no_perf).or_else(not_root) {
+    if let Some(why) = cannot_record().or_else(no_perf).or_else(no_bpf).or_else(not_root) {
         println!("SKIPPED switches: {why}");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bench.data");
     println!("{}", text(&run(Command::new("uname").arg("-r"))).trim());
+    let no_bpftrace = missing("bpftrace", "bpftrace");
+    let recorders = RECORDERS.len() - usize::from(no_bpftrace.is_some());
+    if let Some(why) = no_bpftrace {
+        println!("without bpftrace: {why}");
+    }
     for (name, args) in LOADS {
         let mut alone = Vec::new();
         let mut costs = vec![Vec::new(); RECORDERS.len()];
         for _ in 0..RUNS {
             alone.push(load(args));
-            for (recorder, all) in costs.iter_mut().enumerate() {
+            for (recorder, all) in costs.iter_mut().enumerate().take(recorders) {
                 all.push(measure(recorder, args, &file));
-                if recorder > 0 {
+                if RECORDERS[recorder].0.starts_with(SUMMARY) {
+                    assert!(json_of(nsscope().args(["report", "--json"]).arg(&file))["cpu_source"] == "sums");
+                } else if recorder > 0 && RECORDERS[recorder].0 != BPFTRACE {
                     let (records, lost) = switches(&file);
                     assert!(records > 0.0, "it has no switches");
                     if lost > 0.0 {
@@ -108,7 +135,7 @@ fn main() {
             "", "added s", "ratio", "CPU s", "ratio", "MB", "ratio"
         );
         let theirs = Cost { load: of(0, |c| c.load) - alone, cpu: of(0, |c| c.cpu), bytes: of(0, |c| c.bytes) };
-        for (recorder, (label, _)) in RECORDERS.iter().enumerate() {
+        for (recorder, (label, _)) in RECORDERS.iter().enumerate().take(recorders) {
             let ours = Cost {
                 load: of(recorder, |c| c.load) - alone,
                 cpu: of(recorder, |c| c.cpu),
@@ -125,5 +152,7 @@ fn main() {
             );
         }
     }
-    println!("\ntargets: added time, recorder's CPU <= 0.5 of perf sched record's, bytes <= 0.4");
+    println!(
+        "\ntargets: added time, recorder's CPU <= 0.5 of perf sched record's, bytes <= 0.4; --summary <= 0.25 of all"
+    );
 }

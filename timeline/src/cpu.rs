@@ -5,12 +5,15 @@ use crate::definition::Definition;
 use crate::keys::{Key, Keys};
 use crate::limit::{Limit, Read};
 use crate::order::sorted;
-use crate::switches::{Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
+use crate::placement::Placement;
+use crate::switches::{ALL_CPUS, Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
 use crate::timeline::Timeline;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
+use nsscope_codec::synthetic::CpuSum;
 use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
+use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::{Order, RawRecord};
 
 /// Who has a CPU, or waits for one.
@@ -33,18 +36,18 @@ pub enum Runner {
 pub struct CpuUse {
     /// Whose.
     pub runner: Runner,
-    /// Time on each CPU, ns.
+    /// Time on each CPU, ns. Empty where it was [summed](Timeline::is_summed).
     pub cpus: Vec<(u32, u64)>,
-    /// The sum of those, ns.
+    /// Time on all CPUs, ns.
     pub on_cpu: u64,
     /// Time in which its threads would have run and did not, ns.
     pub waited: u64,
     /// How many waits that were.
     pub waits: u64,
-    /// What half of them did not exceed, ns, within an eighth.
-    pub median: u64,
-    /// What 99 of 100 did not exceed, ns, within an eighth.
-    pub p99: u64,
+    /// What half of them did not exceed, ns, within an eighth. Not known where it was [summed](Timeline::is_summed).
+    pub median: Option<u64>,
+    /// What 99 of 100 did not exceed, ns, within an eighth. See `median`.
+    pub p99: Option<u64>,
     /// The longest, ns.
     pub longest: u64,
     /// How often a thread gave up its CPU.
@@ -74,6 +77,11 @@ impl Timeline {
     /// Whether the recording has context switches: whether CPU time is exact.
     pub fn has_switches(&self) -> bool {
         !self.switches.counted.is_empty()
+    }
+
+    /// Whether that was summed in the kernel: who ran while another waited, and on which CPU, is not known then.
+    pub fn is_summed(&self) -> bool {
+        self.switches.summed
     }
 
     /// Who ran and who waited until `time` (ns), most CPU time first; the sum of all is the time of all CPUs. Empty without
@@ -107,6 +115,7 @@ impl Timeline {
             *found.entry(waits).or_default().1.entry(ran).or_default().entry(cpu).or_default() += ns;
         }
         let named = |number: u64| named(number, &keys);
+        let summed = self.switches.summed;
         let all = found.into_iter().map(|(who, (counted, meanwhile))| {
             let runner = named(who);
             let meanwhile = meanwhile.into_iter().map(|(who, cpus)| Meanwhile {
@@ -114,15 +123,21 @@ impl Timeline {
                 ns: cpus.values().sum(),
                 cpus: cpus.into_iter().collect(),
             });
+            let quantile = |per_mille| (!summed).then(|| counted.lengths.quantile(per_mille).min(counted.longest));
             CpuUse {
                 limit: self.limit(&runner),
                 runner,
                 on_cpu: counted.on_cpu.values().sum(),
-                cpus: counted.on_cpu.into_iter().map(|(cpu, ns)| (cpu as u32, ns)).collect(),
+                cpus: counted
+                    .on_cpu
+                    .into_iter()
+                    .map(|(cpu, ns)| (cpu as u32, ns))
+                    .filter(|&(cpu, _)| cpu != ALL_CPUS)
+                    .collect(),
                 waited: counted.waited,
                 waits: counted.waits,
-                median: counted.lengths.quantile(500).min(counted.longest),
-                p99: counted.lengths.quantile(990).min(counted.longest),
+                median: quantile(500),
+                p99: quantile(990),
                 longest: counted.longest,
                 slept: counted.slept,
                 preempted: counted.preempted,
@@ -160,6 +175,43 @@ impl Timeline {
             periods: last.periods.saturating_sub(first.periods),
             throttled_periods: last.throttled_periods.saturating_sub(first.throttled_periods),
         })
+    }
+
+    /// What the kernel has summed of a place. Which of ours that is, a thread says that ran there last, where it is still
+    /// there; else whoever else is in these namespaces, in this cgroup where there is one.
+    pub(crate) fn summed(&mut self, sum: &CpuSum) {
+        let who = match sum.kind {
+            1 => KERNEL,
+            2 => IDLE,
+            _ => self.place_of_sum(sum).unwrap_or(UNKNOWN),
+        };
+        self.switches.sum(who, sum);
+    }
+
+    fn place_of_sum(&self, sum: &CpuSum) -> Option<u32> {
+        let path = self.cgroup_ids.get(&sum.cgroup).copied();
+        // A thread that ends is in fewer and fewer of them.
+        let is = |ino: u32, of: u64| ino == 0 || u64::from(ino) == of;
+        let is_there = |placement: Placement| {
+            let set = placement.namespaces.map(|number| self.ns_sets.get(number));
+            set.is_some_and(|set| is(sum.pid_ns, set.get(NsKind::Pid).ino) && is(sum.mnt_ns, set.get(NsKind::Mnt).ino))
+        };
+        let has_cgroup = |placement: Placement| {
+            let set = placement.cgroups.map(|number| self.cgroup_sets.get(number));
+            set.is_some_and(|set| set.iter().any(|&[root, of]| root == 0 && Some(of) == path))
+        };
+        let own = self.has(sum.tid).map(|index| self.tasks[index].placement);
+        if let Some(own) =
+            own.filter(|&own| self.usage.get(own as usize).is_some_and(|usage| is_there(usage.placement)))
+        {
+            return Some(own);
+        }
+        if sum.pid_ns == 0 {
+            return None;
+        }
+        let there = || (0..self.usage.len()).rev().filter(|&number| is_there(self.usage[number].placement));
+        let found = there().find(|&number| has_cgroup(self.usage[number].placement)).or_else(|| there().next());
+        found.map(|number| number as u32)
     }
 
     /// What a thread is counted as.

@@ -94,6 +94,11 @@ impl Timeline {
                 self.read_limit(path, read);
                 None
             }
+            #[cfg(feature = "full")]
+            Some(Tracepoint::CpuSum(sum)) => {
+                self.summed(&sum);
+                None
+            }
             Some(Tracepoint::Recorder { interval, backend, own }) => {
                 let own = String::from_utf8_lossy(own);
                 self.recorder = Some(Recorder {

@@ -10,6 +10,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
+use nsscope_codec::synthetic::CpuSum;
 
 /// What runs where no task does.
 pub(crate) const IDLE: u32 = u32::MAX - 2;
@@ -145,11 +146,30 @@ pub(crate) struct Switches {
     /// The wait that ended last, and who ran meanwhile, ns.
     pub(crate) last_wait: Option<Wait>,
     pub(crate) last_ran: Vec<(u32, u64)>,
+    /// Whether somebody has summed before us: who ran meanwhile, and how waits spread, is not known then.
+    pub(crate) summed: bool,
 }
+
+/// The CPU of what was summed over all of them.
+pub(crate) const ALL_CPUS: u32 = u32::MAX;
 
 impl Switches {
     fn counted(&mut self, who: u32) -> &mut Counted {
         self.counted.entry(u64::from(who)).or_default()
+    }
+
+    /// Somebody has summed what was done in an interval.
+    pub(crate) fn sum(&mut self, who: u32, sum: &CpuSum) {
+        self.summed = true;
+        let counted = self.counted(who);
+        *counted.on_cpu.entry(ALL_CPUS.into()).or_default() += sum.ran;
+        counted.waited += sum.waited;
+        counted.waits += u64::from(sum.waits);
+        counted.longest = counted.longest.max(sum.longest);
+        if who != IDLE {
+            counted.slept += u64::from(sum.slept);
+            counted.preempted += u64::from(sum.preempted);
+        }
     }
 
     /// Whether a switch on this CPU has been seen.

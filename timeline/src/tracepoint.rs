@@ -33,6 +33,9 @@ pub(crate) enum Tracepoint<'a> {
     /// [`synthetic::CGROUP_CPU`]: a cgroup's CPU time and what its limit did.
     #[cfg(feature = "full")]
     CgroupCpu { path: &'a [u8], read: crate::limit::Limit },
+    /// [`synthetic::CPU_SUM`]: what the tasks of a place did to the CPUs.
+    #[cfg(feature = "full")]
+    CpuSum(synthetic::CpuSum),
     /// [`synthetic::RECORDER`]: how the recording was made.
     Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
@@ -86,6 +89,8 @@ enum Fields {
         path: Field,
         numbers: [Field; 4],
     },
+    #[cfg(feature = "full")]
+    CpuSum(alloc::boxed::Box<[Field; 11]>),
     Recorder {
         interval: Field,
         backend: Field,
@@ -131,6 +136,20 @@ impl Fields {
                 path: field("path")?,
                 numbers: [field("used")?, field("throttled")?, field("periods")?, field("throttled_periods")?],
             }),
+            #[cfg(feature = "full")]
+            (synthetic::SYSTEM, "cpu_sum") => Some(Self::CpuSum(alloc::boxed::Box::new([
+                field("pid")?,
+                field("kind")?,
+                field("cgroup")?,
+                field("pidns")?,
+                field("mntns")?,
+                field("ran")?,
+                field("waited")?,
+                field("longest")?,
+                field("waits")?,
+                field("slept")?,
+                field("preempted")?,
+            ]))),
             (synthetic::SYSTEM, "recorder") => {
                 Some(Self::Recorder { interval: field("interval")?, backend: field("backend")?, own: field("own")? })
             }
@@ -210,6 +229,23 @@ impl Tracepoints {
                         throttled_periods: throttled_periods.number(raw, big)?,
                     },
                 }
+            }
+            #[cfg(feature = "full")]
+            Fields::CpuSum(fields) => {
+                let [tid, kind, cgroup, pid_ns, mnt_ns, ran, waited, longest, waits, slept, preempted] = &**fields;
+                Tracepoint::CpuSum(synthetic::CpuSum {
+                    tid: number(tid)?,
+                    kind: number(kind)?,
+                    cgroup: cgroup.number(raw, big)?,
+                    pid_ns: number(pid_ns)?,
+                    mnt_ns: number(mnt_ns)?,
+                    ran: ran.number(raw, big)?,
+                    waited: waited.number(raw, big)?,
+                    longest: longest.number(raw, big)?,
+                    waits: number(waits)?,
+                    slept: number(slept)?,
+                    preempted: number(preempted)?,
+                })
             }
             Fields::Recorder { interval, backend, own } => Tracepoint::Recorder {
                 interval: number(interval)?,

@@ -142,6 +142,24 @@ impl Task {
         self.0.u32(set!(OFFSETS.on_rq)) != 0 && (delayed == GONE || self.0.read::<u8>(delayed) == 0)
     }
 
+    /// The number that the kernel knows it by, whoever records.
+    #[inline(always)]
+    pub(crate) fn pid_of_host(self) -> u32 {
+        self.0.u32(set!(OFFSETS.pid))
+    }
+
+    /// Whether it is what runs on a CPU where nothing else does.
+    #[inline(always)]
+    pub(crate) fn is_idle(self) -> bool {
+        self.pid_of_host() == 0
+    }
+
+    /// `PF_KTHREAD` in include/linux/sched.h.
+    #[inline(always)]
+    pub(crate) fn is_kernel_thread(self) -> bool {
+        self.0.u32(set!(OFFSETS.flags)) & 0x0020_0000 != 0
+    }
+
     #[inline(always)]
     pub(crate) fn prio(self) -> u32 {
         self.0.u32(set!(OFFSETS.prio))
@@ -178,9 +196,15 @@ impl Task {
 
     /// The pid namespace that it is in: that of the innermost of its pids (`task_active_pid_ns()`).
     #[inline(always)]
-    fn pid_ns(self) -> u32 {
+    pub(crate) fn pid_ns(self) -> u32 {
         let pid = self.pid();
         pid.namespace(pid.level())
+    }
+
+    /// The inode of its mount namespace; 0 once it has none any more, as it ends.
+    #[inline(always)]
+    pub(crate) fn mnt_ns(self) -> u32 {
+        self.0.to(set!(OFFSETS.nsproxy)).namespace(set!(OFFSETS.mnt_ns), set!(OFFSETS.mnt_inum))
     }
 
     /// Inodes of the time namespace, that of its children, and the pid namespace of its children.

@@ -15,6 +15,7 @@ mod kernel;
 #[allow(dead_code)]
 #[path = "../../src/bpf/shared.rs"]
 mod shared;
+mod sums;
 mod watch;
 
 use aya_ebpf::macros::{btf_tracepoint, fexit, tracepoint};
@@ -94,10 +95,22 @@ pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
 pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let out = Task::from(ctx.arg::<*const u8>(1));
     let next = Task::from(ctx.arg::<*const u8>(2));
-    if watch::watched(out) || watch::watched(next) {
+    if set!(SETTINGS.interval) != 0 {
+        sums::switch(out, next);
+    } else if watch::watched(out) || watch::watched(next) {
         emit::switch(out, next);
     }
     0
+}
+
+/// A task that is recorded would run.
+#[inline(always)]
+fn would_run(task: Task, event: u64, common_type: u32) {
+    if set!(SETTINGS.interval) != 0 {
+        sums::wakeup(task);
+    } else {
+        emit::wakeup(task, event, common_type);
+    }
 }
 
 /// `sched_wakeup(task)`.
@@ -105,7 +118,7 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 pub fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
     let task = Task::from(ctx.arg::<*const u8>(0));
     if watch::watched(task) {
-        emit::wakeup(task, set!(SETTINGS.wakeup_id), set!(SETTINGS.wakeup_type));
+        would_run(task, set!(SETTINGS.wakeup_id), set!(SETTINGS.wakeup_type));
     }
     0
 }
@@ -115,7 +128,7 @@ pub fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
 pub fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
     let task = Task::from(ctx.arg::<*const u8>(0));
     if watch::watched(task) {
-        emit::wakeup(task, set!(SETTINGS.wakeup_new_id), set!(SETTINGS.wakeup_new_type));
+        would_run(task, set!(SETTINGS.wakeup_new_id), set!(SETTINGS.wakeup_new_type));
     }
     0
 }

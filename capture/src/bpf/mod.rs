@@ -4,8 +4,10 @@
 //! The programs (`capture/bpf`) put whole records into one BPF ring; what is taken out of it goes into the file as it is.
 
 mod btf;
+mod chain;
 mod offsets;
 mod shared;
+mod sums;
 
 use crate::error::{Error, Result};
 use crate::events::{Described, side_band, side_band_attr, synthetic_events, synthetic_id, tracepoint_attr};
@@ -19,6 +21,7 @@ use crate::{machine, mounts};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
+use chain::chain;
 use nsscope_codec::synthetic;
 use nsscope_codec::wire::namespaces::new_encode_dev;
 use rustix::buffer::spare_capacity;
@@ -27,6 +30,7 @@ use rustix::fs::{major, minor, stat};
 use shared::{Settings, WAKEUP_RAW, WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE, WATCH_TASKS};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use sums::Sums;
 use zerocopy::IntoBytes;
 
 /// The compiled programs; empty where `cargo xtask bpf` has not made them.
@@ -124,6 +128,8 @@ pub(crate) struct Bpf {
     woken: OwnedFd,
     /// Bytes that were taken out of the ring.
     taken: Vec<u8>,
+    /// What the programs have summed, where that is wanted in place of each switch.
+    sums: Option<Sums>,
     /// What is seen.
     watch: Vec<Watched>,
     /// Where each program runs, or why it does not.
@@ -144,11 +150,12 @@ impl Bpf {
         let ring = u32::try_from(ring.min(1 << 30)).unwrap_or(1 << 30);
         let mut settings = settings(target, ring)?;
         let mut watch = PROGRAMS.to_vec();
-        if wanted.switches {
+        settings.interval = wanted.sums.map_or(0, sums::nanoseconds);
+        if wanted.switches || wanted.sums.is_some() {
             watch.push(SWITCHES);
         }
         let tracepoints = if wanted.wakeups { wakeups(&mut settings)? } else { Vec::new() };
-        if wanted.wakeups {
+        if wanted.wakeups || wanted.sums.is_some() {
             watch.extend(WAKEUPS);
         }
         let btf =
@@ -159,8 +166,11 @@ impl Bpf {
             .override_global("SETTINGS", settings.as_bytes(), true)
             .map_max_entries("RECORDS", ring)
             .map_max_entries("WATCHED", if settings.watch == WATCH_ALL { 1 } else { MAX_WATCHED })
+            .map_max_entries("SUMS", if wanted.sums.is_some() { sums::MAX_PLACES } else { 1 })
+            .map_max_entries("WAITING", if wanted.sums.is_some() { sums::MAX_WAITING } else { 1 })
             .load(OBJECT)
             .map_err(|error| refused(&chain(&error)))?;
+        let sums = wanted.sums.map(|interval| Sums::new(&mut programs, interval)).transpose()?;
         let mut take = |name| programs.take_map(name).ok_or_else(|| Error::other(format!("no map {name}")));
         let map = |error: aya::maps::MapError| Error::other(chain(&error));
         let records = RingBuf::try_from(take("RECORDS")?).map_err(map)?;
@@ -190,6 +200,7 @@ impl Bpf {
             watches: settings.watch != WATCH_ALL,
             woken,
             taken: Vec::new(),
+            sums,
             watch,
             attached: Vec::new(),
             programs: None,
@@ -264,6 +275,9 @@ impl Source for Bpf {
     /// Begins to record. What no program can see on this kernel is left out, and said.
     fn enable(&mut self) -> Result<()> {
         self.attach()?;
+        if let Some(sums) = &mut self.sums {
+            sums.begin()?;
+        }
         for (what, way) in &self.attached {
             if let Err(why) = way {
                 log::warn!("this kernel does not let eBPF programs see {what}: {why}");
@@ -283,6 +297,13 @@ impl Source for Bpf {
         match self.lost()? {
             0 => {}
             lost => synth.lost(lost),
+        }
+        if let Some(sums) = &mut self.sums {
+            let over = self.programs.is_none();
+            sums.read(over, &mut synth)?;
+            if over {
+                self.sums = None;
+            }
         }
         epoll::wait(&self.woken, spare_capacity(&mut Vec::with_capacity(1)), Some(&Timespec::default()))?;
         self.taken.clear();
@@ -382,6 +403,7 @@ fn settings(target: &Target, ring: u32) -> Result<Settings> {
         wakeup_pid: 0,
         wakeup_prio: 0,
         wakeup_target_cpu: 0,
+        interval: 0,
     };
     match target {
         Target::System => settings.watch = WATCH_ALL,
@@ -439,24 +461,4 @@ fn refused(why: &str) -> Error {
         what: format!("the kernel does not take the eBPF programs: {why}"),
         mend: "They need CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), and Linux 5.11 or newer.".into(),
     }
-}
-
-/// An error and what is behind it, in one line. The verifier's log is long: its end says why.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let part = match lines.as_slice() {
-            [first, .., end, _] if lines.len() > 3 => format!("{first} ... {end}"),
-            _ => lines.join(" "),
-        };
-        // Some errors tell what is behind them themselves.
-        if parts.last().is_none_or(|before| !before.contains(&part)) {
-            parts.push(part);
-        }
-        next = error.source();
-    }
-    parts.join(": ")
 }

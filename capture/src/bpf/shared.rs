@@ -22,6 +22,7 @@ pub(crate) struct Offsets {
     pub(crate) prio: u32,
     /// `thread_info.cpu`, or `cpu` (before Linux 5.16)
     pub(crate) cpu: u32,
+    pub(crate) flags: u32,
     /// The bit field `in_execve`: the bit's number in the structure.
     pub(crate) in_execve_bit: u32,
     /// `signal_struct.live`
@@ -105,6 +106,65 @@ pub(crate) struct Settings {
     pub(crate) wakeup_pid: u32,
     pub(crate) wakeup_prio: u32,
     pub(crate) wakeup_target_cpu: u32,
+    /// Length of an interval of sums, ns; 0 where each switch is recorded.
+    pub(crate) interval: u64,
+}
+
+/// What the tasks are summed under that run in the same container.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Id of the cgroup in the unified hierarchy.
+    pub(crate) cgroup: u64,
+    /// Inodes.
+    pub(crate) pid_ns: u32,
+    pub(crate) mnt_ns: u32,
+    /// One of [`TASK`], [`KERNEL_THREAD`], [`IDLE`]; of the latter two there is nothing else.
+    pub(crate) kind: u32,
+    pub(crate) zero: u32,
+}
+
+/// A process's thread. Only the programs use these three.
+#[allow(dead_code)]
+pub(crate) const TASK: u32 = 0;
+/// The kernel's own thread.
+#[allow(dead_code)]
+pub(crate) const KERNEL_THREAD: u32 = 1;
+/// Nobody.
+#[allow(dead_code)]
+pub(crate) const IDLE: u32 = 2;
+
+/// What is summed of a place, on one CPU, since the beginning.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    /// ns.
+    pub(crate) ran: u64,
+    /// ns from a wake-up, or from being preempted, until it ran.
+    pub(crate) waited: u64,
+    /// The longest wait of the even and of the odd interval that was last, ns.
+    pub(crate) longest: [u64; 2],
+    /// Which intervals those are: the time by their length.
+    pub(crate) intervals: [u64; 2],
+    pub(crate) waits: u32,
+    pub(crate) slept: u32,
+    pub(crate) preempted: u32,
+    /// The thread that ran last.
+    pub(crate) tid: u32,
+}
+
+/// Who runs on a CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    /// Since when, ns; 0: no switch has been seen.
+    pub(crate) since: u64,
+    pub(crate) place: Place,
+    pub(crate) tid: u32,
+    /// Whether it is recorded.
+    pub(crate) watched: u32,
+    /// The same as `since`, or it is being written.
+    pub(crate) again: u64,
 }
 
 /// Raw bytes of a wake-up: as many as any kernel wants, and with their size before them whole words.

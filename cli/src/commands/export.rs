@@ -42,7 +42,7 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
              to build it in: cargo install --path cli --features parquet; CSV and JSON lines have the same tables",
         ));
     }
-    write(args, |said| note(said))?;
+    write(args, note)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,9 +7,10 @@ use super::export;
 use crate::args::{self, ExportFormat, QueryFormat};
 use crate::error::{Failure, Outcome, note};
 use crate::signals;
-use nsscope_export::{Kind, QUERIES, TABLES, Table};
+use nsscope_export::{Column, Kind, QUERIES, Query, TABLES, Table};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -21,53 +22,41 @@ pub(crate) fn run(args: &args::Query) -> Outcome {
     let wanted = |table: &&Table| sql.is_none_or(|sql| names(sql, table.name));
     let tables: Vec<&Table> = TABLES.iter().filter(wanted).collect();
     let data = tempfile::tempdir()?;
-    let mut views = String::new();
-    match files.as_slice() {
+    let mut views: Vec<(&str, String)> = match files.as_slice() {
         [dir] if dir.is_dir() && is_data_set(dir) => {
-            for table in TABLES.iter().filter(|table| dir.join(table.name).is_dir()) {
-                let files = quoted(&dir.join(table.name).join("**/*.parquet"));
-                views += &format!(
-                    "CREATE VIEW {} AS SELECT * FROM read_parquet({files}, union_by_name = true);\n",
-                    table.name
-                );
-            }
+            let there = TABLES.iter().filter(|table| dir.join(table.name).is_dir());
+            there.map(|table| (table.name, view_of_parquet(table, dir))).collect()
         }
         _ => {
             export_tables(args, &files, &tables, data.path())?;
-            views.extend(tables.iter().map(|table| view_of_csv(table, data.path())));
+            tables.iter().map(|table| (table.name, view_of_csv(table, data.path()))).collect()
         }
-    }
-    // A view can be made only of tables that are there.
-    let made = |query: &&nsscope_export::Query| {
-        let of = TABLES.iter().filter(|table| names(query.sql, table.name));
-        of.clone().all(|table| views.contains(&format!("CREATE VIEW {} ", table.name)))
     };
-    let ready: Vec<_> = QUERIES.iter().filter(made).collect();
-    for query in &ready {
-        views += &format!("CREATE VIEW {} AS {};\n", query.name, query.sql.trim_end());
+    // A view can be made only of tables that are there.
+    let is_there = |table: &Table| views.iter().any(|(name, _)| *name == table.name);
+    let has_all = |query: &&Query| TABLES.iter().filter(|table| names(query.sql, table.name)).all(is_there);
+    let ready: Vec<&str> = QUERIES.iter().filter(has_all).map(|query| query.name).collect();
+    views
+        .extend(QUERIES.iter().filter(|query| ready.contains(&query.name)).map(|query| (query.name, query.sql.into())));
+    let mut statements = String::new();
+    for (name, select) in &views {
+        let _ = writeln!(statements, "CREATE VIEW {name} AS {select};");
     }
     let setup = data.path().join("views.sql");
-    fs::write(&setup, &views).map_err(|error| Failure::file("write", &setup, &error))?;
+    fs::write(&setup, &statements).map_err(|error| Failure::file("write", &setup, &error))?;
     let mut duckdb = Command::new("duckdb");
     duckdb.args(["-no-init", "-bail", "-cmd"]).arg(format!(".read {}", quoted(&setup)));
-    match sql {
-        Some(sql) => {
-            duckdb.arg(match args.format {
-                QueryFormat::Table => "-box",
-                QueryFormat::Csv => "-csv",
-                QueryFormat::Json => "-json",
-                QueryFormat::Jsonl => "-jsonlines",
-            });
-            duckdb.args(["-c", sql]);
-        }
-        None => {
-            let names = |all: Vec<&str>| all.join(", ");
-            note(format_args!(
-                "tables: {}; ready-made views: {}",
-                names(TABLES.iter().map(|table| table.name).collect()),
-                names(ready.iter().map(|query| query.name).collect())
-            ));
-        }
+    if let Some(sql) = sql {
+        duckdb.arg(match args.format {
+            QueryFormat::Table => "-box",
+            QueryFormat::Csv => "-csv",
+            QueryFormat::Json => "-json",
+            QueryFormat::Jsonl => "-jsonlines",
+        });
+        duckdb.args(["-c", sql]);
+    } else {
+        let tables: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+        note(format_args!("tables: {}; ready-made views: {}", tables.join(", "), ready.join(", ")));
     }
     ask(&mut duckdb)
 }
@@ -84,7 +73,7 @@ fn split(what: &[PathBuf]) -> (Vec<PathBuf>, Option<&str>) {
 fn names(sql: &str, table: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let has = |sql: &str, name: &str| sql.split(|c| !is_word(c)).any(|word| word.eq_ignore_ascii_case(name));
-    let by_view = |query: &nsscope_export::Query| has(sql, query.name) && has(query.sql, table);
+    let by_view = |query: &Query| has(sql, query.name) && has(query.sql, table);
     has(sql, table) || QUERIES.iter().any(by_view)
 }
 
@@ -109,9 +98,14 @@ fn export_tables(args: &args::Query, files: &[PathBuf], tables: &[&Table], to: &
     export::write(&tables, drop)
 }
 
+fn view_of_parquet(table: &Table, data: &Path) -> String {
+    let files = quoted(&data.join(table.name).join("**/*.parquet"));
+    format!("SELECT * FROM read_parquet({files}, union_by_name = true)")
+}
+
 /// A table's columns have the types that they have in Parquet.
 fn view_of_csv(table: &Table, data: &Path) -> String {
-    let column = |column: &nsscope_export::Column| {
+    let column = |column: &Column| {
         let kind = match column.kind {
             Kind::Text => "VARCHAR",
             Kind::Unsigned => "UBIGINT",
@@ -123,9 +117,8 @@ fn view_of_csv(table: &Table, data: &Path) -> String {
     let columns: Vec<String> = table.columns.iter().map(column).collect();
     let files = quoted(&data.join(table.name).join("*.csv"));
     format!(
-        "CREATE VIEW {} AS SELECT * FROM read_csv({files}, header = true, auto_detect = false, delim = ',', quote = '\"', \
-         escape = '\"', max_line_size = 16777216, columns = {{{}}});\n",
-        table.name,
+        "SELECT * FROM read_csv({files}, header = true, auto_detect = false, delim = ',', quote = '\"', \
+         escape = '\"', max_line_size = 16777216, columns = {{{}}})",
         columns.join(", ")
     )
 }

@@ -44,6 +44,9 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     if args.wakeups {
         recording = recording.wakeups();
     }
+    if let Some(interval) = args.summary {
+        recording = recording.summary(interval);
+    }
     if let Some(level) = args.compress {
         recording = recording.compress(level);
     }

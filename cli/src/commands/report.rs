@@ -111,7 +111,9 @@ fn as_text(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
         }
     }
     if args.cpu {
-        out += if timeline.has_switches() {
+        out += if timeline.is_summed() {
+            "\nCPU time was summed in the kernel\n"
+        } else if timeline.has_switches() {
             "\nCPU time is exact, from context switches\n"
         } else {
             "\nCPU time is estimated from samples; record --switch-events has it exact\n"
@@ -327,7 +329,7 @@ fn as_json(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
         "host": namespaces_json(&timeline.host()),
         "groups": groups_json(selection),
         "containers": containers,
-        "cpu_source": if timeline.has_switches() { "switches" } else { "samples" },
+        "cpu_source": if timeline.is_summed() { "sums" } else if timeline.has_switches() { "switches" } else { "samples" },
         "cpu_use": waits::as_json(timeline, args),
         "kept": timeline.kept().iter().map(kept_json).collect::<Vec<_>>(),
         "namespaced": namespaced,

@@ -54,8 +54,8 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
             format!("{:.1}", 100.0 * one.on_cpu as f64 / whole.max(1) as f64),
             ms(one.waited),
             one.waits.to_string(),
-            ms(one.median),
-            ms(one.p99),
+            one.median.map_or("-".into(), ms),
+            one.p99.map_or("-".into(), ms),
             ms(one.longest),
             one.slept.to_string(),
             one.preempted.to_string(),
@@ -63,7 +63,13 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
             one.limit.filter(|limit| limit.periods > 0).map_or("-".into(), |limit| ms(limit.throttled)),
         ]);
     }
-    let mut out = format!("\nCPU time and waits, from context switches; % of {cpus} CPUs\n{table}\n\n");
+    let mut out = if timeline.is_summed() {
+        format!(
+            "\nCPU time and waits, summed in the kernel: record --switch-events says who ran meanwhile\n{table}\n\n"
+        )
+    } else {
+        format!("\nCPU time and waits, from context switches; % of {cpus} CPUs\n{table}\n\n")
+    };
     let mut waiting: Vec<&CpuUse> = wanted(&all, selection, everybody).collect();
     waiting.retain(|one| matches!(one.runner, Runner::Container(_) | Runner::Host));
     waiting.sort_by_key(|one| std::cmp::Reverse(one.waited));

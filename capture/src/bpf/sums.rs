@@ -1,0 +1,152 @@
+//! What the eBPF programs have summed of each place, as records of an interval. Not here: how it is summed.
+
+use super::chain::chain;
+use super::shared::{Place, Running, Sum};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::synth::Synthesizer;
+use aya::Ebpf;
+use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap};
+use nsscope_codec::synthetic::CpuSum;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many places are summed at once. What comes when so many are there is left out.
+pub(super) const MAX_PLACES: u32 = 4096;
+
+/// How many threads may wait at once.
+pub(super) const MAX_WAITING: u32 = 1 << 16;
+
+/// Places in which nothing has run for so many intervals are forgotten once half of the map is used.
+const FORGOTTEN: u32 = 60;
+
+// SAFETY: whole numbers, and no padding.
+unsafe impl aya::Pod for Place {}
+// SAFETY: likewise.
+unsafe impl aya::Pod for Sum {}
+// SAFETY: likewise.
+unsafe impl aya::Pod for Running {}
+
+/// What was said of a place so far, and for how many intervals there has been nothing to say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    sum: Sum,
+    idle: u32,
+}
+
+/// Numbers of intervals, and a longest wait of each, ns.
+type Longest = Vec<(u64, u64)>;
+
+/// The sums, and when they are to be read.
+pub(super) struct Sums {
+    places: PerCpuHashMap<MapData, Place, Sum>,
+    running: PerCpuArray<MapData, Running>,
+    began: Array<MapData, u64>,
+    /// ns.
+    interval: u64,
+    /// When the next interval begins, ns.
+    next: u64,
+    said: BTreeMap<Place, Said>,
+}
+
+impl Sums {
+    pub(super) fn new(programs: &mut Ebpf, interval: Duration) -> Result<Self> {
+        let mut take = |name| programs.take_map(name).ok_or_else(|| Error::other(format!("no map {name}")));
+        let map = |error: aya::maps::MapError| Error::other(chain(&error));
+        let interval = nanoseconds(interval);
+        Ok(Self {
+            places: PerCpuHashMap::try_from(take("SUMS")?).map_err(map)?,
+            running: PerCpuArray::try_from(take("RUNNING")?).map_err(map)?,
+            began: Array::try_from(take("BEGAN")?).map_err(map)?,
+            interval,
+            next: (clock::now() / interval + 1) * interval,
+            said: BTreeMap::new(),
+        })
+    }
+
+    /// The programs run on all CPUs: who runs where none has seen a switch has run since before this.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.began.set(0, clock::now(), 0).map_err(|error| Error::other(chain(&error)))
+    }
+
+    /// Writes what the interval had, if one has ended or the recording is `over`.
+    pub(super) fn read(&mut self, over: bool, synth: &mut Synthesizer) -> Result<()> {
+        let now = clock::now();
+        if now < self.next && !over {
+            return Ok(());
+        }
+        // What the longest waits are asked for: the interval that has ended, or the one that never will.
+        let interval = if now < self.next { self.next / self.interval - 1 } else { now / self.interval - 1 };
+        self.next = (now / self.interval + 1) * self.interval;
+        let mut totals = self.totals()?;
+        // Who runs now is in no sum yet. What is said too much or too little of it is made up for in the next interval.
+        for running in self.running.get(&0, 0).map_err(|error| Error::other(chain(&error)))?.iter() {
+            if running.since != 0 && running.since == running.again && running.watched != 0 {
+                let (sum, _) = totals.entry(running.place).or_default();
+                sum.ran += now.saturating_sub(running.since);
+                sum.tid = running.tid;
+            }
+        }
+        for (place, (total, longest)) in &totals {
+            let said = self.said.entry(*place).or_default();
+            let ran = total.ran.saturating_sub(said.sum.ran);
+            let sum = CpuSum {
+                tid: total.tid,
+                kind: place.kind,
+                cgroup: place.cgroup,
+                pid_ns: place.pid_ns,
+                mnt_ns: place.mnt_ns,
+                ran,
+                waited: total.waited.saturating_sub(said.sum.waited),
+                longest: longest.iter().filter(|&&(of, _)| of == interval).map(|&(_, ns)| ns).max().unwrap_or(0),
+                waits: total.waits.wrapping_sub(said.sum.waits),
+                slept: total.slept.wrapping_sub(said.sum.slept),
+                preempted: total.preempted.wrapping_sub(said.sum.preempted),
+            };
+            if (sum.ran, sum.waits, sum.slept, sum.preempted) == (0, 0, 0, 0) {
+                said.idle += 1;
+                continue;
+            }
+            let ran = said.sum.ran + ran;
+            *said = Said { sum: Sum { ran, ..*total }, idle: 0 };
+            synth.cpu_sum(&sum);
+        }
+        if self.said.len() > MAX_PLACES as usize / 2 {
+            let forgotten: Vec<Place> =
+                self.said.iter().filter(|(_, said)| said.idle >= FORGOTTEN).map(|(&place, _)| place).collect();
+            for place in forgotten {
+                // Whoever has run there meanwhile begins anew.
+                if self.places.remove(&place).is_ok() {
+                    self.said.remove(&place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The sums of all CPUs, with the longest waits of the intervals that each CPU has.
+    fn totals(&self) -> Result<BTreeMap<Place, (Sum, Longest)>> {
+        let mut totals: BTreeMap<Place, (Sum, Longest)> = BTreeMap::new();
+        for each in &self.places {
+            let (place, cpus) = each.map_err(|error| Error::other(chain(&error)))?;
+            let (total, longest) = totals.entry(place).or_default();
+            for sum in cpus.iter() {
+                total.ran += sum.ran;
+                total.waited += sum.waited;
+                total.waits = total.waits.wrapping_add(sum.waits);
+                total.slept = total.slept.wrapping_add(sum.slept);
+                total.preempted = total.preempted.wrapping_add(sum.preempted);
+                if sum.tid != 0 {
+                    total.tid = sum.tid;
+                }
+                longest.extend(sum.intervals.into_iter().zip(sum.longest));
+            }
+        }
+        Ok(totals)
+    }
+}
+
+/// An interval in ns: a look at the sums takes some time, so a millisecond at least.
+pub(super) fn nanoseconds(interval: Duration) -> u64 {
+    u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1_000_000)
+}
