@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why something could not be recorded. [`Display`](fmt::Display) says what happened and why, in one line;
 /// [`mend`](Self::mend) says what to do about it.
@@ -60,6 +61,17 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The recording ends here: its file takes no more, for instance because the disk is full. What is in it can be read.
+    CutOff {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+        /// How many records the recording has.
+        records: u64,
+        /// The time that they cover.
+        covered: Duration,
+    },
     /// The reader of a recording that is a stream has closed it.
     ClosedPipe,
     /// Anything else.
@@ -109,6 +121,13 @@ impl fmt::Display for Error {
             Self::File { action, path, source } => {
                 write!(f, "cannot {action} {}: {}", path.display(), reason(source))
             }
+            Self::CutOff { path, source, records, covered } => write!(
+                f,
+                "cannot write {}: {}; the recording ends with {records} records of {:.3} s",
+                path.display(),
+                reason(source),
+                covered.as_secs_f64()
+            ),
             Self::Ring { size, source } if source.raw_os_error() == Some(libc::EPERM) => {
                 let kib = size >> 10;
                 write!(f, "a ring of {kib} KiB per CPU is more than this user may lock: {}", reason(source))
@@ -129,7 +148,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } | Self::Ring { source, .. } => Some(source),
+            Self::File { source, .. } | Self::Ring { source, .. } | Self::CutOff { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::NamedTempFile;
 use zerocopy::IntoBytes;
 
 /// An open recording.
@@ -21,6 +22,8 @@ pub(crate) enum Sink {
     File {
         writer: Box<FileWriter<Native, PositionedFile>>,
         path: PathBuf,
+        /// The file has its name once it has records: whoever is killed before leaves what was there.
+        unnamed: Option<(NamedTempFile, Older)>,
         /// Where a file of the same name went.
         old: Option<PathBuf>,
         /// Whether a round has ended that the file does not tell of yet: it does with what follows.
@@ -174,7 +177,7 @@ impl Sink {
         let is_special = fs::metadata(path).is_ok_and(|m| !m.is_file());
         if is_special {
             let file = File::options().write(true).open(path).map_err(fail)?;
-            return Self::begin(file, path, None, events, sections);
+            return Self::begin(file, path, events, sections);
         }
         let new = tempfile::Builder::new().prefix(".nsscope-").tempfile_in(dir).map_err(fail)?;
         let umask = rustix::process::umask(rustix::fs::Mode::empty());
@@ -184,23 +187,29 @@ impl Sink {
         if let Some((user, group)) = machine::invoking_user() {
             rustix::fs::fchown(new.as_file(), Some(user), Some(group)).map_err(|e| fail(e.into()))?;
         }
-        let old = older.make_room(path).map_err(fail)?;
-        let file = new.persist(path).map_err(|e| fail(e.error))?;
-        Self::begin(file, path, old, events, sections)
+        let mut sink = Self::begin(new.reopen().map_err(fail)?, path, events, sections)?;
+        if let Self::File { unnamed, .. } = &mut sink {
+            *unnamed = Some((new, older));
+        }
+        Ok(sink)
     }
 
-    fn begin(
-        file: File,
-        path: &Path,
-        old: Option<PathBuf>,
-        events: &[Described],
-        sections: &[(Feature, Vec<u8>)],
-    ) -> Result<Self> {
+    /// The file gets its name, and what had it another, if that has not been.
+    pub(crate) fn give_name(&mut self) -> Result<()> {
+        let Self::File { path, unnamed, old, .. } = self else { return Ok(()) };
+        let Some((file, older)) = unnamed.take() else { return Ok(()) };
+        let fail = |error: io::Error| Error::file("create", path, error);
+        *old = older.make_room(path).map_err(fail)?;
+        file.persist(&*path).map_err(|error| fail(error.error))?;
+        Ok(())
+    }
+
+    fn begin(file: File, path: &Path, events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Result<Self> {
         let attrs: Vec<_> = events.iter().map(|event| AttrIds { attr: &event.attr, ids: &event.ids }).collect();
         let sections: Vec<_> = sections.iter().map(|(feature, bytes)| (*feature, bytes.as_slice())).collect();
         let writer = FileWriter::begin(PositionedFile { file, reserved: 0 }, &attrs, &sections)
             .map_err(|error| Error::file("write", path, error))?;
-        Ok(Self::File { writer: Box::new(writer), path: path.into(), old, round: false })
+        Ok(Self::File { writer: Box::new(writer), path: path.into(), unnamed: None, old: None, round: false })
     }
 
     /// Appends whole records.
@@ -212,7 +221,8 @@ impl Sink {
                 }
                 let mark = std::mem::take(round).then(|| user_record(RecordType::FINISHED_ROUND, &[], true));
                 let pieces: Vec<&[u8]> = mark.as_deref().into_iter().chain(pieces.iter().copied()).collect();
-                writer.append(&pieces).map_err(|error| Error::file("write", path, error))
+                writer.append(&pieces).map_err(|error| Error::file("write", path, error))?;
+                self.give_name()
             }
             Self::Memory(held) => {
                 held.extend(pieces.iter().copied().flatten());
@@ -241,6 +251,7 @@ impl Sink {
 
     /// The file is complete: writes what is known only now.
     pub(crate) fn span(&mut self, span: Option<(u64, u64)>) -> Result<()> {
+        self.give_name()?;
         match self {
             Self::File { writer, path, .. } => {
                 writer
@@ -273,7 +284,7 @@ impl Sink {
 
     /// Nothing was recorded: leaves no file behind and puts an old one back.
     pub(crate) fn abandon(self) {
-        if let Self::File { path, old, .. } = self {
+        if let Self::File { path, old, unnamed: None, .. } = self {
             let _ = fs::remove_file(&path);
             if let Some(old) = old {
                 let _ = fs::rename(old, path);

@@ -63,6 +63,7 @@ mod machine;
 mod mounts;
 mod names;
 mod perf;
+mod plan;
 mod proc;
 mod recorder;
 mod recording;

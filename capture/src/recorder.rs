@@ -13,6 +13,7 @@ use crate::handle::Handle;
 use crate::limits::Limits;
 use crate::machine;
 use crate::names::{self, Answer, Follower, LAST_ANSWER};
+use crate::plan::{Output, Plan};
 use crate::source::{Chunk, Source};
 use crate::statistics::{Counter, Statistics, Summary};
 use crate::synth::Synthesizer;
@@ -24,7 +25,6 @@ use nsscope_codec::{Native, Records};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may keep records to itself when there are few.
@@ -39,34 +39,6 @@ const LIMITS: Duration = Duration::from_secs(1);
 
 /// How many processes are read from /proc before the source is looked at again.
 const SYNTH_BATCH: usize = 64;
-
-/// Where the records go.
-pub(crate) enum Output {
-    /// A file, and what becomes of one that has its name.
-    File(PathBuf, Older),
-    /// A stream in pipe mode.
-    Pipe(Option<Box<dyn std::io::Write + Send>>),
-    /// Memory: whoever follows takes them away.
-    Memory,
-}
-
-/// What is added to the records, and how they are written.
-#[expect(clippy::struct_excessive_bools, reason = "each is a thing that is done or left")]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// Size in bytes at which the next file begins.
-    pub(crate) max_size: Option<usize>,
-    /// zstd's level.
-    pub(crate) compress: Option<i32>,
-    /// Whether what already runs is described.
-    pub(crate) synthesize: bool,
-    /// Whether runtimes are asked what their containers are called.
-    pub(crate) names: bool,
-    /// Whether the CPU time of cgroups is read, once a second.
-    pub(crate) limits: bool,
-    /// Whether only the latest records are kept, and written when asked for.
-    pub(crate) flight_recorder: bool,
-}
 
 /// A recording under way. It records until it is [finished](Self::finish) or dropped; what was recorded is in the file
 /// either way.
@@ -149,7 +121,7 @@ impl Recorder {
         }
         recorder.source.enable()?;
         if !plan.flight_recorder {
-            recorder.synthesize()?;
+            recorder.synthesize().map_err(|error| recorder.cut_off(error))?;
         }
         match command.map(Held::go) {
             None => {}
@@ -192,7 +164,7 @@ impl Recorder {
     /// Where the file cannot be written. [`Error::ClosedPipe`] where the reader of a stream has gone: the command has
     /// ended then.
     pub fn run(&mut self, duration: Option<Duration>, mut each: impl FnMut(&Statistics)) -> Result<()> {
-        let result = self.follow(duration, &mut each);
+        let result = self.follow(duration, &mut each).map_err(|error| self.cut_off(error));
         if matches!(result, Err(Error::ClosedPipe)) {
             // Whoever read has gone; the command need not.
             while self.command.as_mut().is_some_and(|command| !command.ended()) {
@@ -200,6 +172,19 @@ impl Recorder {
             }
         }
         result
+    }
+
+    /// Where the file takes no more, what is in it is said, in the file too as far as it lets us.
+    fn cut_off(&mut self, error: Error) -> Error {
+        let Error::File { action: "write", path, source } = error else { return error };
+        if self.counter.total() == 0 {
+            return Error::File { action: "write", path, source };
+        }
+        let span = self.counter.span;
+        // The disk may be full for this as well; the records are there either way.
+        let _ = self.sink.span(span);
+        let covered = span.map_or(0, |(first, last)| last.saturating_sub(first));
+        Error::CutOff { path, source, records: self.counter.total(), covered: Duration::from_nanos(covered) }
     }
 
     fn follow(&mut self, duration: Option<Duration>, each: &mut dyn FnMut(&Statistics)) -> Result<()> {
@@ -353,7 +338,7 @@ impl Recorder {
     /// Describes what already runs, looking after the source in between.
     fn synthesize(&mut self) -> Result<()> {
         if !self.plan.synthesize {
-            return Ok(());
+            return self.sink.give_name();
         }
         if self.plan.names {
             // A new file is told all of it again.
@@ -384,8 +369,8 @@ impl Recorder {
     }
 
     fn take(&mut self, synth: &mut Synthesizer) -> Result<()> {
-        self.counter.add(&synth.records, &[]);
         put(&mut self.sink, &mut self.compressor, &[&synth.records])?;
+        self.counter.add(&synth.records, &[]);
         synth.records.clear();
         Ok(())
     }
@@ -456,6 +441,10 @@ impl Recorder {
     /// # Errors
     /// Where the file cannot be written.
     pub fn finish(mut self) -> Result<Summary> {
+        self.complete().map_err(|error| self.cut_off(error))
+    }
+
+    fn complete(&mut self) -> Result<Summary> {
         self.source.disable();
         if self.plan.flight_recorder {
             self.write_latest()?;

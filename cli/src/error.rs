@@ -92,6 +92,7 @@ impl From<nsscope_capture::Error> for Failure {
                 return Self::Usage("standard output is one stream: --snapshot and --max-size need a file (-o)".into());
             }
             Error::Ring { .. } => "the flag is -m: nsscope record -m 128K ...".into(),
+            Error::CutOff { path, .. } => format!("to see what is there: nsscope report {}", path.display()).into(),
             Error::File { action, path, source } => return Self::file(action, path, source),
             Error::NotPermitted { .. } => format!(
                 "as root:             sudo nsscope record ...\n  \

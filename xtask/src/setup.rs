@@ -23,6 +23,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("busybox-static", "what runs in its containers"),
     ("bpftool", "lists the eBPF programs that run"),
     ("valgrind", "counts instructions"),
+    ("strace", "has the recorder's system calls fail, each in turn"),
     ("util-linux", "unshare, nsenter, lsns"),
     ("zstd", "packs a file that the viewer unpacks"),
     ("libcap2-bin", "setcap, by which a user records without sudo"),

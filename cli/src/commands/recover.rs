@@ -43,8 +43,8 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     let size = U64::<O>::ref_from_bytes(&start[8..]).map_or(0, |size| size.get());
     let mut prologue = start.to_vec();
     if size == PIPE_HEADER_SIZE {
-        let (end, records) = walk::<O>(BufReader::new(file), PIPE_HEADER_SIZE, len).map_err(|error| fail(&error))?;
-        return finish(args, &prologue, (PIPE_HEADER_SIZE, end), &[], records);
+        let there = walk::<O>(BufReader::new(file), PIPE_HEADER_SIZE, len).map_err(|error| fail(&error))?;
+        return finish(args, &prologue, (PIPE_HEADER_SIZE, there.end), &[], there.records);
     }
     prologue.resize(FILE_HEADER_SIZE as usize, 0);
     file.read_exact(&mut prologue[start.len()..]).map_err(|_| too_short())?;
@@ -64,27 +64,49 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
         && file.read_exact_at(&mut magic, attrs_end).is_ok()
         && magic == tracing::MAGIC;
     file.seek(SeekFrom::Start(data_at)).map_err(|error| fail(&error))?;
-    let (end, records) =
+    let Walked { end, records, compressed } =
         walk::<O>(BufReader::new(file), data_at, data_end.unwrap_or(len)).map_err(|error| fail(&error))?;
     let table = header.feature_bits().count() as u64 * size_of::<Section<O>>() as u64;
-    if data_end == Some(end) && table <= len - end {
+    // A writer that is killed as it replaces the table has said before that there is none.
+    let was_replaced = table == 0 && has_formats;
+    if data_end == Some(end) && table <= len - end && !was_replaced {
         note(format_args!("{} is whole", args.file.display()));
         return finish(args, header.as_bytes(), (FILE_HEADER_SIZE, len), &[], records);
     }
-    // The table of where the features are was behind the data, and is lost. Of the features perf wants one: the formats of
-    // tracepoints, which nsscope and perf write behind the attrs.
+    // The table of where the features are was behind the data, and is lost. Of the features perf wants two: the formats of
+    // tracepoints, which nsscope and perf write behind the attrs; and how records were compressed.
     header.data.size.set(end - data_at);
     header.features = FromZeros::new_zeroed();
-    let formats = Section::<O>::new(attrs_end, formats_size);
-    let behind = if has_formats { formats.as_bytes() } else { &[] };
-    header.features[0].set(u64::from(has_formats) << Feature::TRACING_DATA.0);
-    finish(args, header.as_bytes(), (FILE_HEADER_SIZE, end), behind, records)
+    let bit = |has: bool, feature: Feature| u64::from(has) << feature.0;
+    header.features[0].set(bit(has_formats, Feature::TRACING_DATA) | bit(compressed, Feature::COMPRESSED));
+    let how: Vec<u8> = HOW_COMPRESSED.iter().flat_map(|&number| U32::<O>::new(number).to_bytes()).collect();
+    let how_at = end + (u64::from(has_formats) + 1) * size_of::<Section<O>>() as u64;
+    let formats = has_formats.then(|| Section::<O>::new(attrs_end, formats_size));
+    let how_there = compressed.then(|| Section::<O>::new(how_at, how.len() as u64));
+    let mut behind: Vec<u8> =
+        formats.iter().chain(&how_there).flat_map(|section| section.as_bytes().to_vec()).collect();
+    if compressed {
+        behind.extend(how);
+    }
+    finish(args, header.as_bytes(), (FILE_HEADER_SIZE, end), &behind, records)
 }
 
-/// Walks the records from `at` on, in a reader that stands there. Returns the end of the last one that is whole, and how
-/// many there are.
-fn walk<O: Order>(mut input: impl Read, mut at: u64, limit: u64) -> io::Result<(u64, u64)> {
-    let mut records = 0;
+/// The feature COMPRESSED: version, type (zstd), level and ratio, which nobody asks for, and the room that perf makes for
+/// what is in one record, in bytes: as much as the rings of those who record with large ones.
+const HOW_COMPRESSED: [u32; 5] = [1, 1, 1, 1, 4 << 20];
+
+/// What is there.
+struct Walked {
+    /// Where the last record ends that is whole.
+    end: u64,
+    records: u64,
+    /// Whether some are compressed.
+    compressed: bool,
+}
+
+/// Walks the records from `at` on, in a reader that stands there.
+fn walk<O: Order>(mut input: impl Read, mut at: u64, limit: u64) -> io::Result<Walked> {
+    let (mut records, mut compressed) = (0, false);
     while limit - at >= HEADER_SIZE as u64 {
         let mut header = [0; HEADER_SIZE];
         input.read_exact(&mut header)?;
@@ -109,8 +131,9 @@ fn walk<O: Order>(mut input: impl Read, mut at: u64, limit: u64) -> io::Result<(
         io::copy(&mut Read::by_ref(&mut input).take(behind), &mut io::sink())?;
         at += size + behind;
         records += 1;
+        compressed |= kind == RecordType::COMPRESSED;
     }
-    Ok((at, records))
+    Ok(Walked { end: at, records, compressed })
 }
 
 /// Writes the new beginning, of the rest what is between `from` and `to`, and what comes behind it.

@@ -1,9 +1,11 @@
 //! Writes a perf.data file that is complete after every append. Not here: what the records say.
 //!
 //! All metadata lies between the header and the records; behind the records is only the small table that points
-//! back to it. So a recorder that is killed leaves a file that every reader, perf included, can open. An append is three
-//! writes: what lies behind the old table, what takes its place, and the new size. One that is killed in the first
-//! leaves the file as it was; between the other two, a file whose records can be read, and its metadata not.
+//! back to it. So a recorder that is killed leaves a file that every reader, perf included, can open. An append is four
+//! writes: what lies behind the old table; that there is no table; what takes its place; and the new size, with the
+//! table. One that is killed in the first leaves the file as it was; before the last, a file that has the records of
+//! before and says that it has no features: [`Reader`](super::Reader) still finds the tracepoints' formats, and perf wants
+//! it mended. The second and the last are within a page, which a kernel writes whole or not at all.
 
 use super::header::{Feature, FileHeader, Section, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE};
 use crate::wire::attr::{Attr, ATTR_SIZE_VER0};
@@ -121,17 +123,33 @@ impl<O: Order, W: Output> FileWriter<O, W> {
             return Ok(());
         }
         // What takes the table's place is written last: until then the file is as it was, with more behind its end.
-        let table = self.table.get(..self.count).unwrap_or(&[]).as_bytes();
-        let front = if len > table.len() as u64 { table.len() } else { 0 };
-        let rest = halves(pieces, front).map(|(_, rest)| rest).chain([table]);
-        self.out.write_at(self.end.saturating_add(front as u64), rest)?;
+        let size = size_of::<Section<O>>().saturating_mul(self.count);
+        let front = if len > size as u64 { size } else { 0 };
+        if front > 0 {
+            let table = self.table.get(..self.count).unwrap_or(&[]).as_bytes();
+            let rest = halves(pieces, front).map(|(_, rest)| rest).chain([table]);
+            self.out.write_at(self.end.saturating_add(front as u64), rest)?;
+        }
+        self.show_table(false)?;
         if front > 0 {
             self.out.write_at(self.end, halves(pieces, front).map(|(front, _)| front))?;
+        } else {
+            let table = self.table.get(..self.count).unwrap_or(&[]).as_bytes();
+            self.out.write_at(self.end, pieces.iter().copied().chain([table]))?;
         }
         self.end = self.end.saturating_add(len);
         self.header.data.size.set(self.data_size());
-        let at = offset_of!(FileHeader<O>, data).saturating_add(offset_of!(Section<O>, size));
-        self.out.write_at(at as u64, [self.header.data.size.as_bytes()])
+        self.show_table(true)
+    }
+
+    /// Says in the header how much data there is, and whether the table is behind it.
+    fn show_table(&mut self, is_there: bool) -> Result<(), W::Error> {
+        let mut header = self.header;
+        if !is_there {
+            header.features = FileHeader::new_zeroed().features;
+        }
+        let at = offset_of!(FileHeader<O>, data);
+        self.out.write_at(at as u64, [header.as_bytes().get(at..).unwrap_or(&[])])
     }
 
     /// Replaces a feature section's bytes by as many others: for what is known only at the end.
