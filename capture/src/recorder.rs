@@ -83,13 +83,12 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Begins to record. A `command` is let go once everything is set up.
-    pub(crate) fn start(
+    /// Begins to record.
+    pub(crate) fn open(
         source: Box<dyn Source>,
         target: Target,
         plan: Plan,
         output: Output,
-        command: Option<Held>,
         handle: Handle,
     ) -> Result<Self> {
         let layout = layout(source.events());
@@ -120,18 +119,28 @@ impl Recorder {
             recorder.begin_file()?;
         }
         recorder.source.enable()?;
-        if !plan.flight_recorder {
-            recorder.synthesize().map_err(|error| recorder.cut_off(error))?;
+        Ok(recorder)
+    }
+
+    /// Describes what runs already, and lets the command go.
+    pub(crate) fn begin(&mut self, command: Option<Held>) -> Result<()> {
+        if !self.plan.flight_recorder {
+            self.synthesize().map_err(|error| self.cut_off(error))?;
         }
         match command.map(Held::go) {
             None => {}
-            Some(Ok(running)) => recorder.command = Some(running),
+            Some(Ok(running)) => self.command = Some(running),
             Some(Err(error)) => {
-                recorder.sink.abandon();
+                std::mem::replace(&mut self.sink, Sink::Memory(Vec::new())).abandon();
                 return Err(error);
             }
         }
-        Ok(recorder)
+        Ok(())
+    }
+
+    /// Which source it has.
+    pub(crate) fn backend(&self) -> &'static str {
+        self.source.name()
     }
 
     /// What stops it, asks for a snapshot, or reads its statistics, from any thread or signal handler.

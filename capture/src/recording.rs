@@ -43,7 +43,11 @@ pub struct Recording {
     compress: Option<i32>,
     without_synthesis: bool,
     without_names: bool,
+    opened: Option<Opened>,
 }
+
+/// What is called once all is open.
+type Opened = Box<dyn FnOnce(&'static str) -> Result<()>>;
 
 impl std::fmt::Debug for Recording {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -88,6 +92,14 @@ impl Recording {
     /// A handle that was made before, so that a signal which comes early is not lost.
     pub fn handle(mut self, handle: Handle) -> Self {
         self.handle = Some(handle);
+        self
+    }
+
+    /// Called with the name of the backend once all is open that needs privileges, and before any thread is started: to
+    /// give up what is not needed any more. Whoever reads other users' processes, asks runtimes for names and begins new
+    /// files needs `CAP_SYS_PTRACE`, `CAP_DAC_READ_SEARCH`, and where it may write.
+    pub fn once_open(mut self, opened: impl FnOnce(&'static str) -> Result<()> + 'static) -> Self {
+        self.opened = Some(Box::new(opened));
         self
     }
 
@@ -214,6 +226,11 @@ impl Recording {
             limits: self.wanted.switches || self.wanted.sums.is_some(),
         };
         let handle = self.handle.map_or_else(Handle::new, Ok)?;
-        Recorder::start(source, target, plan, output, held, handle)
+        let mut recorder = Recorder::open(source, target, plan, output, handle)?;
+        if let Some(opened) = self.opened {
+            opened(recorder.backend())?;
+        }
+        recorder.begin(held)?;
+        Ok(recorder)
     }
 }

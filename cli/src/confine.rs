@@ -1,6 +1,7 @@
-//! What a command that only reads a capture gives up before it looks at it: a capture may come from anybody. Not here:
-//! which commands those are.
+//! What a command gives up that it does not need: one that only reads a capture before it looks at it, for a capture may
+//! come from anybody; one that records once all is open. Not here: which commands those are.
 
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
@@ -69,6 +70,31 @@ pub(crate) fn to_reading() {
     let Some(filter) = filter() else { return };
     // It is a second wall, and a kernel without seccomp has none.
     let _ = seccompiler::apply_filter_all_threads(&filter);
+}
+
+/// What is needed while recording: to look at others' processes, to ask runtimes for names, and to begin new files where
+/// and for whom the first one was.
+const RECORDING: CapabilitySet = CapabilitySet::SYS_PTRACE
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::KILL);
+
+/// Gives up the capabilities that opened the events, for this thread and those that it starts, and for good. What the
+/// programs of eBPF have summed or watch is read by bpf(2), which asks each time.
+pub(crate) fn to_recording(backend: &str) {
+    let programs = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    let needed = if backend == "bpf" { RECORDING | programs } else { RECORDING };
+    // Before Linux 5.8 there was one for all of this.
+    let is_old = rustix::thread::capability_is_in_bounding_set(CapabilitySet::BPF).is_err();
+    let needed = if backend == "bpf" && is_old { needed | CapabilitySet::SYS_ADMIN } else { needed };
+    let Ok(has) = rustix::thread::capabilities(None) else { return };
+    let keeps = has.permitted & needed;
+    let sets =
+        CapabilitySets { effective: has.effective & keeps, permitted: keeps, inheritable: has.inheritable & keeps };
+    // It is a second wall: what cannot be given up was there before.
+    let _ = rustix::thread::set_capabilities(None, sets);
 }
 
 fn filter() -> Option<BpfProgram> {

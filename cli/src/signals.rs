@@ -3,6 +3,7 @@
 use crate::error::Outcome;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) const END: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// Has `each` called whenever one of these signals comes, from now on, in a thread of its own.
-pub(crate) fn on(signals: &[i32], mut each: impl FnMut() + Send + 'static) -> Outcome<()> {
+pub(crate) fn on(signals: &[i32], mut each: impl FnMut() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new(signals)?;
     std::thread::spawn(move || signals.forever().for_each(|_| each()));
     Ok(())

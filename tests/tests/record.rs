@@ -6,8 +6,8 @@ use nsscope_codec::synthetic::TASK_CGROUP;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_tests::{
-    Group, actor, by_id, cannot_record, errors, events, has_records, needs, no_cgroup2, no_perf, not_root, nsscope,
-    report, run, start, stop, text, wait_for,
+    Group, actor, by_id, cannot_record, errors, events, has_records, needs, no_bpf, no_cgroup2, no_perf, not_root,
+    nsscope, report, run, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -464,4 +464,44 @@ fn what_a_recorded_command_prints_is_not_in_the_stream() {
     assert!(!errors(&stat).contains("damaged"), "{}", errors(&stat));
     let stat: Value = serde_json::from_slice(&stat.stdout).unwrap();
     assert!(stat["forks"].as_u64() >= Some(200), "{stat}");
+}
+
+/// The capabilities of a set of a thread, as `/proc/PID/status` has them.
+fn capabilities(status: &str, set: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+    u64::from_str_radix(line.trim_start_matches(':').trim(), 16).unwrap()
+}
+
+/// What opened the events is given up, by every thread; the command keeps what its caller had.
+#[test]
+fn a_recorder_gives_up_what_it_does_not_need() {
+    needs!("a_recorder_gives_up", cannot_record(), no_bpf(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let own = capabilities(&fs::read_to_string("/proc/self/status").unwrap(), "CapEff");
+    // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, KILL, SYS_PTRACE.
+    let recording = 0b10_1111 | 1 << 19;
+    let programs = 1 << 38 | 1 << 39;
+    for (backend, allowed) in [("perf", recording), ("bpf", recording | programs)] {
+        let file = dir.path().join(backend);
+        let recorder = start(&file, &["-a", "--backend", backend]);
+        let threads = fs::read_dir(format!("/proc/{}/task", recorder.id())).unwrap();
+        let mut seen = 0;
+        for thread in threads.map(|thread| thread.unwrap().path()) {
+            let status = fs::read_to_string(thread.join("status")).unwrap();
+            for set in ["CapEff", "CapPrm"] {
+                assert_eq!(capabilities(&status, set), own & allowed, "{backend}: {set} of {}", thread.display());
+            }
+            seen += 1;
+        }
+        assert!(seen > 1, "it has a thread for signals");
+        assert!(stop(recorder).contains(" 0 lost, "));
+        let mut record = nsscope();
+        record.args(["record", "--backend", backend, "-o"]).arg(&file).args([
+            "--",
+            "grep",
+            "CapEff",
+            "/proc/self/status",
+        ]);
+        assert_eq!(capabilities(&text(&run(&mut record)), "CapEff"), own, "{backend}");
+    }
 }

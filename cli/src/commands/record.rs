@@ -1,6 +1,7 @@
 //! `nsscope record`: what to record, of whom, and where to. Not here: how it is recorded, which is capture's.
 
 use crate::args::{self, Backend, Names};
+use crate::confine;
 use crate::error::{Failure, Outcome, note};
 use crate::loaded::Capture;
 use crate::select::{select, title};
@@ -66,13 +67,15 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         recording = recording.without_names();
     }
     let handle = Handle::new()?;
-    let stop = handle.clone();
-    signals::on(&signals::END, move || stop.stop())?;
-    if args.snapshot {
-        let write = handle.clone();
-        signals::on(&[SIGUSR2], move || write.snapshot())?;
-    }
-    recording = recording.handle(handle.clone());
+    let (stop, write, snapshot) = (handle.clone(), handle.clone(), args.snapshot);
+    recording = recording.handle(handle.clone()).once_open(move |backend| {
+        confine::to_recording(backend);
+        signals::on(&signals::END, move || stop.stop())?;
+        if snapshot {
+            signals::on(&[SIGUSR2], move || write.snapshot())?;
+        }
+        Ok(())
+    });
     let mut recorder = if args.output == Path::new("-") {
         recording.to_pipe(standard_output()?)?
     } else {
