@@ -95,9 +95,19 @@ struct Built {
     text: u64,
 }
 
-/// Builds the kernels and holds one to the other, `all` of them or the two that take the least. Returns how many checks
-/// passed, or says why it cannot.
-pub(crate) fn check(all: bool) -> Result<std::result::Result<u64, String>> {
+/// Which kernels are built and asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernels {
+    /// C and Rust: those that take the least.
+    Two,
+    /// Also one without each type, and the one that looks for faults.
+    All,
+    /// The one that looks for faults alone.
+    Faults,
+}
+
+/// Builds the kernels and holds one to the other. Returns how many checks passed, or says why it cannot.
+pub(crate) fn check(kernels: Kernels) -> Result<std::result::Result<u64, String>> {
     setup::debian_packages(PACKAGES)?;
     if Toolchain::find_debian()?.is_none() || !Path::new("/usr/bin/clang-22").exists() {
         return Ok(Err("Linux in Rust: Debian's rustc-web and clang-22 are not installed".into()));
@@ -107,7 +117,7 @@ pub(crate) fn check(all: bool) -> Result<std::result::Result<u64, String>> {
     };
     let tree = Tree::new(&archive)?;
     programs::build()?;
-    scene::check(&tree, all).map(Ok)
+    scene::check(&tree, kernels).map(Ok)
 }
 
 /// A kernel's source, changed, and what was built of it. It outlives the work tree: it takes minutes to make.

@@ -48,6 +48,9 @@ enum Chore {
         /// Also build one without each type of namespace, and one that looks for faults: a quarter of an hour more
         #[arg(long, requires = "rust")]
         all: bool,
+        /// Only the one with KASAN, lockdep and kmemleak
+        #[arg(long, requires = "rust", conflicts_with = "all")]
+        faults: bool,
     },
     /// Run every fuzz target for a while
     Fuzz {
@@ -75,7 +78,14 @@ fn main() -> Result<ExitCode> {
         Chore::Bare => drop(bare::check()?),
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
         Chore::Kernel { rust: false, .. } => kernel::check()?.map_err(anyhow::Error::msg)?,
-        Chore::Kernel { rust: true, all } => drop(linux::check(all)?.map_err(anyhow::Error::msg)?),
+        Chore::Kernel { rust: true, all, faults } => {
+            let kernels = match (all, faults) {
+                (true, _) => linux::Kernels::All,
+                (_, true) => linux::Kernels::Faults,
+                _ => linux::Kernels::Two,
+            };
+            linux::check(kernels)?.map_err(anyhow::Error::msg)?;
+        }
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Dist => dist::build()?.iter().for_each(|why| println!("left out: {why}")),

@@ -99,8 +99,8 @@ impl Event {
         Ok(Self { layout, flags, ring: Consumer::new(ring), base, len, _descriptor: descriptor })
     }
 
-    /// Takes what is there. Returns how many NAMESPACES records it is, and how many are said to be lost; fails where a
-    /// record is not what it must be.
+    /// Takes what is there. Returns how many NAMESPACES records of this thread it is, and how many are said to be lost;
+    /// fails where a record is not what it must be. The kernel may start a thread of its own at any time, which is another's.
     fn read(&mut self, pid: u32, links: &[NsId]) -> io::Result<(u64, u64)> {
         let available = self.ring.available();
         let bytes = [available.first, available.second].concat();
@@ -110,11 +110,12 @@ impl Event {
         for record in Records::<Native>::new(&bytes, 0) {
             let record = record.map_err(io::Error::other)?;
             match record.parse().map_err(io::Error::other)? {
+                Record::Namespaces(namespaces) if namespaces.tid() != pid => {}
                 Record::Namespaces(namespaces) => {
                     let found: Vec<NsId> = namespaces.links.iter().map(|&link| link.into()).collect();
                     let size = 24 + 16 * expected.len() + self.layout.size();
-                    if (namespaces.tid(), &*found, record.bytes().len()) != (pid, expected, size) {
-                        return failed(format_args!("{record:?}: not {pid}, {expected:?} in {size} bytes"));
+                    if (&*found, record.bytes().len()) != (expected, size) {
+                        return failed(format_args!("{record:?}: not {expected:?} in {size} bytes"));
                     }
                     let id = record.sample_id(self.layout).map_err(io::Error::other)?;
                     if self.layout.fields().has(SampleType::TID) && id.tid != Some(pid) {
@@ -202,7 +203,8 @@ fn check(count: u64, time: bool) -> io::Result<()> {
         .and_then(|(some, gone)| enter(&own).map(|()| (records, lost) = (records + some, lost + gone)))?;
     let (some, gone) = event.read(pid, &links)?;
     (records, lost) = (records + some, lost + gone);
-    if records + lost != count + 1 || lost == 0 {
+    // A few of the lost may be of the kernel's threads.
+    if !(count + 1..count + 10).contains(&(records + lost)) || lost == 0 {
         return failed(format_args!("{count} and one more are not {records} records and {lost} lost"));
     }
     drop(event);
