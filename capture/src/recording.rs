@@ -47,7 +47,7 @@ pub struct Recording {
 }
 
 /// What is called once all is open.
-type Opened = Box<dyn FnOnce(&'static str) -> Result<()>>;
+type Opened = Box<dyn FnOnce(&'static str) -> Result<()> + Send>;
 
 impl std::fmt::Debug for Recording {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -98,7 +98,7 @@ impl Recording {
     /// Called with the name of the backend once all is open that needs privileges, and before any thread is started: to
     /// give up what is not needed any more. Whoever reads other users' processes, asks runtimes for names and begins new
     /// files needs `CAP_SYS_PTRACE`, `CAP_DAC_READ_SEARCH`, and where it may write.
-    pub fn once_open(mut self, opened: impl FnOnce(&'static str) -> Result<()> + 'static) -> Self {
+    pub fn once_open(mut self, opened: impl FnOnce(&'static str) -> Result<()> + Send + 'static) -> Self {
         self.opened = Some(Box::new(opened));
         self
     }

@@ -58,6 +58,15 @@ enum Chore {
         #[arg(long, default_value_t = 600)]
         seconds: u32,
     },
+    /// Run what takes hours: a recorder under load, and random recordings that perf reads, too
+    Soak {
+        /// For how long the recorder runs
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// How many recordings are compared with perf
+        #[arg(long, default_value_t = 500)]
+        recordings: u64,
+    },
     /// Build the eBPF programs, for builds of nsscope with --features bpf
     Bpf,
     /// Make packages in target/packages: a static program, a .deb, a container image's folder, checksums
@@ -87,6 +96,7 @@ fn main() -> Result<ExitCode> {
             linux::check(kernels)?.map_err(anyhow::Error::msg)?;
         }
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
+        Chore::Soak { minutes, recordings } => test::soak(minutes, recordings)?,
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Dist => dist::build()?.iter().for_each(|why| println!("left out: {why}")),
         Chore::Wasm => wasm::build()?,

@@ -42,6 +42,20 @@ impl Totals {
     }
 }
 
+/// The tests that take as long as one lets them.
+pub(crate) fn soak(minutes: u64, recordings: u64) -> Result<()> {
+    setup::debian_packages(setup::PACKAGES)?;
+    bpf::build()?.map_err(anyhow::Error::msg)?;
+    programs::build()?;
+    // Each of another day is another one.
+    let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    run(cargo()
+        .args(["test", "--package", "nsscope-tests", "--test", "soak", "--test", "differential", "--", "--nocapture"])
+        .env("NSSCOPE_SOAK", (minutes * 60).to_string())
+        .env("NSSCOPE_RECORDINGS", recordings.to_string())
+        .env("NSSCOPE_SEED", seed.to_string()))
+}
+
 pub(crate) fn all() -> Result<ExitCode> {
     let scratch = tempfile::tempdir()?;
     let skips = scratch.path().join("skips");

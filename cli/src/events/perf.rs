@@ -33,8 +33,6 @@ struct Columns {
     tid: bool,
     cpu: bool,
     time: bool,
-    /// Whether names stand to the right, under each other: not where samples are followed by stacks.
-    aligned: bool,
 }
 
 impl Perf {
@@ -75,19 +73,17 @@ impl Perf {
             for event in session.events().iter().filter(|event| !dummy(event)) {
                 let has = |bit| event.sample.sample_type.has(bit);
                 let (tid, cpu, time) = (has(SampleType::TID), has(SampleType::CPU), has(SampleType::TIME));
-                all.entry(event.attr.kind.get()).or_insert(Columns { tid, cpu, time, aligned: true });
+                all.entry(event.attr.kind.get()).or_insert(Columns { tid, cpu, time });
             }
             all
         });
-        all.get(&kind).copied().unwrap_or(Columns { tid: true, cpu: true, time: true, aligned: true })
+        all.get(&kind).copied().unwrap_or(Columns { tid: true, cpu: true, time: true })
     }
 
     /// `perf_sample__fprintf_start()`.
-    fn start(&mut self, columns: Columns, (pid, tid): (u32, u32), id: &SampleId, out: &mut Vec<u8>) {
+    fn start(&mut self, (columns, width): (Columns, usize), (pid, tid): (u32, u32), id: &SampleId, out: &mut Vec<u8>) {
         let comm = &self.thread(pid, tid).comm;
-        if columns.aligned {
-            pad(16usize.saturating_sub(comm.len()), out);
-        }
+        pad(width.saturating_sub(comm.len()), out);
         out.extend_from_slice(comm);
         out.push(b' ');
         if columns.tid {
@@ -125,7 +121,9 @@ impl Print for Perf {
     ) {
         let Some(event) = session.event_of(record) else { return };
         let columns = self.columns(session, event.attr.kind.get());
-        let columns = Columns { aligned: !event.sample.sample_type.has(SampleType::CALLCHAIN), ..columns };
+        // perf does not align names where stacks follow the samples.
+        let width = if event.sample.sample_type.has(SampleType::CALLCHAIN) { 0 } else { 16 };
+        let columns = (columns, width);
         let mut id = session.sample_id(record);
         let own_ids = (id.pid.unwrap_or(u32::MAX), id.tid.unwrap_or(u32::MAX));
         // Without trailers perf takes what the record itself says.
