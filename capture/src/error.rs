@@ -94,9 +94,11 @@ impl Error {
     pub fn mend(&self) -> Option<&str> {
         match self {
             Self::NotPermitted { mend, .. } | Self::Unsupported { mend, .. } | Self::Limit { mend, .. } => Some(mend),
-            Self::Ring { source, .. } if source.raw_os_error() == Some(libc::EPERM) => {
-                Some("ask for a smaller ring (128 KiB), or raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK")
-            }
+            Self::Ring { source, size } if source.raw_os_error() == Some(libc::EPERM) => Some(if *size > 128 << 10 {
+                "ask for a smaller ring (128 KiB), or raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK"
+            } else {
+                "raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK; another recording of this user may have what there is"
+            }),
             Self::Ring { .. } => Some("ask for a smaller ring: 512 KiB"),
             Self::NeedsBpf => Some("use the bpf backend, or record each switch"),
             Self::NeedsPerf => Some("use the perf backend, or do not ask for these"),

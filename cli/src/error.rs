@@ -34,6 +34,8 @@ impl Failure {
             io::ErrorKind::NotFound if verb == "open" => {
                 "\n  capture one first: nsscope record -o FILE, or nsscope snapshot -o FILE"
             }
+            // EMFILE, which may be wrapped.
+            _ if reason(error).starts_with("too many open files") => "\n  raise the limit: ulimit -n 65536",
             io::ErrorKind::NotFound => "\n  the directory does not exist: create it, or name another file with -o",
             io::ErrorKind::PermissionDenied if verb == "create" => {
                 "\n  name a file in a place you may write to with -o"
@@ -91,6 +93,7 @@ impl From<nsscope_capture::Error> for Failure {
             Error::NeedsFile => {
                 return Self::Usage("standard output is one stream: --snapshot and --max-size need a file (-o)".into());
             }
+            Error::Ring { size, .. } if *size <= 128 << 10 => "".into(),
             Error::Ring { .. } => "the flag is -m: nsscope record -m 128K ...".into(),
             Error::CutOff { path, .. } => format!("to see what is there: nsscope report {}", path.display()).into(),
             Error::File { action, path, source } => return Self::file(action, path, source),
