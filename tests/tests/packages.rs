@@ -4,6 +4,7 @@
 
 use nsscope_tests::runtimes::{World, docker};
 use nsscope_tests::{cannot_record, json_of, needs, not_root, run, skip, text};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,42 @@ fn checksums_are_right_and_no_path_of_the_builder_is_inside() {
     let list = text(&run(Command::new("tar").arg("-tzf").arg(package(".tar.gz"))));
     for file in ["/nsscope", "/man/nsscope-record.1", "/completions/_nsscope", "/LICENSE-MIT"] {
         assert!(list.lines().any(|line| line.ends_with(file)), "{file}: {list}");
+    }
+}
+
+/// The list of what is in the program: all crates that cargo says it is built of, each with its licence and checksum.
+#[test]
+fn the_bill_of_materials_has_every_crate() {
+    let list: Value = serde_json::from_slice(&fs::read(package(".cdx.json")).unwrap()).unwrap();
+    assert_eq!((&list["bomFormat"], &list["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
+    assert_eq!(list["metadata"]["component"]["name"], "nsscope");
+    let components = list["components"].as_array().unwrap();
+    let listed: BTreeSet<String> =
+        components.iter().map(|component| component["purl"].as_str().unwrap().to_string()).collect();
+    assert_eq!(listed.len(), components.len(), "one is there twice");
+    let mut tree = Command::new("cargo");
+    tree.args(["tree", "--locked", "--package", "nsscope", "--features", "parquet,bpf", "--edges", "normal"]);
+    tree.args(["--target", "x86_64-unknown-linux-gnu", "--prefix", "none", "--format", "{p}"]);
+    let tree = text(&run(tree.current_dir(env!("CARGO_MANIFEST_DIR"))));
+    let built_of = tree.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (name, version) = (words.next()?, words.next()?);
+        (name != "nsscope").then(|| format!("pkg:cargo/{name}@{}", version.trim_start_matches('v')))
+    });
+    assert_eq!(listed, built_of.collect(), "cargo tree says otherwise");
+    for component in components {
+        assert!(component["licenses"][0]["expression"].is_string(), "{component:#}");
+        let ours = component["name"].as_str().unwrap().starts_with("nsscope-");
+        assert_eq!(
+            component["hashes"][0]["content"].as_str().map_or(0, str::len),
+            if ours { 0 } else { 64 },
+            "{component:#}"
+        );
+    }
+    // Whoever is depended on is there.
+    for needs in list["dependencies"].as_array().unwrap() {
+        let others = needs["dependsOn"].as_array().unwrap().iter().map(|other| other.as_str().unwrap());
+        assert!(others.into_iter().all(|other| listed.contains(other)), "{needs:#}");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Packages: a static program, a .deb, the folder of a container image, the npm package, with their checksums. Not here:
+//! Packages: a static program, a .deb, the folder of a container image, with what is in them and their checksums. Not here:
 //! whether they work, which `tests/tests/packages.rs` shows.
 
-use crate::{bpf, cargo, root, run};
+use crate::{bpf, cargo, root, run, sbom};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,6 +51,7 @@ pub(crate) fn build() -> Result<Vec<String>> {
     fs::create_dir(&image)?;
     fs::copy(&program, image.join("nsscope"))?;
     fs::copy(root().join("packaging/Dockerfile"), image.join("Dockerfile"))?;
+    sbom::write(programs, TARGET, &out.join(format!("{name}.cdx.json")))?;
     checksums(&out)?;
     println!("packages: {}", out.display());
     Ok(left_out)

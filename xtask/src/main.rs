@@ -10,6 +10,7 @@ mod kernel;
 mod linux;
 mod machine;
 mod programs;
+mod sbom;
 mod setup;
 mod targets;
 mod test;

@@ -1,0 +1,103 @@
+//! What is in the program: a list of its crates in CycloneDX's format. Not here: the program.
+
+use crate::{cargo, root};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+/// Writes the list of what `nsscope` is built of with these features for a target: each crate with its licence, the
+/// checksum of its package, and what it depends on (<https://cyclonedx.org/docs/1.5/json/>).
+pub(crate) fn write(features: &str, target: &str, file: &Path) -> Result<()> {
+    let manifest = root().join("cli/Cargo.toml");
+    let output = cargo()
+        .args(["metadata", "--format-version=1", "--locked", "--features", features, "--filter-platform", target])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .stderr(Stdio::inherit())
+        .output()?;
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let checksums = checksums()?;
+    let text = |value: &Value| value.as_str().map(String::from).with_context(|| format!("a text in {value}"));
+    let list = |value: &Value| value.as_array().cloned().with_context(|| format!("a list in {value}"));
+
+    let mut packages = BTreeMap::new();
+    for package in list(&metadata["packages"])? {
+        packages.insert(text(&package["id"])?, package);
+    }
+    let mut dependencies = BTreeMap::new();
+    for node in list(&metadata["resolve"]["nodes"])? {
+        let mut needed = BTreeSet::new();
+        for dependency in list(&node["deps"])? {
+            // What only builds or tests it is not in it.
+            if list(&dependency["dep_kinds"])?.iter().any(|kind| kind["kind"].is_null()) {
+                needed.insert(text(&dependency["pkg"])?);
+            }
+        }
+        dependencies.insert(text(&node["id"])?, needed);
+    }
+    let own = packages.iter().find(|(_, package)| package["name"] == "nsscope").context("the package nsscope")?.0;
+    let (mut within, mut waiting) = (BTreeSet::new(), vec![own.clone()]);
+    while let Some(id) = waiting.pop() {
+        if within.insert(id.clone()) {
+            waiting.extend(dependencies.get(&id).context("a package")?.iter().cloned());
+        }
+    }
+
+    let url = |id: &String| -> Result<String> {
+        let package = packages.get(id).context("a package")?;
+        Ok(format!("pkg:cargo/{}@{}", text(&package["name"])?, text(&package["version"])?))
+    };
+    let component = |id: &String, kind: &str| -> Result<Value> {
+        let package = packages.get(id).context("a package")?;
+        let (name, version) = (text(&package["name"])?, text(&package["version"])?);
+        let mut component = json!({
+            "type": kind,
+            "bom-ref": url(id)?,
+            "purl": url(id)?,
+            "name": name,
+            "version": version,
+        });
+        if let Some(licence) = package["license"].as_str() {
+            // Some still have the form that cargo took first.
+            component["licenses"] = json!([{ "expression": licence.replace('/', " OR ") }]);
+        }
+        if let Some(sum) = checksums.get(&(name, version)) {
+            component["hashes"] = json!([{ "alg": "SHA-256", "content": sum }]);
+        }
+        Ok(component)
+    };
+    let components =
+        within.iter().filter(|id| *id != own).map(|id| component(id, "library")).collect::<Result<Vec<_>>>()?;
+    let needs = within.iter().map(|id| {
+        let needed = dependencies[id].iter().map(url).collect::<Result<Vec<_>>>()?;
+        Ok(json!({ "ref": url(id)?, "dependsOn": needed }))
+    });
+    let list = json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": { "component": component(own, "application")? },
+        "components": components,
+        "dependencies": needs.collect::<Result<Vec<_>>>()?,
+    });
+    Ok(fs::write(file, serde_json::to_string_pretty(&list)? + "\n")?)
+}
+
+/// SHA-256 of each crate's package, by name and version, from Cargo.lock.
+fn checksums() -> Result<BTreeMap<(String, String), String>> {
+    let lock = fs::read_to_string(root().join("Cargo.lock"))?;
+    let mut sums = BTreeMap::new();
+    for package in lock.split("[[package]]").skip(1) {
+        let field = |name: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""));
+            line.map(|value| value.trim_end_matches('"').to_string())
+        };
+        if let (Some(name), Some(version), Some(sum)) = (field("name"), field("version"), field("checksum")) {
+            sums.insert((name, version), sum);
+        }
+    }
+    Ok(sums)
+}
