@@ -54,6 +54,8 @@ ns-actor show > last
 sleep 1
 killall -TERM nsscope ns-ring
 wait
+nsscope record --backend bpf --wakeups -a -o switches.data -- ns-actor fork > switches.log 2>&1
+nsscope record --backend bpf --summary 200ms -a -o sums.data --duration 1s > sums.log 2>&1
 rmmod nsscope
 cp /proc/modules modules.log
 nsscope doctor > doctor.log
@@ -192,6 +194,13 @@ fn compare(left: &Left) -> Result<()> {
         ensure!(bpf.get(kind) == perf.get(kind), "{kind}\nperf: {:#?}\nbpf: {:#?}", perf.get(kind), bpf.get(kind));
     }
     println!("eBPF programs: {} records, as perf has them", bpf.values().map(Vec::len).sum::<usize>());
+    // What an older kernel does at a switch, the programs see there too.
+    for (data, log, is) in [("switches.data", "switches.log", "out"), ("sums.data", "sums.log", "nsscope:cpu_sum")] {
+        let (events, said) = (left.events(data)?, left.text(log)?);
+        let found = events.iter().filter(|event| event[is].is_boolean() || event["event"] == is).count();
+        ensure!(found > 5 && said.contains(" 0 lost"), "{data}: {found} of {} events, {said}", events.len());
+        println!("eBPF programs: {found} records in {data}");
+    }
     let doctor = left.text("doctor.log")?;
     doctor.lines().filter(|line| line.contains("eBPF")).for_each(|line| println!("{line}"));
     ensure!(!left.text("bpf.log")?.contains("does not let"), "a program was not taken: {}", left.text("bpf.log")?);
