@@ -1,7 +1,7 @@
 //! What is in the program: a list of its crates in CycloneDX's format. Not here: the program.
 
 use crate::{cargo, root};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -38,13 +38,33 @@ pub(crate) fn write(features: &str, target: &str, file: &Path) -> Result<()> {
         }
         dependencies.insert(text(&node["id"])?, needed);
     }
+    // cargo metadata has the features that any crate of the workspace asks for; cargo tree those of this program.
+    let tree = cargo()
+        .args(["tree", "--locked", "--package", "nsscope", "--features", features, "--target", target])
+        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .stderr(Stdio::inherit())
+        .output()?;
+    let tree = String::from_utf8(tree.stdout)?;
+    let named: BTreeSet<(&str, &str)> = tree
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.next()?.trim_start_matches('v')))
+        })
+        .collect();
+    let is_within = |package: &Value| {
+        let name_and_version = package["name"].as_str().zip(package["version"].as_str());
+        name_and_version.is_some_and(|named_so| named.contains(&named_so))
+    };
+    let within: BTreeSet<String> =
+        packages.iter().filter(|(_, package)| is_within(package)).map(|(id, _)| id.clone()).collect();
+    ensure!(
+        within.len() == named.len(),
+        "cargo tree has {} crates, cargo metadata {} of them",
+        named.len(),
+        within.len()
+    );
     let own = packages.iter().find(|(_, package)| package["name"] == "nsscope").context("the package nsscope")?.0;
-    let (mut within, mut waiting) = (BTreeSet::new(), vec![own.clone()]);
-    while let Some(id) = waiting.pop() {
-        if within.insert(id.clone()) {
-            waiting.extend(dependencies.get(&id).context("a package")?.iter().cloned());
-        }
-    }
 
     let url = |id: &String| -> Result<String> {
         let package = packages.get(id).context("a package")?;
@@ -72,7 +92,7 @@ pub(crate) fn write(features: &str, target: &str, file: &Path) -> Result<()> {
     let components =
         within.iter().filter(|id| *id != own).map(|id| component(id, "library")).collect::<Result<Vec<_>>>()?;
     let needs = within.iter().map(|id| {
-        let needed = dependencies[id].iter().map(url).collect::<Result<Vec<_>>>()?;
+        let needed = dependencies[id].intersection(&within).map(url).collect::<Result<Vec<_>>>()?;
         Ok(json!({ "ref": url(id)?, "dependsOn": needed }))
     });
     let list = json!({
