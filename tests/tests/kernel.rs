@@ -7,6 +7,7 @@ use nsscope_tests::{
 };
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const KINDS: [&str; 7] = ["net", "uts", "ipc", "pid", "user", "mnt", "cgroup"];
@@ -337,5 +338,21 @@ fn doctor_says_that_it_works_here() {
 #[test]
 fn demo_shows_a_container() {
     let output = run(nsscope().arg("demo"));
+    assert!(text(&output).contains("pid:["), "{}", text(&output));
+}
+
+/// An engine that answers and starts nothing: the second recording is as good as the first.
+#[test]
+fn the_demo_goes_on_where_an_engine_fails() {
+    needs!("the_demo_goes_on", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let docker = dir.path().join("docker");
+    fs::write(&docker, "#!/bin/sh\ntest \"$1\" = version\n").unwrap();
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::join_paths([dir.path(), "/usr/sbin".as_ref(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+    let output = run(nsscope().arg("demo").env("PATH", path));
+    let said = errors(&output);
+    assert!(said.contains("docker did not start them") && said.contains("unshare(1) instead"), "{said}");
+    assert!(!said.contains("/proc"), "it recorded by something else than perf: {said}");
     assert!(text(&output).contains("pid:["), "{}", text(&output));
 }

@@ -110,13 +110,16 @@ fn engine() -> Option<&'static str> {
 }
 
 fn record_command(file: &Path, command: &[&str], all: bool) -> Outcome {
-    record::run(&args::Record {
+    let record = args::Record {
         output: file.into(),
         command: command.iter().map(OsString::from).collect(),
         frequency: all.then_some(99),
         all,
         ..args::Record::default()
-    })
+    };
+    // A recorder gives up capabilities, which are a thread's: there may be another recording after this one.
+    let recorded = std::thread::scope(|scope| scope.spawn(|| record::run(&record)).join());
+    recorded.unwrap_or_else(|_| Err(Failure::new("the recorder stopped")))
 }
 
 /// What /proc says, with a container that needs no privileges.
