@@ -2,6 +2,7 @@
 //! here: what is tested.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -91,6 +92,20 @@ pub fn python() -> Result<PathBuf, String> {
 /// Why [`python`] cannot be had here.
 pub fn no_python() -> Option<String> {
     python().err().map(|why| format!("a Python with {PYTHON:?} cannot be made: {why}"))
+}
+
+/// Records by kind, lower case, as `perf report -D` and `perf report --stats` print them at their end.
+///
+/// # Panics
+/// Where they are not there.
+pub fn perf_counts(printed: &str) -> BTreeMap<String, u64> {
+    let (_, stats) = printed.split_once("Aggregated stats:").expect("perf ends with its counts");
+    let all = stats.lines().take_while(|line| !line.ends_with(" stats:"));
+    let count = |line: &str| {
+        let (kind, rest) = line.trim().split_once(" events:")?;
+        Some((kind.to_lowercase(), rest.split_whitespace().next()?.parse().ok()?))
+    };
+    all.filter_map(count).filter(|(kind, _)| kind != "total").collect()
 }
 
 /// Runs to the end and fails the test unless the exit code is 0.

@@ -4,12 +4,12 @@ use linux_perf_data::{PerfFileReader, PerfFileRecord};
 use nsscope_codec::perf_data::{FileHeader, Reader, Session, Visitor};
 use nsscope_codec::{Error, LittleEndian, Order, RawRecord, Records};
 use nsscope_tests::{
-    actor, cannot_record, errors, json_of, needs, no_bpf, no_perf, not_root, nsscope, perf_script, record, run, text,
+    actor, cannot_record, errors, json_of, needs, no_bpf, no_perf, not_root, nsscope, perf_counts, perf_script, record,
+    run, text,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Cursor;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use zerocopy::FromBytes;
 
@@ -210,17 +210,6 @@ fn side_band(printed: &str) -> Vec<&str> {
     printed.lines().filter(|line| line.contains("PERF_RECORD_")).collect()
 }
 
-/// Records by kind as perf counts them.
-fn perf_counts(file: &Path) -> BTreeMap<String, u64> {
-    let told = text(&run(Command::new("perf").args(["report", "--stats", "-i"]).arg(file).stderr(Stdio::null())));
-    let all = told.lines().skip_while(|line| *line != "Aggregated stats:").skip(1);
-    let count = |line: &str| {
-        let (kind, rest) = line.trim().split_once(" events:")?;
-        Some((kind.to_lowercase(), rest.split_whitespace().next()?.parse().ok()?))
-    };
-    all.take_while(|line| !line.ends_with(" stats:")).filter_map(count).collect()
-}
-
 /// perf and nsscope, each with random options, over random work; read by both, and by linux-perf-data.
 /// `NSSCOPE_RECORDINGS` says how many, `NSSCOPE_SEED` which one is the first: a failure says its own.
 #[test]
@@ -263,7 +252,10 @@ fn random_recordings_are_read_as_perf_reads_them() {
         assert_eq!(perfs.len(), printed.len(), "{what}");
         if !pipe {
             // perf counts nothing of a stream.
-            let (perfs, stat) = (perf_counts(&file), json_of(nsscope().args(["stat", "--json"]).arg(&file)));
+            let mut counted = Command::new("perf");
+            counted.args(["report", "--stats", "-i"]).arg(&file).stderr(Stdio::null());
+            let perfs = perf_counts(&text(&run(&mut counted)));
+            let stat = json_of(nsscope().args(["stat", "--json"]).arg(&file));
             for kind in ["namespaces", "comm", "fork", "exit", "cgroup", "sample", "mmap", "mmap2", "switch", "lost"] {
                 let count = stat["kinds"][kind]["count"].as_u64().unwrap_or(0);
                 assert_eq!(perfs.get(kind).copied().unwrap_or(0), count, "{what}: {kind}");

@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, errors, events, json_of, kernel_that_refuses, missing, needs, no_perf, nsscope, perf_script,
-    record, run, text,
+    actor, cannot_record, errors, events, json_of, kernel_that_refuses, missing, needs, no_perf, nsscope, perf_counts,
+    perf_script, record, run, text,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -32,17 +32,10 @@ fn same_script(file: &Path) -> String {
 }
 
 /// Records by kind, as `perf report -D` counts them.
-fn perf_counts(file: &Path) -> BTreeMap<String, u64> {
+fn counts_of_perf(file: &Path) -> BTreeMap<String, u64> {
     let output = run(Command::new("perf").args(["report", "-D", "-i"]).arg(file));
     assert_eq!(errors(&output), "", "perf report complains");
-    let text = text(&output);
-    let (_, stats) = text.split_once("Aggregated stats:").expect("perf ends with its counts");
-    let all = stats.lines().take_while(|line| !line.ends_with(" stats:"));
-    let count = |line: &str| {
-        let (kind, rest) = line.trim().split_once(" events:")?;
-        Some((kind.to_lowercase(), rest.split_whitespace().next()?.parse().ok()?))
-    };
-    all.filter_map(count).filter(|(kind, _)| kind != "total").collect()
+    perf_counts(&text(&output))
 }
 
 /// Records by kind, as `nsscope script --format json` prints them.
@@ -56,7 +49,7 @@ fn our_counts(file: &Path) -> BTreeMap<String, u64> {
 
 /// perf counts what we print, kind by kind.
 fn same_counts(file: &Path) {
-    let (perf, ours) = (perf_counts(file), our_counts(file));
+    let (perf, ours) = (counts_of_perf(file), our_counts(file));
     assert!(ours.contains_key("namespaces"), "{ours:?}");
     for kind in ["namespaces", "comm", "fork", "exit", "cgroup", "lost", "sample"] {
         assert_eq!(ours.get(kind), perf.get(kind), "{kind}: ours {ours:?}, perf's {perf:?}");

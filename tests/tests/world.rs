@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn backend(file: &Path) -> String {
@@ -71,14 +71,23 @@ fn too_few_descriptors_are_said_with_what_to_do() {
     }
 }
 
+/// What setpriv(1) is told of a user who may record and nothing else.
+const AS_RECORDER: [&str; 5] = ["--clear-groups", "--inh-caps", "+perfmon", "--ambient-caps", "+perfmon"];
+
+/// The program, and a name for a capture, where every user may read and write.
+fn for_everybody(dir: &Path) -> (PathBuf, PathBuf) {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+    let program = dir.join("nsscope");
+    fs::copy(nsscope().get_program(), &program).unwrap();
+    (program, dir.join("a.data"))
+}
+
 /// Who may lock little memory gets smaller rings; who asks for large ones is told.
 #[test]
 fn little_memory_for_rings_is_enough() {
     needs!("little_memory_for_rings", cannot_record(), not_root(), missing("setpriv", "util-linux"));
     let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let (program, file) = (dir.path().join("nsscope"), dir.path().join("a.data"));
-    fs::copy(nsscope().get_program(), &program).unwrap();
+    let (program, file) = for_everybody(dir.path());
     // Of a user who has locked nothing yet.
     let record = |options: &[&str]| -> Output {
         let mut record = Command::new("setpriv");
@@ -103,13 +112,11 @@ fn little_memory_for_rings_is_enough() {
 fn a_hidden_proc_hides_only_what_ran_before() {
     needs!("a_hidden_proc", cannot_record(), not_root(), missing("setpriv", "util-linux"));
     let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let (program, file) = (dir.path().join("nsscope"), dir.path().join("a.data"));
-    fs::copy(nsscope().get_program(), &program).unwrap();
+    let (program, file) = for_everybody(dir.path());
     let script = format!(
         "mount -t proc -o hidepid=2 proc /proc && (sleep 0.5; sh -c 'true; true') &
-         setpriv --reuid 61235 --regid 61235 --clear-groups --inh-caps +perfmon --ambient-caps +perfmon \\
-             {} record -a --backend perf --duration 1500ms -o {}",
+         setpriv --reuid 61235 --regid 61235 {} {} record -a --backend perf --duration 1500ms -o {}",
+        AS_RECORDER.join(" "),
         program.display(),
         file.display()
     );

@@ -1,4 +1,20 @@
-//! What aya's errors say. Not here: what is to be done about it.
+//! What aya's errors say, and maps of programs. Not here: what is in the maps.
+
+use crate::error::{Error, Result};
+use aya::Ebpf;
+use aya::maps::{Map, MapError};
+
+/// An error of aya's as one of ours.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn failed(error: MapError) -> Error {
+    Error::other(chain(&error))
+}
+
+/// Takes a map away from its programs.
+pub(super) fn map<M: TryFrom<Map, Error = MapError>>(programs: &mut Ebpf, name: &str) -> Result<M> {
+    let map = programs.take_map(name).ok_or_else(|| Error::other(format!("no map {name}")))?;
+    M::try_from(map).map_err(failed)
+}
 
 /// An error and what is behind it, in one line. The verifier's log is long: its end says why.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {

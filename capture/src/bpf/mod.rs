@@ -21,7 +21,7 @@ use crate::{machine, mounts};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
-use chain::chain;
+use chain::{chain, failed, map};
 use nsscope_codec::synthetic;
 use nsscope_codec::wire::namespaces::new_encode_dev;
 use rustix::buffer::spare_capacity;
@@ -151,11 +151,12 @@ impl Bpf {
         let mut settings = settings(target, ring)?;
         let mut watch = PROGRAMS.to_vec();
         settings.interval = wanted.sums.map_or(0, sums::nanoseconds);
-        if wanted.switches || wanted.sums.is_some() {
+        let is_summed = wanted.sums.is_some();
+        if wanted.switches || is_summed {
             watch.push(SWITCHES);
         }
         let tracepoints = if wanted.wakeups { wakeups(&mut settings)? } else { Vec::new() };
-        if wanted.wakeups || wanted.sums.is_some() {
+        if wanted.wakeups || is_summed {
             watch.extend(WAKEUPS);
         }
         let btf =
@@ -166,16 +167,14 @@ impl Bpf {
             .override_global("SETTINGS", settings.as_bytes(), true)
             .map_max_entries("RECORDS", ring)
             .map_max_entries("WATCHED", if settings.watch == WATCH_ALL { 1 } else { MAX_WATCHED })
-            .map_max_entries("SUMS", if wanted.sums.is_some() { sums::MAX_PLACES } else { 1 })
-            .map_max_entries("WAITING", if wanted.sums.is_some() { sums::MAX_WAITING } else { 1 })
+            .map_max_entries("SUMS", if is_summed { sums::MAX_PLACES } else { 1 })
+            .map_max_entries("WAITING", if is_summed { sums::MAX_WAITING } else { 1 })
             .load(OBJECT)
             .map_err(|error| refused(&chain(&error)))?;
         let sums = wanted.sums.map(|interval| Sums::new(&mut programs, interval)).transpose()?;
-        let mut take = |name| programs.take_map(name).ok_or_else(|| Error::other(format!("no map {name}")));
-        let map = |error: aya::maps::MapError| Error::other(chain(&error));
-        let records = RingBuf::try_from(take("RECORDS")?).map_err(map)?;
-        let lost = PerCpuArray::try_from(take("LOST")?).map_err(map)?;
-        let watched = HashMap::try_from(take("WATCHED")?).map_err(map)?;
+        let records: RingBuf<MapData> = map(&mut programs, "RECORDS")?;
+        let lost = map(&mut programs, "LOST")?;
+        let watched = map(&mut programs, "WATCHED")?;
         let woken = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(
             &woken,
@@ -252,7 +251,7 @@ impl Bpf {
 
     /// How many records had no room since this was asked last.
     fn lost(&mut self) -> Result<u64> {
-        let lost: u64 = self.lost.get(&0, 0).map_err(|error| Error::other(chain(&error)))?.iter().sum();
+        let lost: u64 = self.lost.get(&0, 0).map_err(failed)?.iter().sum();
         let news = lost - self.told_lost;
         self.told_lost = lost;
         Ok(news)

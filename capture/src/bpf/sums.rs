@@ -1,9 +1,9 @@
 //! What the eBPF programs have summed of each place, as records of an interval. Not here: how it is summed.
 
-use super::chain::chain;
+use super::chain::{failed, map};
 use super::shared::{Place, Running, Sum};
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::synth::Synthesizer;
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap};
@@ -51,13 +51,11 @@ pub(super) struct Sums {
 
 impl Sums {
     pub(super) fn new(programs: &mut Ebpf, interval: Duration) -> Result<Self> {
-        let mut take = |name| programs.take_map(name).ok_or_else(|| Error::other(format!("no map {name}")));
-        let map = |error: aya::maps::MapError| Error::other(chain(&error));
         let interval = nanoseconds(interval);
         Ok(Self {
-            places: PerCpuHashMap::try_from(take("SUMS")?).map_err(map)?,
-            running: PerCpuArray::try_from(take("RUNNING")?).map_err(map)?,
-            began: Array::try_from(take("BEGAN")?).map_err(map)?,
+            places: map(programs, "SUMS")?,
+            running: map(programs, "RUNNING")?,
+            began: map(programs, "BEGAN")?,
             interval,
             next: (clock::now() / interval + 1) * interval,
             said: BTreeMap::new(),
@@ -66,7 +64,7 @@ impl Sums {
 
     /// The programs run on all CPUs: who runs where none has seen a switch has run since before this.
     pub(super) fn begin(&mut self) -> Result<()> {
-        self.began.set(0, clock::now(), 0).map_err(|error| Error::other(chain(&error)))
+        self.began.set(0, clock::now(), 0).map_err(failed)
     }
 
     /// Writes what the interval had, if one has ended or the recording is `over`.
@@ -80,7 +78,7 @@ impl Sums {
         self.next = (now / self.interval + 1) * self.interval;
         let mut totals = self.totals()?;
         // Who runs now is in no sum yet. What is said too much or too little of it is made up for in the next interval.
-        for running in self.running.get(&0, 0).map_err(|error| Error::other(chain(&error)))?.iter() {
+        for running in self.running.get(&0, 0).map_err(failed)?.iter() {
             if running.since != 0 && running.since == running.again && running.watched != 0 {
                 let (sum, _) = totals.entry(running.place).or_default();
                 sum.ran += now.saturating_sub(running.since);
@@ -128,7 +126,7 @@ impl Sums {
     fn totals(&self) -> Result<BTreeMap<Place, (Sum, Longest)>> {
         let mut totals: BTreeMap<Place, (Sum, Longest)> = BTreeMap::new();
         for each in &self.places {
-            let (place, cpus) = each.map_err(|error| Error::other(chain(&error)))?;
+            let (place, cpus) = each.map_err(failed)?;
             let (total, longest) = totals.entry(place).or_default();
             for sum in cpus.iter() {
                 total.ran += sum.ran;

@@ -35,9 +35,8 @@ pub(crate) fn run(args: &args::Query) -> Outcome {
     // A view can be made only of tables that are there.
     let is_there = |table: &Table| views.iter().any(|(name, _)| *name == table.name);
     let has_all = |query: &&Query| TABLES.iter().filter(|table| names(query.sql, table.name)).all(is_there);
-    let ready: Vec<&str> = QUERIES.iter().filter(has_all).map(|query| query.name).collect();
-    views
-        .extend(QUERIES.iter().filter(|query| ready.contains(&query.name)).map(|query| (query.name, query.sql.into())));
+    let ready: Vec<&Query> = QUERIES.iter().filter(has_all).collect();
+    views.extend(ready.iter().map(|query| (query.name, query.sql.into())));
     let mut statements = String::new();
     for (name, select) in &views {
         let _ = writeln!(statements, "CREATE VIEW {name} AS {select};");
@@ -56,6 +55,7 @@ pub(crate) fn run(args: &args::Query) -> Outcome {
         duckdb.args(["-c", sql]);
     } else {
         let tables: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+        let ready: Vec<&str> = ready.iter().map(|query| query.name).collect();
         note(format_args!("tables: {}; ready-made views: {}", tables.join(", "), ready.join(", ")));
     }
     ask(&mut duckdb)
