@@ -219,6 +219,12 @@ impl Synthesizer {
         self.sample(synthetic::CPU_SUM, &synthetic::cpu_sum(sum), clock::now());
     }
 
+    /// And for whom who waited.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn cpu_wait(&mut self, wait: &synthetic::CpuWait) {
+        self.sample(synthetic::CPU_WAIT, &synthetic::cpu_wait(wait), clock::now());
+    }
+
     /// Which cgroups a process is in now; nothing where it has ended.
     pub(crate) fn cgroup_now(&mut self, pid: u32) {
         let time = clock::now();

@@ -276,8 +276,8 @@ pub(crate) struct Record {
     /// Also record each wake-up, with the context switches: how long tasks that slept waited for a CPU
     #[arg(long)]
     pub(crate) wakeups: bool,
-    /// Also record how long each container ran and waited in each interval of this length, summed in the kernel: for days.
-    /// Needs --backend bpf
+    /// Also record how long each container ran and waited, and for whom, in each interval of this length, summed in the
+    /// kernel: for days. Needs --backend bpf
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["switch_events", "wakeups"])]
     pub(crate) summary: Option<Duration>,
     /// Begin a new file whenever this one has so many bytes, such as 64M; FILE.1 is the one before, FILE.2 the one

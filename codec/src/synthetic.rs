@@ -190,6 +190,31 @@ REC->longest, REC->waits, REC->slept, REC->preempted
     ),
 };
 
+/// How long the tasks of one place waited for a CPU while those of another ran on it, `ns`, in the interval that ends now,
+/// summed in the kernel. The places as in [`CPU_SUM`]: who waited, and with `ran_` who ran.
+pub const CPU_WAIT: Event = Event {
+    id: 65_526,
+    name: "nsscope:cpu_wait",
+    format: concat!(
+        "name: cpu_wait\nID: 65526\n",
+        common_fields!(),
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:unsigned int kind;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:u64 cgroup;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:unsigned int pidns;\toffset:24;\tsize:4;\tsigned:0;
+\tfield:unsigned int mntns;\toffset:28;\tsize:4;\tsigned:0;
+\tfield:int ran_pid;\toffset:32;\tsize:4;\tsigned:1;
+\tfield:unsigned int ran_kind;\toffset:36;\tsize:4;\tsigned:0;
+\tfield:u64 ran_cgroup;\toffset:40;\tsize:8;\tsigned:0;
+\tfield:unsigned int ran_pidns;\toffset:48;\tsize:4;\tsigned:0;
+\tfield:unsigned int ran_mntns;\toffset:52;\tsize:4;\tsigned:0;
+\tfield:u64 ns;\toffset:56;\tsize:8;\tsigned:0;
+
+print fmt: \"pid=%d waited_ns=%llu ran_pid=%d\", REC->pid, REC->ns, REC->ran_pid
+"
+    ),
+};
+
 /// How the recording was made: `interval` ns between two looks at /proc, 0 where the kernel told by itself; `backend`
 /// `perf`, `proc` or `snapshot`; `own` the recorder's own namespaces where they are not the machine's first ones, as
 /// `pid user`.
@@ -233,8 +258,18 @@ REC->cgroup, REC->time, REC->time_for_children, REC->pid_for_children, REC->leve
 };
 
 /// All of them.
-pub const EVENTS: [Event; 9] =
-    [TASK_CGROUP, TASK_NSPID, CONTAINER, RECORDER, TASK_NAMESPACES, KEPT_NAMESPACE, CGROUP_CPU, NAMESPACE, CPU_SUM];
+pub const EVENTS: [Event; 10] = [
+    TASK_CGROUP,
+    TASK_NSPID,
+    CONTAINER,
+    RECORDER,
+    TASK_NAMESPACES,
+    KEPT_NAMESPACE,
+    CGROUP_CPU,
+    NAMESPACE,
+    CPU_SUM,
+    CPU_WAIT,
+];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.
 pub fn task_cgroup(tid: u32, root: u32, path: &[u8]) -> Vec<u8> {
@@ -295,9 +330,9 @@ pub fn cgroup_cpu(path: &[u8], times: [u64; 2], periods: [u64; 2]) -> Vec<u8> {
     raw(CGROUP_CPU, &numbers, &[path])
 }
 
-/// The fields of [`CPU_SUM`].
+/// What tasks are summed under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CpuSum {
+pub struct CpuPlace {
     /// A thread of the place.
     pub tid: u32,
     /// 0 processes, 1 the kernel's threads, 2 idle.
@@ -308,6 +343,20 @@ pub struct CpuSum {
     pub pid_ns: u32,
     /// Inode of the mount namespace.
     pub mnt_ns: u32,
+}
+
+impl CpuPlace {
+    fn bytes(&self) -> Vec<u8> {
+        let Self { tid, kind, cgroup, pid_ns, mnt_ns } = *self;
+        [words(&[tid, kind]), cgroup.to_ne_bytes().to_vec(), words(&[pid_ns, mnt_ns])].concat()
+    }
+}
+
+/// The fields of [`CPU_SUM`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuSum {
+    /// Whose.
+    pub place: CpuPlace,
     /// ns.
     pub ran: u64,
     /// ns.
@@ -324,16 +373,26 @@ pub struct CpuSum {
 
 /// Raw bytes of [`CPU_SUM`].
 pub fn cpu_sum(sum: &CpuSum) -> Vec<u8> {
-    let CpuSum { tid, kind, cgroup, pid_ns, mnt_ns, ran, waited, longest, waits, slept, preempted } = *sum;
+    let CpuSum { place, ran, waited, longest, waits, slept, preempted } = *sum;
     let times = [ran, waited, longest].map(u64::to_ne_bytes).concat();
-    let numbers = [
-        words(&[tid, kind]),
-        cgroup.to_ne_bytes().to_vec(),
-        words(&[pid_ns, mnt_ns]),
-        times,
-        words(&[waits, slept, preempted]),
-    ];
-    raw(CPU_SUM, &numbers.concat(), &[])
+    raw(CPU_SUM, &[place.bytes(), times, words(&[waits, slept, preempted])].concat(), &[])
+}
+
+/// The fields of [`CPU_WAIT`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuWait {
+    /// Who waited.
+    pub place: CpuPlace,
+    /// Who ran meanwhile.
+    pub ran: CpuPlace,
+    /// For how long, ns.
+    pub ns: u64,
+}
+
+/// Raw bytes of [`CPU_WAIT`].
+pub fn cpu_wait(wait: &CpuWait) -> Vec<u8> {
+    let CpuWait { place, ran, ns } = *wait;
+    raw(CPU_WAIT, &[place.bytes(), ran.bytes(), ns.to_ne_bytes().to_vec()].concat(), &[])
 }
 
 /// Raw bytes of [`RECORDER`].

@@ -11,7 +11,7 @@ use crate::timeline::Timeline;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::synthetic::CpuSum;
+use nsscope_codec::synthetic::{CpuPlace, CpuSum, CpuWait};
 use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::{Order, RawRecord};
@@ -69,7 +69,7 @@ pub struct Meanwhile {
     pub runner: Runner,
     /// For how long, ns.
     pub ns: u64,
-    /// The same on each CPU.
+    /// The same on each CPU. Empty where it was [summed](Timeline::is_summed).
     pub cpus: Vec<(u32, u64)>,
 }
 
@@ -79,7 +79,7 @@ impl Timeline {
         !self.switches.counted.is_empty()
     }
 
-    /// Whether that was summed in the kernel: who ran while another waited, and on which CPU, is not known then.
+    /// Whether that was summed in the kernel: on which CPU, and how waits spread, is not known then.
     pub fn is_summed(&self) -> bool {
         self.switches.summed
     }
@@ -118,22 +118,26 @@ impl Timeline {
         let summed = self.switches.summed;
         let all = found.into_iter().map(|(who, (counted, meanwhile))| {
             let runner = named(who);
+            let mut meanwhile = meanwhile;
+            if summed {
+                // The longest waits are longer than what the kernel keeps of who ran.
+                let known: u64 = meanwhile.values().flat_map(BTreeMap::values).sum();
+                let unknown = counted.waited.saturating_sub(known);
+                if unknown > 0 {
+                    *meanwhile.entry(UNKNOWN.into()).or_default().entry(ALL_CPUS).or_default() += unknown;
+                }
+            }
             let meanwhile = meanwhile.into_iter().map(|(who, cpus)| Meanwhile {
                 runner: named(who),
                 ns: cpus.values().sum(),
-                cpus: cpus.into_iter().collect(),
+                cpus: on_cpus(cpus),
             });
             let quantile = |per_mille| (!summed).then(|| counted.lengths.quantile(per_mille).min(counted.longest));
             CpuUse {
                 limit: self.limit(&runner),
                 runner,
                 on_cpu: counted.on_cpu.values().sum(),
-                cpus: counted
-                    .on_cpu
-                    .into_iter()
-                    .map(|(cpu, ns)| (cpu as u32, ns))
-                    .filter(|&(cpu, _)| cpu != ALL_CPUS)
-                    .collect(),
+                cpus: on_cpus(counted.on_cpu.into_iter().map(|(cpu, ns)| (cpu as u32, ns))),
                 waited: counted.waited,
                 waits: counted.waits,
                 median: quantile(500),
@@ -177,18 +181,28 @@ impl Timeline {
         })
     }
 
-    /// What the kernel has summed of a place. Which of ours that is, a thread says that ran there last, where it is still
-    /// there; else whoever else is in these namespaces, in this cgroup where there is one.
+    /// What the kernel has summed of a place.
     pub(crate) fn summed(&mut self, sum: &CpuSum) {
-        let who = match sum.kind {
-            1 => KERNEL,
-            2 => IDLE,
-            _ => self.place_of_sum(sum).unwrap_or(UNKNOWN),
-        };
-        self.switches.sum(who, sum);
+        self.switches.sum(self.who_is(&sum.place), sum);
     }
 
-    fn place_of_sum(&self, sum: &CpuSum) -> Option<u32> {
+    /// For whom a place waited.
+    pub(crate) fn summed_wait(&mut self, wait: &CpuWait) {
+        let pair = (self.who_is(&wait.place), self.who_is(&wait.ran), ALL_CPUS);
+        *self.switches.meanwhile.entry(pair).or_default() += wait.ns;
+    }
+
+    fn who_is(&self, place: &CpuPlace) -> u32 {
+        match place.kind {
+            1 => KERNEL,
+            2 => IDLE,
+            _ => self.place_of_sum(place).unwrap_or(UNKNOWN),
+        }
+    }
+
+    /// Which of ours a place is, a thread says that ran there last, where it is still there; else whoever else is in these
+    /// namespaces, in this cgroup where there is one.
+    fn place_of_sum(&self, sum: &CpuPlace) -> Option<u32> {
         let path = self.cgroup_ids.get(&sum.cgroup).copied();
         // A thread that ends is in fewer and fewer of them.
         let is = |ino: u32, of: u64| ino == 0 || u64::from(ino) == of;
@@ -281,6 +295,11 @@ impl Timeline {
 
 /// Time by the number of who ran, and by CPU, ns.
 type ByRunner = BTreeMap<u64, BTreeMap<u32, u64>>;
+
+/// Time by CPU, where the CPU is known.
+fn on_cpus(times: impl IntoIterator<Item = (u32, u64)>) -> Vec<(u32, u64)> {
+    times.into_iter().filter(|&(cpu, _)| cpu != ALL_CPUS).collect()
+}
 
 /// The number of what is in no container, beside those of keys.
 const HOST: u32 = u32::MAX - 3;

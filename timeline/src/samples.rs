@@ -99,6 +99,11 @@ impl Timeline {
                 self.summed(&sum);
                 None
             }
+            #[cfg(feature = "full")]
+            Some(Tracepoint::CpuWait(wait)) => {
+                self.summed_wait(&wait);
+                None
+            }
             Some(Tracepoint::Recorder { interval, backend, own }) => {
                 let own = String::from_utf8_lossy(own);
                 self.recorder = Some(Recorder {

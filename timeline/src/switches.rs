@@ -146,7 +146,7 @@ pub(crate) struct Switches {
     /// The wait that ended last, and who ran meanwhile, ns.
     pub(crate) last_wait: Option<Wait>,
     pub(crate) last_ran: Vec<(u32, u64)>,
-    /// Whether somebody has summed before us: who ran meanwhile, and how waits spread, is not known then.
+    /// Whether somebody has summed before us: on which CPU, and how waits spread, is not known then.
     pub(crate) summed: bool,
 }
 

@@ -36,6 +36,9 @@ pub(crate) enum Tracepoint<'a> {
     /// [`synthetic::CPU_SUM`]: what the tasks of a place did to the CPUs.
     #[cfg(feature = "full")]
     CpuSum(synthetic::CpuSum),
+    /// [`synthetic::CPU_WAIT`]: for whom they waited.
+    #[cfg(feature = "full")]
+    CpuWait(synthetic::CpuWait),
     /// [`synthetic::RECORDER`]: how the recording was made.
     Recorder { interval: u32, backend: &'a [u8], own: &'a [u8] },
 }
@@ -90,12 +93,46 @@ enum Fields {
         numbers: [Field; 4],
     },
     #[cfg(feature = "full")]
-    CpuSum(alloc::boxed::Box<[Field; 11]>),
+    CpuSum {
+        place: PlaceFields,
+        numbers: [Field; 6],
+    },
+    #[cfg(feature = "full")]
+    CpuWait {
+        places: [PlaceFields; 2],
+        ns: Field,
+    },
     Recorder {
         interval: Field,
         backend: Field,
         own: Field,
     },
+}
+
+/// Where a place's fields are: thread, kind, cgroup, pid namespace and mount namespace.
+#[cfg(feature = "full")]
+#[derive(Debug)]
+struct PlaceFields([Field; 5]);
+
+#[cfg(feature = "full")]
+impl PlaceFields {
+    /// Those whose names begin so.
+    fn of(format: &Format, prefix: &str) -> Option<Self> {
+        let field = |name: &str| format.field(&alloc::format!("{prefix}{name}")).cloned();
+        Some(Self([field("pid")?, field("kind")?, field("cgroup")?, field("pidns")?, field("mntns")?]))
+    }
+
+    fn read(&self, raw: &[u8], big: bool) -> Option<synthetic::CpuPlace> {
+        let Self([tid, kind, cgroup, pid_ns, mnt_ns]) = self;
+        let word = |field: &Field| Some(field.number(raw, big)? as u32);
+        Some(synthetic::CpuPlace {
+            tid: word(tid)?,
+            kind: word(kind)?,
+            cgroup: cgroup.number(raw, big)?,
+            pid_ns: word(pid_ns)?,
+            mnt_ns: word(mnt_ns)?,
+        })
+    }
 }
 
 impl Fields {
@@ -137,19 +174,22 @@ impl Fields {
                 numbers: [field("used")?, field("throttled")?, field("periods")?, field("throttled_periods")?],
             }),
             #[cfg(feature = "full")]
-            (synthetic::SYSTEM, "cpu_sum") => Some(Self::CpuSum(alloc::boxed::Box::new([
-                field("pid")?,
-                field("kind")?,
-                field("cgroup")?,
-                field("pidns")?,
-                field("mntns")?,
-                field("ran")?,
-                field("waited")?,
-                field("longest")?,
-                field("waits")?,
-                field("slept")?,
-                field("preempted")?,
-            ]))),
+            (synthetic::SYSTEM, "cpu_sum") => Some(Self::CpuSum {
+                place: PlaceFields::of(format, "")?,
+                numbers: [
+                    field("ran")?,
+                    field("waited")?,
+                    field("longest")?,
+                    field("waits")?,
+                    field("slept")?,
+                    field("preempted")?,
+                ],
+            }),
+            #[cfg(feature = "full")]
+            (synthetic::SYSTEM, "cpu_wait") => Some(Self::CpuWait {
+                places: [PlaceFields::of(format, "")?, PlaceFields::of(format, "ran_")?],
+                ns: field("ns")?,
+            }),
             (synthetic::SYSTEM, "recorder") => {
                 Some(Self::Recorder { interval: field("interval")?, backend: field("backend")?, own: field("own")? })
             }
@@ -231,14 +271,9 @@ impl Tracepoints {
                 }
             }
             #[cfg(feature = "full")]
-            Fields::CpuSum(fields) => {
-                let [tid, kind, cgroup, pid_ns, mnt_ns, ran, waited, longest, waits, slept, preempted] = &**fields;
+            Fields::CpuSum { place, numbers: [ran, waited, longest, waits, slept, preempted] } => {
                 Tracepoint::CpuSum(synthetic::CpuSum {
-                    tid: number(tid)?,
-                    kind: number(kind)?,
-                    cgroup: cgroup.number(raw, big)?,
-                    pid_ns: number(pid_ns)?,
-                    mnt_ns: number(mnt_ns)?,
+                    place: place.read(raw, big)?,
                     ran: ran.number(raw, big)?,
                     waited: waited.number(raw, big)?,
                     longest: longest.number(raw, big)?,
@@ -247,6 +282,12 @@ impl Tracepoints {
                     preempted: number(preempted)?,
                 })
             }
+            #[cfg(feature = "full")]
+            Fields::CpuWait { places: [place, ran], ns } => Tracepoint::CpuWait(synthetic::CpuWait {
+                place: place.read(raw, big)?,
+                ran: ran.read(raw, big)?,
+                ns: ns.number(raw, big)?,
+            }),
             Fields::Recorder { interval, backend, own } => Tracepoint::Recorder {
                 interval: number(interval)?,
                 backend: backend.text(raw, big)?,

@@ -2,7 +2,7 @@
 //! context switch. Not here: who reads the sums.
 
 use crate::kernel::{Task, set};
-use crate::shared::{IDLE, KERNEL_THREAD, Place, Running, Sum, TASK};
+use crate::shared::{IDLE, KERNEL_THREAD, Pair, Place, Running, Sum, TASK};
 use crate::watch;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -20,6 +20,31 @@ static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
 /// Threads that would run and do not, and since when, ns. Made larger where it is used.
 #[map]
 static WAITING: HashMap<u32, u64> = HashMap::with_max_entries(1, 0);
+
+/// How much of a CPU's past is kept to say who ran during a wait, in changes of place; a power of two.
+const SLICES: usize = 64;
+
+/// Tasks of one place ran on the CPU, from the end of the slice before this one.
+#[derive(Clone, Copy)]
+struct Slice {
+    place: Place,
+    /// ns.
+    to: u64,
+}
+
+/// A CPU's past.
+struct Past {
+    /// How many slices there were.
+    count: u64,
+    slices: [Slice; SLICES],
+}
+
+#[map]
+static PAST: PerCpuArray<Past> = PerCpuArray::with_max_entries(1, 0);
+
+/// How long who waited while who ran, ns. Made larger where it is used.
+#[map]
+static MEANWHILE: PerCpuHashMap<Pair, u64> = PerCpuHashMap::with_max_entries(1, 0);
 
 /// Since when all CPUs are watched, ns; 0 until they are.
 #[map]
@@ -69,8 +94,10 @@ pub(crate) fn switch(out: Task, next: Task) {
     // SAFETY: this CPU's own; see `add`.
     let running = unsafe { &mut *running };
     let since = if running.since != 0 { running.since } else { BEGAN.get(0).copied().unwrap_or(0) };
-    if watch::watched(out) {
-        let from = place(out);
+    let is_watched = watch::watched(out);
+    let from = if is_watched || running.since == 0 { place(out) } else { running.place };
+    ran(&from, now);
+    if is_watched {
         let (_, shown) = out.ids();
         let tid = out.pid_of_host();
         let runnable = out.is_runnable();
@@ -101,6 +128,48 @@ pub(crate) fn switch(out: Task, next: Task) {
         if let Some(since) = unsafe { WAITING.get(tid) }.copied() {
             let _ = WAITING.remove(tid);
             add(&running.place, |sum| waited(sum, now, now.saturating_sub(since)));
+            waited_for(&running.place, since);
+        }
+    }
+}
+
+/// A slice of this CPU's past ends now.
+#[inline(always)]
+fn ran(place: &Place, now: u64) {
+    let Some(past) = PAST.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own; see `add`.
+    let past = unsafe { &mut *past };
+    let last = &mut past.slices[past.count.wrapping_sub(1) as usize & (SLICES - 1)];
+    if last.place == *place {
+        last.to = now;
+    } else {
+        past.slices[past.count as usize & (SLICES - 1)] = Slice { place: *place, to: now };
+        past.count += 1;
+    }
+}
+
+/// A wait for this CPU is over that began at `since`, ns: so long ran each of those who did. What is longer ago than the
+/// CPU's past is left out.
+#[inline(always)]
+fn waited_for(place: &Place, since: u64) {
+    let Some(past) = PAST.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own; see `add`.
+    let past = unsafe { &*past };
+    // The oldest has no slice before it that says when it began.
+    for back in 1..SLICES as u64 {
+        let at = past.count.wrapping_sub(back);
+        let slice = &past.slices[at as usize & (SLICES - 1)];
+        if slice.to <= since {
+            break;
+        }
+        let began = past.slices[at.wrapping_sub(1) as usize & (SLICES - 1)].to;
+        let ns = slice.to.saturating_sub(if began > since { began } else { since });
+        let pair = Pair { waited: *place, ran: slice.place };
+        if let Some(sum) = MEANWHILE.get_ptr_mut(&pair) {
+            // SAFETY: this CPU's own; see `add`.
+            unsafe { *sum += ns };
+        } else {
+            let _ = MEANWHILE.insert(&pair, &ns, BPF_NOEXIST as u64);
         }
     }
 }

@@ -167,6 +167,14 @@ pub(crate) struct Running {
     pub(crate) again: u64,
 }
 
+/// Who waited, and who ran on the CPU meanwhile.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pair {
+    pub(crate) waited: Place,
+    pub(crate) ran: Place,
+}
+
 /// Raw bytes of a wake-up: as many as any kernel wants, and with their size before them whole words.
 pub(crate) const WAKEUP_RAW: usize = 44;
 

@@ -1,36 +1,45 @@
 //! What the eBPF programs have summed of each place, as records of an interval. Not here: how it is summed.
 
 use super::chain::{failed, map};
-use super::shared::{Place, Running, Sum};
+use super::shared::{Pair, Place, Running, Sum};
 use crate::clock;
 use crate::error::Result;
 use crate::synth::Synthesizer;
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap};
-use nsscope_codec::synthetic::CpuSum;
+use nsscope_codec::synthetic::{CpuPlace, CpuSum, CpuWait};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How many places are summed at once. What comes when so many are there is left out.
 pub(super) const MAX_PLACES: u32 = 4096;
 
+/// How many pairs of who waited and who ran meanwhile.
+pub(super) const MAX_PAIRS: u32 = 2 * MAX_PLACES;
+
 /// How many threads may wait at once.
 pub(super) const MAX_WAITING: u32 = 1 << 16;
 
-/// Places in which nothing has run for so many intervals are forgotten once half of the map is used.
+/// Of what has changed nothing for so many intervals is forgotten once half of a map is used.
 const FORGOTTEN: u32 = 60;
+
+/// What part of an interval two have to be a pair for before that is said, so that a recording of days stays small. What
+/// is less is said with what comes later.
+const PART: u64 = 1000;
 
 // SAFETY: whole numbers, and no padding.
 unsafe impl aya::Pod for Place {}
+// SAFETY: likewise.
+unsafe impl aya::Pod for Pair {}
 // SAFETY: likewise.
 unsafe impl aya::Pod for Sum {}
 // SAFETY: likewise.
 unsafe impl aya::Pod for Running {}
 
-/// What was said of a place so far, and for how many intervals there has been nothing to say.
+/// What was said so far, of a place or of a pair, and for how many intervals there has been nothing to say.
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
-    sum: Sum,
+struct Said<T> {
+    sum: T,
     idle: u32,
 }
 
@@ -40,13 +49,15 @@ type Longest = Vec<(u64, u64)>;
 /// The sums, and when they are to be read.
 pub(super) struct Sums {
     places: PerCpuHashMap<MapData, Place, Sum>,
+    pairs: PerCpuHashMap<MapData, Pair, u64>,
     running: PerCpuArray<MapData, Running>,
     began: Array<MapData, u64>,
     /// ns.
     interval: u64,
     /// When the next interval begins, ns.
     next: u64,
-    said: BTreeMap<Place, Said>,
+    said: BTreeMap<Place, Said<Sum>>,
+    said_of_pairs: BTreeMap<Pair, Said<u64>>,
 }
 
 impl Sums {
@@ -54,11 +65,13 @@ impl Sums {
         let interval = nanoseconds(interval);
         Ok(Self {
             places: map(programs, "SUMS")?,
+            pairs: map(programs, "MEANWHILE")?,
             running: map(programs, "RUNNING")?,
             began: map(programs, "BEGAN")?,
             interval,
             next: (clock::now() / interval + 1) * interval,
             said: BTreeMap::new(),
+            said_of_pairs: BTreeMap::new(),
         })
     }
 
@@ -89,11 +102,7 @@ impl Sums {
             let said = self.said.entry(*place).or_default();
             let ran = total.ran.saturating_sub(said.sum.ran);
             let sum = CpuSum {
-                tid: total.tid,
-                kind: place.kind,
-                cgroup: place.cgroup,
-                pid_ns: place.pid_ns,
-                mnt_ns: place.mnt_ns,
+                place: place_of(place, total.tid),
                 ran,
                 waited: total.waited.saturating_sub(said.sum.waited),
                 longest: longest.iter().filter(|&&(of, _)| of == interval).map(|&(_, ns)| ns).max().unwrap_or(0),
@@ -109,15 +118,32 @@ impl Sums {
             *said = Said { sum: Sum { ran, ..*total }, idle: 0 };
             synth.cpu_sum(&sum);
         }
-        if self.said.len() > MAX_PLACES as usize / 2 {
-            let forgotten: Vec<Place> =
-                self.said.iter().filter(|(_, said)| said.idle >= FORGOTTEN).map(|(&place, _)| place).collect();
-            for place in forgotten {
-                // Whoever has run there meanwhile begins anew.
-                if self.places.remove(&place).is_ok() {
-                    self.said.remove(&place);
-                }
+        self.read_pairs(over, &totals, synth)?;
+        forget(&mut self.said, MAX_PLACES, |place| self.places.remove(place).is_ok());
+        forget(&mut self.said_of_pairs, MAX_PAIRS, |pair| self.pairs.remove(pair).is_ok());
+        Ok(())
+    }
+
+    /// Writes who waited for whom.
+    fn read_pairs(
+        &mut self,
+        over: bool,
+        places: &BTreeMap<Place, (Sum, Longest)>,
+        synth: &mut Synthesizer,
+    ) -> Result<()> {
+        let least = if over { 1 } else { (self.interval / PART).max(1) };
+        let place = |place: &Place| place_of(place, places.get(place).map_or(0, |(sum, _)| sum.tid));
+        for each in &self.pairs {
+            let (pair, cpus) = each.map_err(failed)?;
+            let total: u64 = cpus.iter().sum();
+            let said = self.said_of_pairs.entry(pair).or_default();
+            let ns = total.saturating_sub(said.sum);
+            if ns < least {
+                said.idle += 1;
+                continue;
             }
+            *said = Said { sum: total, idle: 0 };
+            synth.cpu_wait(&CpuWait { place: place(&pair.waited), ran: place(&pair.ran), ns });
         }
         Ok(())
     }
@@ -141,6 +167,20 @@ impl Sums {
             }
         }
         Ok(totals)
+    }
+}
+
+/// A place as a record has it, with a thread of it.
+fn place_of(place: &Place, tid: u32) -> CpuPlace {
+    let Place { cgroup, pid_ns, mnt_ns, kind, zero: _ } = *place;
+    CpuPlace { tid, kind, cgroup, pid_ns, mnt_ns }
+}
+
+/// Forgets what nothing was said of for long, in a map that is half full. What comes there later begins anew, so it has to
+/// be removed from the programs' map too.
+fn forget<K: Copy + Ord, T>(said: &mut BTreeMap<K, Said<T>>, max: u32, mut remove: impl FnMut(&K) -> bool) {
+    if said.len() > max as usize / 2 {
+        said.retain(|key, said| said.idle < FORGOTTEN || !remove(key));
     }
 }
 

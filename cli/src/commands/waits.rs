@@ -64,9 +64,7 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
         ]);
     }
     let mut out = if timeline.is_summed() {
-        format!(
-            "\nCPU time and waits, summed in the kernel: record --switch-events says who ran meanwhile\n{table}\n\n"
-        )
+        format!("\nCPU time and waits, summed in the kernel: record --switch-events knows the CPUs too\n{table}\n\n")
     } else {
         format!("\nCPU time and waits, from context switches; % of {cpus} CPUs\n{table}\n\n")
     };
@@ -99,7 +97,11 @@ fn sentence(timeline: &Timeline, one: &CpuUse) -> String {
     let others = one.meanwhile.iter().filter(|other| other.ns > 0).take(NAMED);
     for (place, other) in others.enumerate() {
         let cpus: Vec<String> = other.cpus.iter().map(|(cpu, _)| cpu.to_string()).collect();
-        let on = if cpus.len() == 1 { format!("CPU {}", cpus[0]) } else { format!("CPUs {}", cpus.join(", ")) };
+        let on = match &*cpus {
+            [] => String::new(),
+            [one] => format!(" on CPU {one}"),
+            several => format!(" on CPUs {}", several.join(", ")),
+        };
         let who = match &other.runner {
             Runner::Idle => "while the CPU was idle".into(),
             Runner::Unknown => "for somebody unknown".into(),
@@ -107,7 +109,7 @@ fn sentence(timeline: &Timeline, one: &CpuUse) -> String {
             runner => format!("for {}", runner_title(timeline, runner)),
         };
         let joint = if place == 0 { ": " } else { ", " };
-        let _ = write!(text, "{joint}{} ms {who} on {on}", ms(other.ns));
+        let _ = write!(text, "{joint}{} ms {who}{on}", ms(other.ns));
     }
     text
 }

@@ -177,6 +177,7 @@ fn check(count: u64, time: bool) -> io::Result<()> {
         kinds.into_iter().map(|(flags, fields)| Event::open(flags, fields, 1)).collect();
     let mut events = events?;
     for turn in 0..count {
+        progress("several events", turn, begun);
         enter(&own)?;
         for event in &mut events {
             let found = event.read(pid, &links)?;
@@ -191,6 +192,7 @@ fn check(count: u64, time: bool) -> io::Result<()> {
     let mut event = Event::open(ON, ALL, 1)?;
     let (mut records, mut lost) = (0, 0);
     for turn in 0..count {
+        progress("a full ring", turn, begun);
         enter(&own)?;
         if turn % 64 == 63 {
             let (some, gone) = event.read(pid, &links)?;
@@ -214,7 +216,8 @@ fn check(count: u64, time: bool) -> io::Result<()> {
     thread::scope(|scope| {
         let opener = scope.spawn(|| {
             stay_on(1)?;
-            for _ in 0..count {
+            for turn in 0..count {
+                progress("events that come and go", turn, begun);
                 drop(Event::open(ON, ALL, 1)?);
             }
             over.store(true, Ordering::Relaxed);
@@ -230,6 +233,7 @@ fn check(count: u64, time: bool) -> io::Result<()> {
     let mut event = Event::open(ON, ALL, 64)?;
     let mut ended = 0;
     while ended < count {
+        progress("tasks that end", ended, begun);
         let children: io::Result<Vec<i32>> = (0..16).map(|_| child()).collect();
         children?.into_iter().for_each(wait);
         ended += 16;
@@ -239,6 +243,13 @@ fn check(count: u64, time: bool) -> io::Result<()> {
     }
     println!("{}", json!({ "turns": count, "lost": lost, "seconds": begun.elapsed().as_secs() }));
     Ok(())
+}
+
+/// Says how far a loop is: with a kernel that looks for faults and an emulated CPU it takes minutes.
+fn progress(what: &str, turn: u64, begun: Instant) {
+    if turn.is_multiple_of(10_000) {
+        eprintln!("{what}: turn {turn}, {} s", begun.elapsed().as_secs());
+    }
 }
 
 /// A child that ends at once.

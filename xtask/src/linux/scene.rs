@@ -55,7 +55,7 @@ mount -t debugfs debugfs /sys/kernel/debug
     cp /proc/slabinfo before
     perf record -q -e dummy:u --namespaces -a -o storm.data -- ns-actor storm 2000 2
     cp /proc/slabinfo after
-} > loops.log 2>&1
+} 2>&1 | tee loops.log > /dev/console
 rm -f storm.data
 echo scan > /sys/kernel/debug/kmemleak
 sleep 6
