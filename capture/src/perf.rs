@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which records are wanted, and how many fit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +48,12 @@ pub(crate) struct Perf {
     manual: Vec<usize>,
     /// Whether the rings are overwritten, to be read when asked for.
     overwrite: bool,
+    /// The CPUs that have events, and when it was last looked whether they are there.
+    cpus: (Vec<u32>, Instant),
 }
+
+/// How often it is looked whether a CPU has gone.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Ring sizes to try, largest first, where the user names none: 2 MiB a CPU hold about 13,000 records.
 const RING_SIZES: [usize; 4] = [2 << 20, 512 << 10, 128 << 10, 32 << 10];
@@ -60,8 +65,15 @@ impl Perf {
         let Wanted { ring_size, frequency, flight_recorder: overwrite, switches, wakeups, .. } = *wanted;
         raise_descriptor_limit();
         let cpus = machine::online_cpus()?;
-        let mut events =
-            Self { described: vec![], tracepoints: vec![], rings: vec![], open: vec![], manual: vec![], overwrite };
+        let mut events = Self {
+            described: vec![],
+            tracepoints: vec![],
+            rings: vec![],
+            open: vec![],
+            manual: vec![],
+            overwrite,
+            cpus: (cpus.clone(), Instant::now()),
+        };
         let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(switches), target, &cpus)?;
         events.described.push(side_band(side_band_attr, side_band_ids));
         events.map_rings(ring_size, cpus.len())?;
@@ -183,6 +195,27 @@ impl Perf {
         Ok(())
     }
 
+    /// A CPU that goes offline takes its events with it: they stay off when it comes back (`perf_event_exit_cpu()` in
+    /// kernel/events/core.c). Says so.
+    fn look_at_cpus(&mut self) {
+        let (cpus, looked) = &mut self.cpus;
+        if looked.elapsed() < LOOK {
+            return;
+        }
+        *looked = Instant::now();
+        let Ok(online) = machine::online_cpus() else { return };
+        cpus.retain(|cpu| {
+            let there = online.contains(cpu);
+            if !there {
+                log::warn!(
+                    "CPU {cpu} went offline: what runs there when it is back is not recorded; then begin a new \
+                     recording, or use --backend bpf, which goes on"
+                );
+            }
+            there
+        });
+    }
+
     /// Tracepoints are recorded for the whole machine: a task is moved by others, often by none of the target's.
     fn open_tracepoint(&mut self, tracepoint: Tracepoint, cpus: &[u32]) {
         let mut attr = tracepoint_attr(tracepoint.format.id);
@@ -241,6 +274,7 @@ impl Source for Perf {
     }
 
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
+        self.look_at_cpus();
         let mut any = false;
         let mut rings = &mut self.rings[..];
         while !rings.is_empty() {

@@ -56,11 +56,50 @@ killall -TERM nsscope ns-ring
 wait
 nsscope record --backend bpf --wakeups -a -o switches.data -- ns-actor fork > switches.log 2>&1
 nsscope record --backend bpf --summary 200ms -a -o sums.data --duration 1s > sums.log 2>&1
+nsscope record --backend perf -a -o offline.data 2> offline.log &
+nsscope record --backend bpf -a -o offline-bpf.data 2> offline-bpf.log &
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    [ -s offline.data ] && [ -s offline-bpf.data ] && break
+    sleep 1
+done
+sleep 1
+date -s 2031-01-01 > /dev/null
+echo 0 > /sys/devices/system/cpu/cpu1/online
+sleep 2
+ns-actor unshare uts > offline.first
+echo 1 > /sys/devices/system/cpu/cpu1/online
+sleep 1
+date -s 2001-01-01 > /dev/null
+taskset 1 ns-actor unshare uts > offline.last
+taskset 2 ns-actor unshare uts > offline.back
+killall -TERM nsscope
+wait
 rmmod nsscope
 cp /proc/modules modules.log
 nsscope doctor > doctor.log
 dmesg > dmesg.log
 ";
+
+/// A CPU goes offline and comes back while the machine's clock is set: what was recorded stays, in order, and what is not
+/// there is said.
+fn a_cpu_that_goes(left: &Left) -> Result<()> {
+    for (data, log, has_back) in [("offline.data", "offline.log", false), ("offline-bpf.data", "offline-bpf.log", true)]
+    {
+        let (events, said) = (left.events(data)?, left.text(log)?);
+        let is_there = |name: &str| -> Result<bool> {
+            let actor = left.json(name)?;
+            Ok(events.iter().any(|event| event["kind"] == "namespaces" && event["pid"] == actor["pid"]))
+        };
+        let found = [is_there("offline.first")?, is_there("offline.last")?, is_there("offline.back")?];
+        ensure!(found == [true, true, has_back], "{data}: {found:?} {said}");
+        let times: Vec<u64> = events.iter().filter_map(|event| event["time"].as_u64()).collect();
+        let length = times.last().zip(times.first()).map_or(0, |(last, first)| last - first);
+        ensure!((2_000_000_000..600_000_000_000).contains(&length), "{data}: {length} ns");
+        ensure!(said.contains("CPU 1 went offline") != has_back && said.contains(" 0 lost"), "{data}: {said}");
+    }
+    println!("a CPU that went and came back, and a clock that was set: what was recorded stays");
+    Ok(())
+}
 
 /// Builds, boots, compares; or says why it cannot.
 pub(crate) fn check() -> Result<std::result::Result<(), String>> {
@@ -201,6 +240,7 @@ fn compare(left: &Left) -> Result<()> {
         ensure!(found > 5 && said.contains(" 0 lost"), "{data}: {found} of {} events, {said}", events.len());
         println!("eBPF programs: {found} records in {data}");
     }
+    a_cpu_that_goes(&left)?;
     let doctor = left.text("doctor.log")?;
     doctor.lines().filter(|line| line.contains("eBPF")).for_each(|line| println!("{line}"));
     ensure!(!left.text("bpf.log")?.contains("does not let"), "a program was not taken: {}", left.text("bpf.log")?);

@@ -100,7 +100,7 @@ impl Machine<'_> {
         let dir = out.join("left");
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir)?;
-        let unpacked = Command::new("tar").arg("-xf").arg(&left).current_dir(&dir).status()?;
+        let unpacked = Command::new("tar").arg("-xmf").arg(&left).current_dir(&dir).status()?;
         if !unpacked.success() {
             bail!("the kernel left nothing behind:\n{}", String::from_utf8_lossy(&fs::read(console)?));
         }
