@@ -240,7 +240,7 @@ fn compare(left: &Left) -> Result<()> {
         ensure!(found > 5 && said.contains(" 0 lost"), "{data}: {found} of {} events, {said}", events.len());
         println!("eBPF programs: {found} records in {data}");
     }
-    a_cpu_that_goes(&left)?;
+    a_cpu_that_goes(left)?;
     let doctor = left.text("doctor.log")?;
     doctor.lines().filter(|line| line.contains("eBPF")).for_each(|line| println!("{line}"));
     ensure!(!left.text("bpf.log")?.contains("does not let"), "a program was not taken: {}", left.text("bpf.log")?);
