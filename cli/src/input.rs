@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Takes a capture's records in time order.
 pub(crate) trait Consumer {
+    /// Whether damage is not said: the capture is read again.
+    const QUIET: bool = false;
+
     /// A record of the kernel.
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()>;
 
@@ -165,10 +168,10 @@ fn not_perf_data(path: &Path, error: Error) -> Failure {
 fn finish<C: Consumer>(ordered: Ordered<Deliver<'_, C>>, session: &Session) -> Outcome<Session> {
     let late = ordered.late();
     let Deliver { failed, faults, .. } = ordered.finish(session);
-    if faults > 1 {
+    if faults > 1 && !C::QUIET {
         note(format_args!("{faults} faults in all; everything else was read"));
     }
-    if late > 0 {
+    if late > 0 && !C::QUIET {
         note(format_args!("{late} records came too late to be put in order"));
     }
     match failed {
@@ -203,7 +206,7 @@ impl<C: Consumer> Visitor for Deliver<'_, C> {
 
     fn fault(&mut self, error: Error) {
         self.faults += 1;
-        if self.faults == 1 {
+        if self.faults == 1 && !C::QUIET {
             note(format_args!("the capture is damaged {error}"));
         }
     }

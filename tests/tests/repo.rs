@@ -359,7 +359,7 @@ fn links_lead_somewhere() {
 fn commands_of_pages_are_ones_that_nsscope_takes() {
     let mut found = 0;
     for (page, text) in pages() {
-        for block in text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        for block in text.split("```sh").skip(1).map(|rest| rest.split("```").next().unwrap()) {
             let commands =
                 block.lines().flat_map(|line| line.trim().split(" #").next().unwrap().split(['|', ';', '&', '>']));
             for command in commands {

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::synthetic;
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_TASK_CLOCK, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::task_namespaces::{Reason, TaskNamespaces};
 use nsscope_codec::{Endian, LittleEndian, Order, RawRecord};
@@ -45,6 +46,23 @@ impl Timeline {
         }
         let (bytes, attr) = (sample.raw?, event.attr);
         self.tracepoint(session, &attr, bytes, O::ENDIAN == Endian::Big, time)
+    }
+
+    /// Takes of a record only what a runtime says of a container: for a first look at a capture, so that what happened in a
+    /// container has the name that comes later.
+    pub fn learn_names<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>) {
+        if raw.kind() != RecordType::SAMPLE {
+            return;
+        }
+        let Some(event) = session.event_of(raw) else { return };
+        let Some(bytes) = event.sample.parse(raw).ok().and_then(|sample| sample.raw) else { return };
+        let attr = event.attr;
+        if let Some(Tracepoint::Container(said)) =
+            self.tracepoints.read(session, &attr, bytes, O::ENDIAN == Endian::Big)
+        {
+            // Its process has not come yet, and its pid may be another's before.
+            self.declare(&synthetic::Container { pid: 0, ..said });
+        }
     }
 
     /// What the raw bytes of a tracepoint's sample say, in one byte order or the other.

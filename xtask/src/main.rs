@@ -1,6 +1,7 @@
 //! Build and test chores, run as `cargo xtask <command>`. Not here: how a chore is done.
 
 mod bare;
+mod book;
 mod bpf;
 mod cortex_m;
 mod dist;
@@ -70,6 +71,8 @@ enum Chore {
     },
     /// Build the eBPF programs, for builds of nsscope with --features bpf
     Bpf,
+    /// Build the book in target/book/html
+    Book,
     /// Make packages in target/packages: a static program, a .deb, a container image's folder, checksums
     Dist,
     /// Build the npm package @nsscope/wasm in wasm/pkg
@@ -99,6 +102,7 @@ fn main() -> Result<ExitCode> {
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Soak { minutes, recordings } => test::soak(minutes, recordings)?,
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
+        Chore::Book => println!("{}", book::build()?.display()),
         Chore::Dist => dist::build()?.iter().for_each(|why| println!("left out: {why}")),
         Chore::Wasm => wasm::build()?,
         Chore::Viewer => {

@@ -1,7 +1,7 @@
 //! Every check and every test, with counts that are the runners' own. Not here: how a single step is done.
 
 use crate::{
-    bare, bpf, cargo, cortex_m, dist, example, fuzz, kernel, linux, npm, npm_command, programs, root, run, setup,
+    bare, book, bpf, cargo, cortex_m, dist, example, fuzz, kernel, linux, npm, npm_command, programs, root, run, setup,
     targets, tools, viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
@@ -101,6 +101,11 @@ pub(crate) fn all() -> Result<ExitCode> {
             cargo_test(totals, tests)
         });
         results.into_iter().collect()
+    });
+    totals.step("book", |totals| {
+        book::build()?;
+        totals.passed += 1;
+        Ok(())
     });
     totals.step("codec on every target", |_| targets::build_all());
     totals.step("codec tests on emulated machines", |totals| {

@@ -2,8 +2,11 @@
 //! are wanted.
 
 use super::print::{Context, Print};
+use super::tracepoint::text_of;
 use crate::safe::safe;
 use nsscope_codec::perf_data::Session;
+use nsscope_codec::perf_data::tracing::Format;
+use nsscope_codec::synthetic;
 use nsscope_codec::wire::header::{MISC_COMM_EXEC, MISC_FORK_EXEC, MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
@@ -16,6 +19,25 @@ use std::io::Write;
 pub(crate) struct Text {
     first: Option<u64>,
     namespaces: FxHashMap<u32, [NsId; 7]>,
+    tasks: FxHashMap<u32, Task>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Task {
+    pid: u32,
+    /// The cgroups that it was said to be in, the latest last. There is one for each hierarchy, most with the same path.
+    cgroups: Vec<Vec<u8>>,
+}
+
+/// So many hierarchies of cgroups there can be at most, and more.
+const HIERARCHIES: usize = 32;
+
+/// What a tracepoint says, for people.
+enum Said {
+    /// Of a thread.
+    Of(u32, String),
+    /// What was printed already.
+    Again,
 }
 
 impl Text {
@@ -35,6 +57,47 @@ impl Text {
             let _ = write!(text, " {}:[{}]", kind.name(), now[kind.index()].ino);
         }
         if text.is_empty() { " as before".into() } else { text }
+    }
+
+    /// What the tracepoints say that recordings of containers are full of. `None`: another one.
+    fn tracepoint(&mut self, format: &Format, raw: &[u8], big: bool) -> Option<Said> {
+        let number = |name| format.field(name)?.number(raw, big);
+        let words = |name| text_of(format.field(name)?, raw, big);
+        let mut cgroup = |verb: &str, path: &[u8], is_news: fn(&[Vec<u8>], &[u8]) -> bool| {
+            let tid = number("pid")? as u32;
+            let Task { cgroups, .. } = self.tasks.entry(tid).or_insert(Task { pid: tid, cgroups: Vec::new() });
+            if !is_news(cgroups, path) {
+                return Some(Said::Again);
+            }
+            if cgroups.len() == HIERARCHIES {
+                cgroups.remove(0);
+            }
+            cgroups.push(path.to_vec());
+            Some(Said::Of(tid, format!("cgroup     {verb} {}", safe(path))))
+        };
+        match (format.system.as_str(), format.name.as_str()) {
+            // A hierarchy that nobody uses has all tasks in its root.
+            (synthetic::SYSTEM, "task_cgroup") => cgroup("is in", words("path")?, |known, path| {
+                known.is_empty() || (path != b"/" && !known.iter().any(|one| one == path))
+            }),
+            ("cgroup", "cgroup_attach_task") => {
+                cgroup("moves to", words("dst_path")?, |known, path| known.last().is_none_or(|last| last != path))
+            }
+            (synthetic::SYSTEM, "task_nspid") => {
+                let pids = safe(words("nspid")?).split_whitespace().collect::<Vec<_>>().join(", ");
+                Some(Said::Of(number("pid")? as u32, format!("pids       from outside in: {pids}")))
+            }
+            (synthetic::SYSTEM, "namespace") => {
+                let (kind, ino, unique) = (words("type")?, number("ino")?, number("unique")?);
+                let what = format!("namespaces {}:[{ino}] has the number {unique}", safe(kind));
+                Some(Said::Of(number("pid")? as u32, what))
+            }
+            (synthetic::SYSTEM, "container") => {
+                let [id, name, source] = [words("id")?, words("name")?, words("source")?].map(safe);
+                Some(Said::Of(number("pid")? as u32, format!("container  {source} calls {id} {name}")))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -57,6 +120,7 @@ impl Print for Text {
             }
             Record::Comm(comm) => {
                 context.names.insert(comm.fixed.tid.get(), comm.comm.to_vec());
+                self.tasks.entry(comm.fixed.tid.get()).or_default().pid = comm.fixed.pid.get();
                 let verb = if record.misc() & MISC_COMM_EXEC == 0 { "is named" } else { "execs" };
                 (comm.fixed.pid.get(), comm.fixed.tid.get(), format!("comm       {verb} {}", safe(comm.comm)))
             }
@@ -65,6 +129,9 @@ impl Print for Text {
                 if let Some(name) = context.names.get(&ptid).cloned() {
                     context.names.entry(tid).or_insert(name);
                 }
+                // A child is in its parent's cgroups.
+                let cgroups = self.tasks.get(&ptid).map(|task| task.cgroups.clone()).unwrap_or_default();
+                self.tasks.insert(tid, Task { pid: fork.pid.get(), cgroups });
                 if let Some(&parent) = self.namespaces.get(&ptid) {
                     self.namespaces.insert(tid, parent);
                 }
@@ -106,16 +173,25 @@ impl Print for Text {
                 let Some(event) = session.event_of(record) else { return };
                 let Ok(sample) = event.sample.parse(record) else { return };
                 let mut text = Vec::new();
+                let (mut pid, mut tid) = (sample.pid.unwrap_or(0), sample.tid.unwrap_or(0));
                 let what = match (context.tracepoint(session, event), sample.raw) {
-                    (Some(printer), Some(raw)) => {
-                        text.extend_from_slice(printer.format.name.as_bytes());
-                        text.push(b' ');
-                        printer.print(raw, O::ENDIAN == Endian::Big, &mut text);
-                        format!("{:<10} {}", printer.format.system, safe(&text))
-                    }
+                    (Some(printer), Some(raw)) => match self.tracepoint(&printer.format, raw, O::ENDIAN == Endian::Big)
+                    {
+                        Some(Said::Again) => return,
+                        Some(Said::Of(of, what)) => {
+                            (pid, tid) = (self.tasks.get(&of).map_or(of, |task| task.pid), of);
+                            what
+                        }
+                        None => {
+                            text.extend_from_slice(printer.format.name.as_bytes());
+                            text.push(b' ');
+                            printer.print(raw, O::ENDIAN == Endian::Big, &mut text);
+                            format!("{:<10} {}", printer.format.system, safe(&text))
+                        }
+                    },
                     _ => format!("sample     {}", safe(context.event_name(session, event).as_bytes())),
                 };
-                (sample.pid.unwrap_or(0), sample.tid.unwrap_or(0), what)
+                (pid, tid, what)
             }
             _ => return,
         };
@@ -132,6 +208,7 @@ impl Print for Text {
         if matches!(parsed, Record::Exit(_)) {
             context.names.remove(&tid);
             self.namespaces.remove(&tid);
+            self.tasks.remove(&tid);
         }
     }
 }

@@ -64,6 +64,11 @@ impl Watch {
         (!which.filter().is_empty()).then(|| Self::new(which))
     }
 
+    /// Learns what runtimes call their containers, before the records are taken.
+    pub(crate) fn learn<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) {
+        self.timeline.learn_names(session, record);
+    }
+
     /// Takes the next record, and finds whose it is.
     pub(crate) fn take<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Found {
         let of_record = self.timeline.push(session, record);
