@@ -77,6 +77,7 @@ impl Perf {
         let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(switches), target, &cpus)?;
         events.described.push(side_band(side_band_attr, side_band_ids));
         events.map_rings(ring_size, cpus.len())?;
+        log::debug!("{} perf events on CPUs {cpus:?}, {} rings", events.open.len(), events.rings.len());
         if let Some(frequency) = frequency {
             let own = events.open.len();
             let (ids, attr) = events.open_on_all(clock_attr(frequency), target, &cpus)?;
@@ -183,6 +184,7 @@ impl Perf {
             for owner in 0..owners {
                 match Ring::map(&self.open[owner], size.max(page), self.overwrite) {
                     Ok(ring) => self.rings.push((owner, ring)),
+                    // Locked memory is limited: a smaller one may do.
                     Err(error) if is(&error, libc::EPERM) && index + 1 < sizes.len() => continue 'sizes,
                     Err(error) => return Err(Error::Ring { size, source: error }),
                 }

@@ -12,7 +12,7 @@ use crate::flight;
 use crate::handle::Handle;
 use crate::limits::Limits;
 use crate::machine;
-use crate::names::{self, Answer, Follower, LAST_ANSWER};
+use crate::names::{self, Follower, LAST_ANSWER, Said};
 use crate::plan::{Output, Plan};
 use crate::source::{Chunk, Source};
 use crate::statistics::{Counter, Statistics, Summary};
@@ -24,7 +24,7 @@ use nsscope_codec::wire::sample_id::SampleIdLayout;
 use nsscope_codec::{Native, Records};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may keep records to itself when there are few.
@@ -57,8 +57,8 @@ pub struct Recorder {
     /// The recorder's own pid namespace, and those whose unique numbers the file has: inode and number.
     own_space: u64,
     spaces: BTreeSet<(u64, u64)>,
-    /// What runtimes have said that is in the file, by source and container.
-    named: BTreeMap<(String, String), Answer>,
+    /// What runtimes have said that is in the file.
+    said: Said,
     /// What runtimes say as it happens; `None`: nobody is asked.
     follower: Option<Follower>,
     /// CPU time of cgroups, and when it was read.
@@ -106,7 +106,7 @@ impl Recorder {
             handle,
             own_space: task::pid_namespace(std::process::id()).unwrap_or(0),
             spaces: BTreeSet::new(),
-            named: BTreeMap::new(),
+            said: Said::default(),
             follower: None,
             limits: (Limits::default(), now),
             round: now,
@@ -119,6 +119,9 @@ impl Recorder {
             recorder.begin_file()?;
         }
         recorder.source.enable()?;
+        let events = recorder.source.events().iter().map(|event| event.name.as_str());
+        let events: Vec<&str> = events.filter(|name| !name.starts_with("nsscope:")).collect();
+        log::debug!("recording by {}: {}", recorder.source.name(), events.join(", "));
         Ok(recorder)
     }
 
@@ -292,8 +295,7 @@ impl Recorder {
             }
             synth.unique_now(pid, self.own_space, &mut self.spaces);
         }
-        let answers: Vec<Answer> = self.follower.iter().flat_map(Follower::answers).collect();
-        self.write_names(&mut synth, answers);
+        synth.names(&self.said.news(self.follower.iter().flat_map(Follower::answers)));
         if self.plan.limits && self.limits.1.elapsed() >= LIMITS {
             self.read_limits(&mut synth);
         }
@@ -303,19 +305,6 @@ impl Recorder {
     fn read_limits(&mut self, synth: &mut Synthesizer) {
         synth.limits(&mut self.limits.0);
         self.limits.1 = Instant::now();
-    }
-
-    /// Writes what runtimes say, where it is news.
-    fn write_names(&mut self, synth: &mut Synthesizer, answers: Vec<Answer>) {
-        for mut answer in answers {
-            let known = self.named.entry((answer.source.clone(), answer.id.clone())).or_default();
-            // An event does not say all that a list does.
-            answer.add(known);
-            if answer != *known {
-                synth.names(std::slice::from_ref(&answer));
-                *known = answer;
-            }
-        }
     }
 
     fn synthesizer(&self) -> Synthesizer {
@@ -353,6 +342,7 @@ impl Recorder {
             // A new file is told all of it again.
             self.follower = Some(Follower::start());
         }
+        let began = Instant::now();
         let mut synth = self.synthesizer();
         self.preamble(&mut synth);
         if self.plan.limits {
@@ -369,6 +359,7 @@ impl Recorder {
         }
         synth.kept();
         self.take(&mut synth)?;
+        log::debug!("{} tasks ran already: described from /proc in {:?}", synth.tasks, began.elapsed());
         synth.warn_of_hidden();
         if let Some(max) = self.plan.max_size {
             // What is there at the beginning of each file is not what fills it.
@@ -385,7 +376,7 @@ impl Recorder {
     }
 
     fn begin_file(&mut self) -> Result<()> {
-        self.named.clear();
+        self.said = Said::default();
         self.spaces.clear();
         let mut sections = features::sections(self.source.events(), self.source.tracepoints());
         self.compressor = None;
@@ -470,7 +461,7 @@ impl Recorder {
             // Who was only just made or renamed, and whoever cannot be followed.
             let answers = names::ask().recv_timeout(LAST_ANSWER).unwrap_or_default();
             let mut synth = self.synthesizer();
-            self.write_names(&mut synth, answers);
+            synth.names(&self.said.news(answers));
             self.take(&mut synth)?;
         }
         // The recording's own span, which is more than that of its records where nothing happened.

@@ -30,6 +30,12 @@ pub(crate) struct Args {
     /// Say nothing but errors on standard error
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    /// Say more on standard error: what is tried, opened and given up
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+    /// Print to the terminal, not through NSSCOPE_PAGER, PAGER or less
+    #[arg(long, global = true)]
+    pub(crate) no_pager: bool,
 }
 
 /// Flags of perf that make no sense here, and what to do instead.
@@ -342,6 +348,11 @@ pub(crate) struct Import {
 
 impl Command {
     /// Whether all it does is to read captures, which may come from anybody, and to print.
+    /// Whether it says much at once, and then ends.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Script(_) | Self::Report(_) | Self::Stat(_) | Self::Diff(_) | Self::Tree(_) | Self::Ps(_))
+    }
+
     pub(crate) fn only_reads(&self) -> bool {
         match self {
             Self::Script(_) | Self::Report(_) | Self::Stat(_) | Self::Diff(_) => true,

@@ -93,6 +93,7 @@ pub(crate) fn to_recording(backend: &str) {
     let keeps = has.permitted & needed;
     let sets =
         CapabilitySets { effective: has.effective & keeps, permitted: keeps, inheritable: has.inheritable & keeps };
+    log::debug!("given up once all is open: {:?}", has.permitted - keeps);
     // It is a second wall: what cannot be given up was there before.
     let _ = rustix::thread::set_capabilities(None, sets);
 }

@@ -150,7 +150,7 @@ struct Warnings;
 
 impl log::Log for Warnings {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn && metadata.target().starts_with("nsscope")
+        metadata.level() <= log::max_level() && metadata.target().starts_with("nsscope")
     }
 
     fn log(&self, record: &log::Record<'_>) {
@@ -166,6 +166,11 @@ impl log::Log for Warnings {
     }
 
     fn flush(&self) {}
+}
+
+/// From now on what else the libraries say of what they do is shown, too.
+pub(crate) fn be_verbose() {
+    log::set_max_level(log::LevelFilter::Debug);
 }
 
 /// From now on what the libraries warn of is shown.

@@ -89,13 +89,17 @@ impl Progress {
     fn of(size: u64, path: &Path) -> Self {
         let template = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr()).with_style(style);
+        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::hidden()).with_style(style);
         bar.set_message(format!("reading {}", path.display()));
         Self { bar, since: Instant::now() }
     }
 
     fn show(&self, offset: u64) {
-        if self.since.elapsed() > PATIENCE && !self.bar.is_hidden() {
+        if self.since.elapsed() > PATIENCE {
+            if self.bar.is_hidden() {
+                // Where standard error is no terminal, it stays so.
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
             self.bar.set_position(offset);
         }
     }

@@ -13,6 +13,7 @@ mod input;
 mod json;
 mod loaded;
 mod packed;
+mod pager;
 mod safe;
 mod select;
 mod ship;
@@ -45,11 +46,16 @@ fn main() -> ExitCode {
     // Rust ignores SIGPIPE; writes to a closed pipe come back as errors and end the program quietly (`Failure`).
     let args = args::Args::try_parse().unwrap_or_else(|error| refused(&error));
     error::be_quiet(args.quiet);
+    if args.verbose {
+        error::be_verbose();
+    }
     let Some(command) = args.command else {
         // A pipe that is closed is no error.
         let _ = writeln!(std::io::stdout(), "{}", args::WELCOME);
         return ExitCode::SUCCESS;
     };
+    // Before programs can no longer be started. It is waited for when everything is said.
+    let _pager = (command.is_long() && !args.no_pager).then(pager::Pager::start).flatten();
     if command.only_reads() {
         confine::to_reading();
     }

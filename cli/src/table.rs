@@ -1,9 +1,9 @@
 //! How things are shown to people: tables, trees, colours, and what a name may not do to a terminal. Not here: what is
 //! shown.
 
+use crate::pager;
 use crate::safe::safe;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
-use std::io::{self, IsTerminal};
 
 /// Whether standard output is a terminal that is looked at, and what it can show.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ impl Style {
     /// Box drawing and colour where they are looked at; plain text where it is processed.
     pub(crate) fn of_stdout() -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
-        let terminal = io::stdout().is_terminal();
+        let terminal = pager::is_terminal();
         let locale =
             ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
@@ -31,7 +31,9 @@ impl Style {
         let mut table = Table::new();
         table.load_preset(if self.unicode { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        if !io::stdout().is_terminal() {
+        if let Some(width) = pager::width() {
+            table.set_width(width).enforce_styling();
+        } else if !pager::is_terminal() {
             table.set_width(160);
         }
         table.set_header(header.iter().map(|text| self.cell(text, None, true)));

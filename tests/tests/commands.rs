@@ -516,3 +516,40 @@ fn packed_captures_are_read_as_they_are() {
         assert!(errors(&cut).contains("cannot read"), "{}", errors(&cut));
     }
 }
+
+/// What is long goes through the user's pager where a terminal is, and comes to its end before the command does.
+#[test]
+fn a_terminal_gets_a_pager() {
+    needs!("a_terminal_gets_a_pager", cannot_record(), missing("script", "bsdutils"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let said = errors(&run(nsscope().args(["record", "-v", "-o"]).arg(&file).args(["--", "true"])));
+    assert!(said.contains("perf events on CPUs") && said.contains("tasks ran already"), "{said}");
+    let on_terminal = |pager: &str, args: &str| {
+        let command = format!("exec {} {args}", nsscope().get_program().display());
+        let mut script = Command::new("script");
+        script.args(["-qec", &command, "/dev/null"]).env("NSSCOPE_PAGER", pager).env("TERM", "xterm");
+        script.output().unwrap()
+    };
+    let slow = "sed 's/^/paged /'; sleep 0.2; echo the end";
+    for command in ["report", "script", "stat"] {
+        let args = format!("{command} {}", file.display());
+        let paged = on_terminal(slow, &args);
+        let shown = text(&paged);
+        assert!(
+            paged.status.success() && shown.lines().filter(|line| line.starts_with("paged ")).count() > 1,
+            "{shown}"
+        );
+        assert!(shown.trim_end().ends_with("the end"), "{shown}");
+        for plain in [on_terminal(slow, &format!("--no-pager {args}")), on_terminal("cat", &args)] {
+            assert!(plain.status.success() && !text(&plain).contains("paged "), "{}", text(&plain));
+        }
+        let piped = run(nsscope().env("NSSCOPE_PAGER", slow).args([command]).arg(&file));
+        assert!(!text(&piped).contains("paged "));
+    }
+    let failed = on_terminal(slow, "report /nowhere");
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed));
+    // A pager that is left early is no failure.
+    let left = on_terminal("head -c 1", &format!("script {}", file.display()));
+    assert!(left.status.success(), "{}", text(&left));
+}

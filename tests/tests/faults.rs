@@ -2,7 +2,9 @@
 //! makes and writes its file, each in turn, by strace(1).
 #![allow(missing_docs)]
 
-use nsscope_tests::{actor, cannot_record, errors, missing, needs, no_perf, not_root, nsscope, perf_script, run, text};
+use nsscope_tests::{
+    actor, cannot_record, errors, missing, needs, no_bpf, no_perf, not_root, nsscope, perf_script, run, text,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -151,4 +153,24 @@ fn a_full_disk_ends_the_recording_with_what_it_has() {
         cut_off += 1;
     }
     assert!(cut_off > 10, "{cut_off} recordings were cut off");
+}
+
+/// Ctrl-C while the events are still being opened ends a recording like any other.
+#[test]
+fn a_recording_that_is_ended_before_it_has_begun_is_one() {
+    needs!("ended_before_it_has_begun", cannot_record(), not_root(), missing("strace", "strace"));
+    for record in [&["-a"][..], &["-a", "--backend", "bpf"]] {
+        if record.contains(&"bpf") && no_bpf().is_some() {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.data");
+        let call = if record.contains(&"bpf") { "bpf" } else { "perf_event_open" };
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-o", "/dev/null", "-e"]).arg(format!("inject={call}:signal=SIGINT:when=1"));
+        command.arg(nsscope().get_program()).args(["record", "--duration", "60s"]).args(record).arg("-o").arg(&file);
+        let output = run(command.stdin(Stdio::null()));
+        assert!(errors(&output).contains(" 0 lost, "), "{}", errors(&output));
+        assert!(text(&run(nsscope().arg("script").arg(&file))).lines().count() > 20);
+    }
 }

@@ -34,7 +34,8 @@ pub(crate) fn build() -> Result<PathBuf> {
     fs::write(src.join("command-reference.md"), commands()?)?;
     fs::write(src.join("tables.md"), tables()?)?;
     add_to_summary(&src.join("SUMMARY.md"))?;
-    let title = "[book]\ntitle = \"nsscope\"\nlanguage = \"en\"\n[build]\nbuild-dir = \"html\"\ncreate-missing = false\n";
+    let title =
+        "[book]\ntitle = \"nsscope\"\nlanguage = \"en\"\n[build]\nbuild-dir = \"html\"\ncreate-missing = false\n";
     let look = format!("[output.html]\ngit-repository-url = \"{}\"\n", env!("CARGO_PKG_REPOSITORY"));
     fs::write(dir.join("book.toml"), format!("{title}{look}"))?;
     let output = Command::new(mdbook).arg("build").arg(&dir).output()?;

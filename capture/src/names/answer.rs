@@ -1,6 +1,7 @@
 //! What a source says of a container, and what runtimes' labels are called here. Not here: where answers come from.
 
 use nsscope_codec::synthetic;
+use std::collections::BTreeMap;
 
 /// How well a source knows a container. What manages it knows more than what runs it; what belongs to a user, less than
 /// what belongs to root.
@@ -39,9 +40,31 @@ pub(crate) struct Answer {
     pub(crate) labels: Vec<(String, String)>,
 }
 
+/// What is in a file already, by source and container.
+#[derive(Debug, Default)]
+pub(crate) struct Said(BTreeMap<(String, String), Answer>);
+
+impl Said {
+    /// What is not, with all that its source has said before. It is from now on.
+    pub(crate) fn news(&mut self, answers: impl IntoIterator<Item = Answer>) -> Vec<Answer> {
+        let mut news = Vec::new();
+        for mut answer in answers {
+            let known = self.0.entry((answer.source.clone(), answer.id.clone())).or_default();
+            // An event does not say all that a list does.
+            answer.add(known);
+            if answer != *known {
+                log::debug!("{} calls {} {:?}", answer.source, answer.id, answer.name);
+                known.clone_from(&answer);
+                news.push(answer);
+            }
+        }
+        news
+    }
+}
+
 impl Answer {
     /// Adds what the same source has said before.
-    pub(crate) fn add(&mut self, before: &Self) {
+    fn add(&mut self, before: &Self) {
         for label in &before.labels {
             if self.labels.iter().all(|(key, _)| *key != label.0) {
                 self.labels.push(label.clone());

@@ -11,7 +11,7 @@ mod files;
 mod follow;
 mod places;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, Said};
 pub(crate) use follow::Follower;
 
 use std::path::Path;

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 /// `nsscope record`.
 pub(crate) fn run(args: &args::Record) -> Outcome {
@@ -67,10 +68,15 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         recording = recording.without_names();
     }
     let handle = Handle::new()?;
+    let ended = signals::noted(&signals::END)?;
     let (stop, write, snapshot) = (handle.clone(), handle.clone(), args.snapshot);
     recording = recording.handle(handle.clone()).once_open(move |backend| {
         confine::to_recording(backend);
-        signals::on(&signals::END, move || stop.stop())?;
+        let stops = stop.clone();
+        signals::on(&signals::END, move || stops.stop())?;
+        if ended.load(Ordering::Relaxed) {
+            stop.stop();
+        }
         if snapshot {
             signals::on(&[SIGUSR2], move || write.snapshot())?;
         }

@@ -27,6 +27,8 @@ struct Task {
     pid: u32,
     /// The cgroups that it was said to be in, the latest last. There is one for each hierarchy, most with the same path.
     cgroups: Vec<Vec<u8>>,
+    /// What the kernel's record leaves out of its namespaces: its time namespace, and those for children.
+    others: [u64; 3],
 }
 
 /// So many hierarchies of cgroups there can be at most, and more.
@@ -65,7 +67,7 @@ impl Text {
         let words = |name| text_of(format.field(name)?, raw, big);
         let mut cgroup = |verb: &str, path: &[u8], is_news: fn(&[Vec<u8>], &[u8]) -> bool| {
             let tid = number("pid")? as u32;
-            let Task { cgroups, .. } = self.tasks.entry(tid).or_insert(Task { pid: tid, cgroups: Vec::new() });
+            let Task { cgroups, .. } = self.tasks.entry(tid).or_insert(Task { pid: tid, ..Task::default() });
             if !is_news(cgroups, path) {
                 return Some(Said::Again);
             }
@@ -82,6 +84,21 @@ impl Text {
             }),
             ("cgroup", "cgroup_attach_task") => {
                 cgroup("moves to", words("dst_path")?, |known, path| known.last().is_none_or(|last| last != path))
+            }
+            (synthetic::SYSTEM, "task_namespaces") => {
+                let fields = ["time", "time_for_children", "pid_for_children"];
+                let titles = ["time", "for children time", "for children pid"];
+                let now = [number(fields[0])?, number(fields[1])?, number(fields[2])?];
+                let tid = number("pid")? as u32;
+                let task = self.tasks.entry(tid).or_insert(Task { pid: tid, ..Task::default() });
+                let before = std::mem::replace(&mut task.others, now);
+                let mut text = String::from("namespaces");
+                for (title, (now, before)) in titles.into_iter().zip(now.into_iter().zip(before)) {
+                    if now != before && now != 0 {
+                        let _ = write!(text, " {title}:[{now}]");
+                    }
+                }
+                Some(if now == before { Said::Again } else { Said::Of(tid, text) })
             }
             (synthetic::SYSTEM, "task_nspid") => {
                 let pids = safe(words("nspid")?).split_whitespace().collect::<Vec<_>>().join(", ");
@@ -130,8 +147,8 @@ impl Print for Text {
                     context.names.entry(tid).or_insert(name);
                 }
                 // A child is in its parent's cgroups.
-                let cgroups = self.tasks.get(&ptid).map(|task| task.cgroups.clone()).unwrap_or_default();
-                self.tasks.insert(tid, Task { pid: fork.pid.get(), cgroups });
+                let parent = self.tasks.get(&ptid).cloned().unwrap_or_default();
+                self.tasks.insert(tid, Task { pid: fork.pid.get(), ..parent });
                 if let Some(&parent) = self.namespaces.get(&ptid) {
                     self.namespaces.insert(tid, parent);
                 }
