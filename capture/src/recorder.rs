@@ -289,9 +289,10 @@ impl Recorder {
         let execs = std::mem::take(&mut self.counter.execs);
         let mut synth = self.synthesizer();
         let complete = self.source.is_complete();
+        let moves = self.source.tracepoints().iter().any(|point| point.format.name == "cgroup_attach_task");
         for pid in execs {
             if !complete {
-                synth.cgroup_now(pid);
+                synth.cgroup_now(pid, moves);
             }
             synth.unique_now(pid, self.own_space, &mut self.spaces);
         }

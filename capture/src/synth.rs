@@ -225,12 +225,13 @@ impl Synthesizer {
         self.sample(synthetic::CPU_WAIT, &synthetic::cpu_wait(wait), clock::now());
     }
 
-    /// Which cgroups a process is in now; nothing where it has ended.
-    pub(crate) fn cgroup_now(&mut self, pid: u32) {
+    /// Which cgroups a process is in now; nothing where it has ended. Where `moves` are recorded, what they do not tell is
+    /// the cgroup that it was born into, which the unified hierarchy alone has.
+    pub(crate) fn cgroup_now(&mut self, pid: u32, moves: bool) {
         let time = clock::now();
-        if let Ok(lines) = fs::read_to_string(format!("/proc/{pid}/cgroup")) {
-            self.cgroup_of(pid, &lines, time);
-        }
+        let Ok(lines) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return };
+        let unified = lines.lines().find(|line| moves && line.starts_with("0::"));
+        self.cgroup_of(pid, unified.unwrap_or(&lines), time);
     }
 
     /// How the recording is made. `interval`: ns between two looks at /proc, 0 for none.
