@@ -2,8 +2,8 @@
 
 use nsscope_tests::runtimes::{IMAGE, Pod, SLEEP, World, busybox, docker, docker_run, podman_config, until_it_works};
 use nsscope_tests::{
-    Group, Running, cannot_record, errors, json_of, needs, no_bpf, no_cgroup2, not_root, nsscope, report, run, skip,
-    start, text, wait_for,
+    Group, Running, cannot_record, errors, events, json_of, needs, no_bpf, no_cgroup2, not_root, nsscope, report, run,
+    skip, start, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -890,4 +890,38 @@ fn the_demo_starts_containers_and_removes_them() {
     run(Command::new("kill").args(["-INT", &child.id().to_string()]));
     Running(child).0.wait().unwrap();
     nothing_left();
+}
+
+/// Children that come and go while the recorder is still reading /proc are seen before the container's first process is:
+/// they are the container's, and it was there before.
+#[test]
+fn a_container_that_forks_while_a_recording_begins_is_one() {
+    needs!("a_container_that_forks", cannot_record(), not_root());
+    let world = match World::start() {
+        Ok(world) => world,
+        Err(why) => return skip("a_container_that_forks", &why),
+    };
+    let forks = "while :; do /bin/busybox true; done";
+    let id = text(&run(docker(&["run", "-d", "--name", "forks", IMAGE, "sh", "-c"]).arg(forks)));
+    let id = id.trim();
+    let mut early = 0;
+    for (nth, backend) in ["perf", "bpf", "perf", "bpf", "perf", "perf"].into_iter().enumerate() {
+        let file = world.dir.path().join(format!("{nth}.data"));
+        run(nsscope().args(["record", "-a", "--backend", backend, "--duration", "200ms", "-o"]).arg(&file));
+        let report = report(&file);
+        let container = &by_id(&report)[id];
+        let all = report["containers"].as_array().unwrap().iter();
+        let same = all.filter(|other| other["namespaces"]["pid"] == container["namespaces"]["pid"]);
+        assert_eq!(same.count(), 1, "{backend}: {report:#}");
+        let init = &container["root_pid"];
+        assert_eq!((&container["name"], &container["first_exact"]), (&json!("forks"), &json!(false)), "{container:#}");
+        let events = events(&file);
+        let described = events.iter().position(|event| event["pid"] == *init).unwrap();
+        early += events[..described].iter().filter(|event| event["kind"] == "exit" && event["ppid"] == *init).count();
+        // Its first process stands first.
+        let shown = text(&run(nsscope().arg("report").arg(&file)));
+        let tree = shown.lines().find(|line| line.contains("|- ") || line.contains("`- ")).unwrap_or_default();
+        assert!(tree.contains(&format!("- {init} ")), "{shown}");
+    }
+    assert!(early > 0, "no child ended before its parent was described: this shows nothing");
 }

@@ -276,10 +276,6 @@ impl Timeline {
         let still = stays.iter().any(|stay| stay.to.is_none());
         let last = if still { None } else { stays.iter().filter_map(|stay| stay.to).max() };
         let all = Members::of(self, keys, number, &stays);
-        let created = all
-            .created
-            .filter(|_| first_exact)
-            .map(|(time, who)| Created { by: self.maker(&self.tasks[who], time), ns: time.saturating_sub(first) });
         let namespaces = self.namespaces_of_init(&stays, &host);
         let helpers = self.without_helpers(&all, &mut stays);
 
@@ -326,6 +322,12 @@ impl Timeline {
             matches!(key, Key::Runtime(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
         });
         let root = self.root(&tasks, &stays);
+        // A child may have been seen before its parent, which was there all along.
+        let first_exact = first_exact && root.is_none_or(|root| self.tasks[root].start_exact);
+        let created = all
+            .created
+            .filter(|_| first_exact)
+            .map(|(time, who)| Created { by: self.maker(&self.tasks[who], time), ns: time.saturating_sub(first) });
         let is_init = |&task: &usize| self.is_init(&self.tasks[task], &host);
         let inits: Vec<usize> = tasks.iter().copied().filter(is_init).chain(root).collect();
         let entered = self.entered(&all, &tasks, &inits);

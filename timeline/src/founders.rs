@@ -22,7 +22,9 @@ impl Timeline {
             let pid = self.ns_sets.get(placement.namespaces?).get(NsKind::Pid);
             (pid.ino != 0 && pid != host.get(NsKind::Pid)).then_some((pid, from))
         });
-        task.leads() && own.is_some_and(|(pid, from)| self.registry.life(pid, from) == Some(from))
+        // One that was there before it was seen is the first that was described.
+        let is_first = |pid| !task.start_exact && self.registry.first_in(pid) == Some(task.tid);
+        task.leads() && own.is_some_and(|(pid, from)| self.registry.life(pid, from) == Some(from) || is_first(pid))
     }
 
     /// The program that set up a container: the name that its first process had before it started one of its own.

@@ -120,6 +120,7 @@ impl Timeline {
             return;
         }
         let tid = task.tid;
+        let before = !task.start_exact && task.namespaces.len() == 1;
         let usage = &mut self.usage[placement as usize];
         usage.first = usage.first.min(self.now);
         usage.tasks = usage.tasks.saturating_add_signed(step);
@@ -136,7 +137,7 @@ impl Timeline {
         for space in spaces {
             if step < 0 {
                 self.registry.leave(space, self.now);
-            } else if let Some(since) = self.registry.enter(space, container, tid, self.now) {
+            } else if let Some(since) = self.registry.enter(space, container, tid, self.now, before) {
                 self.adopt(space, since);
             }
         }
@@ -174,7 +175,7 @@ impl Timeline {
             let Usage { spaces, placement, .. } = self.usage[task.placement as usize];
             let container = self.registry.of_cgroups(placement.cgroups);
             for space in spaces {
-                self.registry.enter(space, container, self.tasks[index].tid, self.now);
+                self.registry.enter(space, container, self.tasks[index].tid, self.now, false);
             }
         }
     }

@@ -87,8 +87,9 @@ impl Timeline {
 
 /// Children behind their parents: how deep each is, and its place among those given.
 pub fn in_tree_order(processes: &[Process]) -> Vec<(usize, usize)> {
-    // By pid; of one pid in the order of their beginning.
-    let by_start = distinct(processes.iter().enumerate().map(|(index, process)| (process.start, index as u64)));
+    // By pid; of one pid in the order of their beginning. One that was there already may be the parent of any.
+    let start = |process: &Process| if process.start_exact { process.start } else { 0 };
+    let by_start = distinct(processes.iter().enumerate().map(|(index, process)| (start(process), index as u64)));
     let at = |rank: u64| by_start[rank as usize].1 as usize;
     let ranks = by_start.iter().enumerate();
     let by_pid = distinct(ranks.map(|(rank, &(_, index))| (u64::from(processes[index as usize].pid), rank as u64)));
@@ -149,6 +150,9 @@ mod tests {
         // The parent has the higher pid, so /proc showed it later.
         let seen = [process(1, 0, 10, false), process(5, 9, 11, false), process(9, 1, 12, false)];
         assert_eq!(order(&seen), [(0, 1), (1, 9), (2, 5)]);
+        // One that began in the recording is a child of one that was there before, whenever that was seen.
+        let seen = [process(5, 9, 11, true), process(9, 1, 12, false), process(6, 9, 13, true)];
+        assert_eq!(order(&seen), [(0, 9), (1, 5), (1, 6)]);
         // One that began in the recording is no child of one that began after it.
         let began = [process(5, 9, 11, true), process(9, 1, 12, true)];
         assert_eq!(order(&began), [(0, 5), (0, 9)]);

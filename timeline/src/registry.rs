@@ -252,15 +252,35 @@ impl Registry {
         pid.ino == 0 || pid.ino == NsKind::Pid.initial_ino() || pid == self.host
     }
 
-    /// A task comes into a space. Returns since when it lives, where a container comes to own it by this.
-    pub(crate) fn enter(&mut self, space: u32, container: Option<u32>, tid: u32, time: u64) -> Option<u64> {
+    /// A task comes into a space, or was there before it was seen first (`before`): then so was the space, whoever was seen
+    /// to leave it. Returns since when it lives, where a container comes to own it by this, or owns it since earlier.
+    pub(crate) fn enter(
+        &mut self,
+        space: u32,
+        container: Option<u32>,
+        tid: u32,
+        time: u64,
+        before: bool,
+    ) -> Option<u64> {
         let state = self.spaces.get_mut(space as usize)?;
         if state.live == 0 {
             (state.since, state.first) = (time, tid);
             state.owners.clear();
         }
+        // What was seen to end did not, where it was the same container's.
+        while before
+            && state.past.last().is_some_and(|(.., owners)| owners.iter().all(|&owner| Some(owner) == container))
+        {
+            state.past.pop();
+        }
+        let since = state.past.last().map_or(0, |&(_, to, _)| to);
+        let earlier = before && since < state.since;
+        if earlier {
+            (state.since, state.first) = (since, tid);
+        }
         state.live += 1;
-        self.claim(space, container?)
+        let owned = earlier && !state.owners.is_empty();
+        container.and_then(|container| self.claim(space, container)).or(owned.then_some(since))
     }
 
     /// A container is in a space. Returns since when that lives, where the container comes to own it by this.
