@@ -358,8 +358,11 @@ impl Recorder {
             self.take(&mut synth)?;
             self.round()?;
         }
-        synth.kept();
-        self.take(&mut synth)?;
+        // Whether a namespace has no process, only all processes together say.
+        if self.target.members().is_none() {
+            synth.kept();
+            self.take(&mut synth)?;
+        }
         log::debug!("{} tasks ran already: described from /proc in {:?}", synth.tasks, began.elapsed());
         synth.warn_of_hidden();
         if let Some(max) = self.plan.max_size {

@@ -820,6 +820,12 @@ fn namespaces_without_a_process_are_shown_with_what_keeps_them() {
     }
     let table = text(&run(nsscope().arg("ps")));
     assert!(table.contains(&format!("mount /run/netns/{name}")), "{table}");
+    // Who is in it is no part of what a command does: that recording does not know that there is nobody.
+    let inside = Running(Command::new("ip").args(["netns", "exec", &name, "sleep", "60"]).spawn().unwrap());
+    let part = dir.path().join("part.data");
+    run(nsscope().args(["record", "-o"]).arg(&part).args(["--", "true"]));
+    assert_eq!(report(&part)["kept"], json!([]));
+    drop(inside);
     drop(held);
     run(Command::new("ip").args(["netns", "del", &name]));
     let after = json_of(nsscope().args(["ps", "--json"]));
