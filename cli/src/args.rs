@@ -33,8 +33,8 @@ pub(crate) struct Args {
     /// Say more on standard error: what is tried, opened and given up
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
-    /// Print to the terminal, not through NSSCOPE_PAGER, PAGER or less
-    #[arg(long, global = true)]
+    /// Print to the terminal, not through NSSCOPE_PAGER, PAGER or less: nsscope --no-pager report
+    #[arg(long)]
     pub(crate) no_pager: bool,
 }
 
