@@ -133,7 +133,7 @@ impl Proc {
             }
             if let Some(first) = seen.untold {
                 if facts.has_exec || seen.since.elapsed() >= SWEEP {
-                    synth.facts(pid, pid, &facts, first);
+                    synth.facts(pid, pid, &facts, late(first));
                     seen.untold = None;
                 }
                 seen.facts = facts;
@@ -172,7 +172,7 @@ impl Proc {
     fn end(&mut self, pid: u32, synth: &mut Synthesizer) {
         if let Some(seen) = self.known.remove(&pid) {
             if let Some(first) = seen.untold {
-                synth.facts(pid, pid, &seen.facts, first);
+                synth.facts(pid, pid, &seen.facts, late(first));
             }
             synth.exit(pid, seen.facts.ppid, clock::now());
         }
@@ -221,6 +221,13 @@ impl Source for Proc {
     fn ended(&self, _: bool) -> bool {
         self.within.is_some() && self.known.is_empty()
     }
+}
+
+/// When something was that is told only now, as far back as it can still be put in order: readers sort what two rounds
+/// hold.
+fn late(first: u64) -> u64 {
+    const LATEST: Duration = Duration::from_millis(5);
+    first.max(clock::now().saturating_sub(LATEST.as_nanos() as u64))
 }
 
 impl Seen {
