@@ -285,8 +285,13 @@ impl Synthesizer {
     /// Says how much may not be read, if anything.
     pub(crate) fn warn_of_hidden(&self) {
         if self.hidden > 0 {
+            let why = if machine::has_capability(machine::CAP_SYS_PTRACE) {
+                "their processes have capabilities that this one has not"
+            } else {
+                "other users' need CAP_SYS_PTRACE"
+            };
             log::warn!(
-                "the namespaces of {} of {} threads may not be read (other users' need CAP_SYS_PTRACE); they are left out",
+                "the namespaces of {} of {} threads may not be read ({why}); they are left out",
                 self.hidden,
                 self.tasks
             );
