@@ -46,6 +46,18 @@ macro_rules! common_fields {
     };
 }
 
+/// What tasks are summed under, before all other fields.
+macro_rules! place_fields {
+    () => {
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:unsigned int kind;\toffset:12;\tsize:4;\tsigned:0;
+\tfield:u64 cgroup;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:unsigned int pidns;\toffset:24;\tsize:4;\tsigned:0;
+\tfield:unsigned int mntns;\toffset:28;\tsize:4;\tsigned:0;
+"
+    };
+}
+
 /// A task is in a cgroup: `pid` thread id, `root` hierarchy id (0 for cgroup v2), `path`.
 pub const TASK_CGROUP: Event = Event {
     id: 65_535,
@@ -172,12 +184,8 @@ pub const CPU_SUM: Event = Event {
     format: concat!(
         "name: cpu_sum\nID: 65527\n",
         common_fields!(),
-        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
-\tfield:unsigned int kind;\toffset:12;\tsize:4;\tsigned:0;
-\tfield:u64 cgroup;\toffset:16;\tsize:8;\tsigned:0;
-\tfield:unsigned int pidns;\toffset:24;\tsize:4;\tsigned:0;
-\tfield:unsigned int mntns;\toffset:28;\tsize:4;\tsigned:0;
-\tfield:u64 ran;\toffset:32;\tsize:8;\tsigned:0;
+        place_fields!(),
+        "\tfield:u64 ran;\toffset:32;\tsize:8;\tsigned:0;
 \tfield:u64 waited;\toffset:40;\tsize:8;\tsigned:0;
 \tfield:u64 longest;\toffset:48;\tsize:8;\tsigned:0;
 \tfield:unsigned int waits;\toffset:56;\tsize:4;\tsigned:0;
@@ -198,12 +206,8 @@ pub const CPU_WAIT: Event = Event {
     format: concat!(
         "name: cpu_wait\nID: 65526\n",
         common_fields!(),
-        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
-\tfield:unsigned int kind;\toffset:12;\tsize:4;\tsigned:0;
-\tfield:u64 cgroup;\toffset:16;\tsize:8;\tsigned:0;
-\tfield:unsigned int pidns;\toffset:24;\tsize:4;\tsigned:0;
-\tfield:unsigned int mntns;\toffset:28;\tsize:4;\tsigned:0;
-\tfield:int ran_pid;\toffset:32;\tsize:4;\tsigned:1;
+        place_fields!(),
+        "\tfield:int ran_pid;\toffset:32;\tsize:4;\tsigned:1;
 \tfield:unsigned int ran_kind;\toffset:36;\tsize:4;\tsigned:0;
 \tfield:u64 ran_cgroup;\toffset:40;\tsize:8;\tsigned:0;
 \tfield:unsigned int ran_pidns;\toffset:48;\tsize:4;\tsigned:0;
