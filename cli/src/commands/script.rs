@@ -11,6 +11,7 @@ use crate::events::watch::Watch;
 use crate::input::{self, Consumer};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::{Order, RawRecord};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// `nsscope script`.
@@ -25,9 +26,10 @@ pub(crate) fn run(args: &args::Script) -> Outcome {
 fn print<P: Print>(args: &args::Script, format: P) -> Outcome {
     let path = args.input.path();
     let mut watch = Watch::wanted(&args.which);
-    // What a container is called may come behind what happened in it. A file can be read twice.
-    if let Some(watch) = watch.as_mut().filter(|_| path.is_file()) {
-        input::read(path, &mut Names(watch))?;
+    // What a container is called may come behind what happened in it. A file can be read twice; what is wrong with it is
+    // said then.
+    if let Some(watch) = watch.as_mut().filter(|_| path.is_file() && path != Path::new("-")) {
+        let _ = input::read(path, &mut Names(watch));
     }
     let mut stream = Stream::new(format, args.kind.clone(), watch);
     let read = input::read(path, &mut stream);
