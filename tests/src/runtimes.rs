@@ -52,12 +52,14 @@ impl World {
         );
         let file = world.dir.path().join("containerd.toml");
         fs::write(&file, config).expect("written");
-        world.daemon("containerd", Command::new("containerd").arg("-c").arg(&file));
-        wait_for(|| UnixStream::connect(CONTAINERD).is_ok());
+        world.daemon("containerd", Command::new("containerd").arg("-c").arg(&file), || {
+            UnixStream::connect(CONTAINERD).is_ok()
+        });
         let root = format!("--data-root={}", world.dir.path().join("docker").display());
         let options = ["--iptables=false", "--bridge=none", "--storage-driver=vfs"];
-        world.daemon("dockerd", Command::new("dockerd").args(options).arg(root));
-        wait_for(|| docker(&["version"]).output().is_ok_and(|output| output.status.success()));
+        world.daemon("dockerd", Command::new("dockerd").args(options).arg(root), || {
+            docker(&["version"]).output().is_ok_and(|output| output.status.success())
+        });
         let archive = world.dir.path().join("root.tar");
         run(Command::new("tar").arg("-C").arg(world.rootfs()).arg("-cf").arg(&archive).arg("."));
         let change = format!("CMD {SLEEP:?}");
@@ -65,10 +67,18 @@ impl World {
         Ok(world)
     }
 
-    fn daemon(&mut self, name: &str, command: &mut Command) {
-        let log = fs::File::create(self.dir.path().join(format!("{name}.log"))).expect("a log");
+    /// Starts one, and waits until it answers.
+    fn daemon(&mut self, name: &str, command: &mut Command, answers: impl Fn() -> bool) {
+        let path = self.dir.path().join(format!("{name}.log"));
+        let log = fs::File::create(&path).expect("a log");
         let child = command.stdout(log.try_clone().expect("a log")).stderr(log).spawn();
-        self.daemons.push(Running(child.unwrap_or_else(|error| panic!("{name}: {error}"))));
+        let mut running = Running(child.unwrap_or_else(|error| panic!("{name}: {error}")));
+        wait_for(|| {
+            let ended = running.0.try_wait().expect("can be asked");
+            assert!(ended.is_none(), "{name} has ended: {}", fs::read_to_string(&path).unwrap_or_default());
+            answers()
+        });
+        self.daemons.push(running);
     }
 
     /// A root directory of busybox.

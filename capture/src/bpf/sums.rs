@@ -6,7 +6,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::synth::Synthesizer;
 use aya::Ebpf;
-use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap};
+use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use nsscope_codec::synthetic::{CpuPlace, CpuSum, CpuWait};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -89,6 +89,8 @@ impl Sums {
         // What the longest waits are asked for: the interval that has ended, or the one that never will.
         let interval = if now < self.next { self.next / self.interval - 1 } else { now / self.interval - 1 };
         self.next = (now / self.interval + 1) * self.interval;
+        // Before the places: a wait that ends in between is in both of them next time, and till then in the place alone.
+        let pairs = self.pair_totals()?;
         let mut totals = self.totals()?;
         // Who runs now is in no sum yet. What is said too much or too little of it is made up for in the next interval.
         for running in self.running.get(&0, 0).map_err(failed)?.iter() {
@@ -118,24 +120,23 @@ impl Sums {
             *said = Said { sum: Sum { ran, ..*total }, idle: 0 };
             synth.cpu_sum(&sum);
         }
-        self.read_pairs(over, &totals, synth)?;
+        self.write_pairs(over, &pairs, &totals, synth);
         forget(&mut self.said, MAX_PLACES, |place| self.places.remove(place).is_ok());
         forget(&mut self.said_of_pairs, MAX_PAIRS, |pair| self.pairs.remove(pair).is_ok());
         Ok(())
     }
 
     /// Writes who waited for whom.
-    fn read_pairs(
+    fn write_pairs(
         &mut self,
         over: bool,
+        pairs: &[(Pair, u64)],
         places: &BTreeMap<Place, (Sum, Longest)>,
         synth: &mut Synthesizer,
-    ) -> Result<()> {
+    ) {
         let least = if over { 1 } else { (self.interval / PART).max(1) };
         let place = |place: &Place| place_of(place, places.get(place).map_or(0, |(sum, _)| sum.tid));
-        for each in &self.pairs {
-            let (pair, cpus) = each.map_err(failed)?;
-            let total: u64 = cpus.iter().sum();
+        for &(pair, total) in pairs {
             let said = self.said_of_pairs.entry(pair).or_default();
             let ns = total.saturating_sub(said.sum);
             if ns < least {
@@ -145,7 +146,14 @@ impl Sums {
             *said = Said { sum: total, idle: 0 };
             synth.cpu_wait(&CpuWait { place: place(&pair.waited), ran: place(&pair.ran), ns });
         }
-        Ok(())
+    }
+
+    /// How long who waited for whom on all CPUs, ns.
+    fn pair_totals(&self) -> Result<Vec<(Pair, u64)>> {
+        let total = |each: std::result::Result<(Pair, PerCpuValues<u64>), _>| {
+            each.map(|(pair, cpus)| (pair, cpus.iter().sum())).map_err(failed)
+        };
+        self.pairs.iter().map(total).collect()
     }
 
     /// The sums of all CPUs, with the longest waits of the intervals that each CPU has.
