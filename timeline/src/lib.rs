@@ -109,4 +109,6 @@ pub use registry::Named;
 #[cfg(feature = "full")]
 pub use switches::Wait;
 pub use task::{Since, Source, Task};
-pub use timeline::{Kept, LostInterval, Recorder, Timeline};
+#[cfg(feature = "full")]
+pub use timeline::Kept;
+pub use timeline::{LostInterval, Recorder, Timeline};

@@ -87,23 +87,21 @@ impl Timeline {
 
 /// Children behind their parents: how deep each is, and its place among those given.
 pub fn in_tree_order(processes: &[Process]) -> Vec<(usize, usize)> {
-    // By pid; of one pid in the order of their beginning. One that was there already may be the parent of any.
+    // By pid; of one pid in the order of their beginning. One that was there already may be the parent of any, also of
+    // one that was seen before it.
     let start = |process: &Process| if process.start_exact { process.start } else { 0 };
     let by_start = distinct(processes.iter().enumerate().map(|(index, process)| (start(process), index as u64)));
     let at = |rank: u64| by_start[rank as usize].1 as usize;
     let ranks = by_start.iter().enumerate();
     let by_pid = distinct(ranks.map(|(rank, &(_, index))| (u64::from(processes[index as usize].pid), rank as u64)));
-    // Of several with the parent's pid the one that lived at the time. Of what already ran, a parent may have been seen
-    // after its child.
+    // Of several with the parent's pid the one that lived at the time.
     let parent_of = |process: &Process| {
         let ppid = u64::from(process.ppid?);
         let from = by_pid.partition_point(|&(pid, _)| pid < ppid);
         let until = by_pid.partition_point(|&(pid, rank)| {
             (pid, if pid == ppid { by_start[rank as usize].0 } else { 0 }) <= (ppid, process.start)
         });
-        let before = by_pid[from..until].last();
-        let after = || by_pid.get(from).filter(|&&(pid, _)| pid == ppid && !process.start_exact);
-        before.or_else(after).map(|&(_, rank)| at(rank))
+        by_pid[from..until].last().map(|&(_, rank)| at(rank))
     };
     // Children by their parent's number, counted from 1 on; 0: those of nobody.
     let children = distinct(processes.iter().enumerate().map(|(index, process)| {

@@ -268,9 +268,7 @@ impl Registry {
             state.owners.clear();
         }
         // What was seen to end did not, where it was the same container's.
-        while before
-            && state.past.last().is_some_and(|(.., owners)| owners.iter().all(|&owner| Some(owner) == container))
-        {
+        while before && state.past.last().is_some_and(|(.., owners)| owners.first() == container.as_ref()) {
             state.past.pop();
         }
         let since = state.past.last().map_or(0, |&(_, to, _)| to);

@@ -4,6 +4,7 @@
 use crate::registry::Named;
 use crate::runtime::{self, Runtime};
 use crate::task::{Since, Source, set_value};
+#[cfg(feature = "full")]
 use crate::timeline::Kept;
 use crate::timeline::Recorder;
 use crate::timeline::Timeline;
@@ -92,6 +93,7 @@ impl Timeline {
                 self.declare(&event);
                 None
             }
+            #[cfg(feature = "full")]
             Some(Tracepoint::KeptNamespace { kind, id, unique, by }) => {
                 let kind = NsKind::ALL.into_iter().find(|known| known.name().as_bytes() == kind)?;
                 self.kept.push(Kept { kind, id, unique, by: String::from_utf8_lossy(by).into_owned() });

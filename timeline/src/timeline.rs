@@ -45,6 +45,7 @@ pub struct Recorder {
 }
 
 /// A namespace that something but a task keeps, as the recorder found it ([`synthetic::KEPT_NAMESPACE`](nsscope_codec::synthetic::KEPT_NAMESPACE)).
+#[cfg(feature = "full")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Its type.
@@ -96,6 +97,7 @@ pub struct Timeline {
     /// Pids that runtimes have named as those of their containers' inits, of processes that have not ended.
     pub(crate) inits: BTreeMap<u64, u32>,
     /// Namespaces that nobody need be in.
+    #[cfg(feature = "full")]
     pub(crate) kept: Vec<Kept>,
     pub(crate) ns_sets: Interner<NsSet>,
     /// Hierarchy and path of each cgroup that a task is in at a time.
@@ -323,6 +325,7 @@ impl Timeline {
     }
 
     /// Namespaces that something but a task keeps, as far as the recorder looked.
+    #[cfg(feature = "full")]
     pub fn kept(&self) -> &[Kept] {
         &self.kept
     }

@@ -6,6 +6,7 @@ use nsscope_codec::perf_data::tracing::{self, Field, Format};
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::synthetic;
 use nsscope_codec::wire::attr::Attr;
+#[cfg(feature = "full")]
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::task_namespaces::TaskNamespaces;
 use nsscope_codec::{BigEndian, LittleEndian};
@@ -23,6 +24,7 @@ pub(crate) enum Tracepoint<'a> {
     /// [`synthetic::CONTAINER`]: what somebody says of a container.
     Container(synthetic::Container<'a>),
     /// [`synthetic::KEPT_NAMESPACE`]: a namespace that something but a task keeps.
+    #[cfg(feature = "full")]
     KeptNamespace { kind: &'a [u8], id: NsId, unique: u64, by: &'a [u8] },
     /// `sched:sched_wakeup`: a task would run on a CPU.
     #[cfg(feature = "full")]
@@ -72,6 +74,7 @@ enum Fields {
         numbers: [Field; 2],
         texts: Vec<Field>,
     },
+    #[cfg(feature = "full")]
     Kept {
         numbers: [Field; 3],
         kind: Field,
@@ -157,6 +160,7 @@ impl Fields {
                     .map(field)
                     .collect::<Option<_>>()?,
             }),
+            #[cfg(feature = "full")]
             (synthetic::SYSTEM, "kept_namespace") => Some(Self::Kept {
                 numbers: [field("dev")?, field("ino")?, field("unique")?],
                 kind: field("type")?,
@@ -246,6 +250,7 @@ impl Tracepoints {
                     labels: text(7)?,
                 })
             }
+            #[cfg(feature = "full")]
             Fields::Kept { numbers: [dev, ino, unique], kind, by } => Tracepoint::KeptNamespace {
                 kind: kind.text(raw, big)?,
                 id: NsId { dev: dev.number(raw, big)?, ino: ino.number(raw, big)? },
