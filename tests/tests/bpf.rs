@@ -222,8 +222,8 @@ fn sums_are_those_of_the_switches() {
         let (ours, told) = (row(&summed, who), row(&each, who));
         for field in ["cpu_ns", "waited_ns"] {
             // The recordings do not begin and end together: the idle task runs then, and before they have each other's names.
-            // Sums have the whole slice in which a task enters its container, switches the part from there on.
-            let near = if who["kind"] == "idle" { 3e8 } else { 0.01 * number(&told, field) + 2.5e7 };
+            // Sums know from a task's first slice on where it is; records of switches first have to say who it is.
+            let near = if who["kind"] == "idle" { 3e8 } else { 0.02 * number(&told, field) + 5e7 };
             let apart = (number(&ours, field) - number(&told, field)).abs();
             assert!(apart <= near, "{field}: {ours:#} by sums, {told:#} by switches");
         }
@@ -233,7 +233,8 @@ fn sums_are_those_of_the_switches() {
                 assert!(apart <= 0.02 * number(&told, field) + 5.0, "{field}: {ours:#} by sums, {told:#} by switches");
             }
             let longest = number(&told, "longest_wait_ns");
-            assert!((number(&ours, "longest_wait_ns") - longest).abs() < 1e6, "{ours:#} by sums, {told:#} by switches");
+            // The longest may have been before that.
+            assert!(number(&ours, "longest_wait_ns") > longest - 1e6, "{ours:#} by sums, {told:#} by switches");
             assert_eq!(ours["median_wait_ns"], Value::Null);
             // Who ran meanwhile. Whoever is woken up for one CPU may run on another: those few are told apart differently.
             let for_whom = |row: &Value, whom: &Value| {
@@ -244,12 +245,13 @@ fn sums_are_those_of_the_switches() {
             for whom in containers.iter().chain([&json!({ "kind": "host" }), &json!({ "kind": "unknown" })]) {
                 let (sums, switches) = (for_whom(&ours, whom), for_whom(&told, whom));
                 assert!(
-                    (sums - switches).abs() < 0.02 * waited + 5e6,
+                    (sums - switches).abs() < 0.02 * waited + 5e7,
                     "for {whom}: {ours:#} by sums, {told:#} by switches"
                 );
             }
+            // Little that is held back is said later, when it may be known better whose it is.
             let all: f64 = ours["waited_for"].as_array().unwrap().iter().map(|other| number(other, "ns")).sum();
-            assert!((all - number(&ours, "waited_ns")).abs() < 1.0, "{ours:#}");
+            assert!((all - number(&ours, "waited_ns")).abs() < 2e6, "{ours:#}");
         }
     }
     // All CPUs' time is somebody's.
