@@ -166,21 +166,21 @@ fn both_backends_name_the_same_neighbour() {
         assert!(said.contains(" 0 lost, "), "{said}");
     }
     let [perf, bpf] = files.map(|(_, file)| report(&file));
-    let rows = |report: &Value| -> Vec<(f64, f64)> {
-        let all = report["cpu_use"].as_array().unwrap();
-        let busy =
-            all.iter().filter(|row| row["who"]["title"].as_str().is_some_and(|title| title.starts_with("timeout:")));
-        let mut all: Vec<_> =
-            busy.map(|row| (row["cpu_ns"].as_f64().unwrap(), row["waited_ns"].as_f64().unwrap())).collect();
-        all.sort_by(|one, other| one.0.total_cmp(&other.0));
-        all
+    let rows = |report: &Value| -> BTreeMap<String, (f64, f64)> {
+        let all = report["cpu_use"].as_array().unwrap().iter();
+        let busy = all.filter_map(|row| {
+            let title = row["who"]["title"].as_str().filter(|title| title.starts_with("timeout:"))?;
+            Some((title.to_string(), (row["cpu_ns"].as_f64().unwrap(), row["waited_ns"].as_f64().unwrap())))
+        });
+        busy.collect()
     };
     let (perf, bpf) = (rows(&perf), rows(&bpf));
-    assert!(perf.len() == 2 && bpf.len() == 2, "{perf:?} {bpf:?}");
-    // How a container begins and ends is not recorded at the same moments.
-    for ((ran, waited), (ran_bpf, waited_bpf)) in perf.iter().zip(&bpf) {
-        assert!((ran - ran_bpf).abs() < 0.02 * ran, "ran {perf:?} by perf, {bpf:?} by bpf");
-        assert!((waited - waited_bpf).abs() < 0.02 * waited, "waited {perf:?} by perf, {bpf:?} by bpf");
+    assert!(perf.len() == 2 && perf.keys().eq(bpf.keys()), "{perf:?} {bpf:?}");
+    // How a container begins and ends is not recorded at the same moments: a slice or two are apart.
+    let near = |one: f64, other: f64| (one - other).abs() < 0.02 * one + 2.5e7;
+    for ((ran, waited), (ran_bpf, waited_bpf)) in perf.values().zip(bpf.values()) {
+        assert!(near(*ran, *ran_bpf), "ran {perf:?} by perf, {bpf:?} by bpf");
+        assert!(near(*waited, *waited_bpf), "waited {perf:?} by perf, {bpf:?} by bpf");
     }
 }
 
