@@ -214,10 +214,12 @@ impl Timeline {
             let set = placement.cgroups.map(|number| self.cgroup_sets.get(number));
             set.is_some_and(|set| set.iter().any(|&[root, of]| root == 0 && Some(of) == path))
         };
+        // One that has moved since says nothing of where it was.
+        let fits = |placement: Placement| {
+            is_there(placement) && (path.is_none() || placement.cgroups.is_none() || has_cgroup(placement))
+        };
         let own = self.has(sum.tid).map(|index| self.tasks[index].placement);
-        if let Some(own) =
-            own.filter(|&own| self.usage.get(own as usize).is_some_and(|usage| is_there(usage.placement)))
-        {
+        if let Some(own) = own.filter(|&own| self.usage.get(own as usize).is_some_and(|usage| fits(usage.placement))) {
             return Some(own);
         }
         if sum.pid_ns == 0 {
