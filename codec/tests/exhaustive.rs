@@ -31,13 +31,9 @@ fn trailers() -> impl Iterator<Item = SampleIdLayout> {
     })
 }
 
-fn has(layout: SampleIdLayout, field: SampleType) -> bool {
-    layout.fields().has(field)
-}
-
 /// What is read of a trailer in which all of this was written.
 fn expected(layout: SampleIdLayout, id: SampleId) -> SampleId {
-    let of = |field| has(layout, field);
+    let of = |field| layout.fields().has(field);
     SampleId {
         pid: id.pid.filter(|_| of(SampleType::TID)),
         tid: id.tid.filter(|_| of(SampleType::TID)),

@@ -9,10 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// Runs `$BLOCK` for a while, and ends it as Ctrl-C does.
-const LIVE: &str = "timeout --foreground -s INT -k 20 2 sh -c \"exec $BLOCK\"";
+const LIVE: &str = "timeout --foreground -s INT 2 sh -c \"exec $BLOCK\"";
 
 /// What a fence of a page says of its commands.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// They end by themselves.
     Run,
@@ -76,21 +75,16 @@ fn the_commands_of_the_pages_do_what_the_pages_say() {
         let dir = world.dir.path().join(&name);
         fs::create_dir(&dir).unwrap();
         for (kind, block) in blocks(&fs::read_to_string(&page).unwrap()) {
-            let mut command = match kind {
-                Kind::Run => Command::new("timeout"),
-                // On a terminal.
-                Kind::Live => Command::new("script"),
+            // What is live is so on a terminal, and 124 is timeout's own way to say that it had to end it.
+            let (program, args, wanted) = match kind {
+                Kind::Run => ("bash", ["-ec", &*block, "bash"], 0),
+                Kind::Live => ("script", ["-qec", LIVE, "/dev/null"], 124),
             };
-            match kind {
-                Kind::Run => command.args(["60", "bash", "-e", "-c", &block]),
-                Kind::Live => command.args(["-qec", LIVE, "/dev/null"]),
-            };
-            let command = command.current_dir(&dir).env("PATH", &path).env("NO_COLOR", "1").env("BLOCK", &block);
+            let mut command = Command::new(program);
+            command.args(args).current_dir(&dir).env("PATH", &path).env("NO_COLOR", "1").env("BLOCK", &block);
             let output = command.output().unwrap();
             let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             println!("# {name}\n{block}\n{out}{said}");
-            // 124 is timeout's own way to say that it had to end a command.
-            let wanted = if kind == Kind::Live { 124 } else { 0 };
             assert_eq!(output.status.code(), Some(wanted), "{name}: {block}\n{out}{said}");
             // What a page leads to.
             if name == "tutorial.md" && block == "nsscope report tutorial.data" {

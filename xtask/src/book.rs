@@ -64,14 +64,14 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn leads_to(link: &str, folder: &Path, page: &Path) -> Result<String> {
-    let (file, anchor) = link.split_once('#').map_or((link, ""), |(file, anchor)| (file, anchor));
+    let (file, anchor) = link.split_at(link.find('#').unwrap_or(link.len()));
     if file.is_empty() || link.contains("::") || link.contains("://") {
         return Ok(link.into());
     }
     let Ok(path) = fs::canonicalize(folder.join(file)) else { return Ok(link.into()) };
     let inside = path.strip_prefix(root())?.to_str().context("a name")?;
     if let Some(name) = inside.strip_prefix("docs/") {
-        return Ok(format!("{name}{}{anchor}", if anchor.is_empty() { "" } else { "#" }));
+        return Ok(format!("{name}{anchor}"));
     }
     if let Some((_, page, _)) = PAGES.iter().find(|(file, ..)| *file == inside) {
         return Ok((*page).into());

@@ -31,6 +31,11 @@ struct Task {
     others: [u64; 3],
 }
 
+/// What is known of a thread. Until something says its process, it is its own.
+fn task_of(tasks: &mut FxHashMap<u32, Task>, tid: u32) -> &mut Task {
+    tasks.entry(tid).or_insert_with(|| Task { pid: tid, ..Task::default() })
+}
+
 /// So many hierarchies of cgroups there can be at most, and more.
 const HIERARCHIES: usize = 32;
 
@@ -67,7 +72,7 @@ impl Text {
         let words = |name| text_of(format.field(name)?, raw, big);
         let mut cgroup = |verb: &str, path: &[u8], is_news: fn(&[Vec<u8>], &[u8]) -> bool| {
             let tid = number("pid")? as u32;
-            let Task { cgroups, .. } = self.tasks.entry(tid).or_insert(Task { pid: tid, ..Task::default() });
+            let Task { cgroups, .. } = task_of(&mut self.tasks, tid);
             if !is_news(cgroups, path) {
                 return Some(Said::Again);
             }
@@ -86,12 +91,10 @@ impl Text {
                 cgroup("moves to", words("dst_path")?, |known, path| known.last().is_none_or(|last| last != path))
             }
             (synthetic::SYSTEM, "task_namespaces") => {
-                let fields = ["time", "time_for_children", "pid_for_children"];
                 let titles = ["time", "for children time", "for children pid"];
-                let now = [number(fields[0])?, number(fields[1])?, number(fields[2])?];
+                let now = [number("time")?, number("time_for_children")?, number("pid_for_children")?];
                 let tid = number("pid")? as u32;
-                let task = self.tasks.entry(tid).or_insert(Task { pid: tid, ..Task::default() });
-                let before = std::mem::replace(&mut task.others, now);
+                let before = std::mem::replace(&mut task_of(&mut self.tasks, tid).others, now);
                 let mut text = String::from("namespaces");
                 for (title, (now, before)) in titles.into_iter().zip(now.into_iter().zip(before)) {
                     if now != before && now != 0 {
@@ -189,26 +192,23 @@ impl Print for Text {
             Record::Sample => {
                 let Some(event) = session.event_of(record) else { return };
                 let Ok(sample) = event.sample.parse(record) else { return };
-                let mut text = Vec::new();
-                let (mut pid, mut tid) = (sample.pid.unwrap_or(0), sample.tid.unwrap_or(0));
-                let what = match (context.tracepoint(session, event), sample.raw) {
-                    (Some(printer), Some(raw)) => match self.tracepoint(&printer.format, raw, O::ENDIAN == Endian::Big)
-                    {
-                        Some(Said::Again) => return,
-                        Some(Said::Of(of, what)) => {
-                            (pid, tid) = (self.tasks.get(&of).map_or(of, |task| task.pid), of);
-                            what
-                        }
-                        None => {
-                            text.extend_from_slice(printer.format.name.as_bytes());
-                            text.push(b' ');
-                            printer.print(raw, O::ENDIAN == Endian::Big, &mut text);
-                            format!("{:<10} {}", printer.format.system, safe(&text))
-                        }
-                    },
-                    _ => format!("sample     {}", safe(context.event_name(session, event).as_bytes())),
-                };
-                (pid, tid, what)
+                let big = O::ENDIAN == Endian::Big;
+                let (pid, tid) = (sample.pid.unwrap_or(0), sample.tid.unwrap_or(0));
+                let printed = context.tracepoint(session, event).zip(sample.raw);
+                let said = printed.and_then(|(printer, raw)| self.tracepoint(&printer.format, raw, big));
+                match (said, printed) {
+                    (Some(Said::Again), _) => return,
+                    (Some(Said::Of(tid, what)), _) => (self.tasks.get(&tid).map_or(tid, |task| task.pid), tid, what),
+                    (None, Some((printer, raw))) => {
+                        let mut text = [printer.format.name.as_bytes(), b" "].concat();
+                        printer.print(raw, big, &mut text);
+                        (pid, tid, format!("{:<10} {}", printer.format.system, safe(&text)))
+                    }
+                    (None, None) => {
+                        let name = context.event_name(session, event);
+                        (pid, tid, format!("sample     {}", safe(name.as_bytes())))
+                    }
+                }
             }
             _ => return,
         };
