@@ -204,18 +204,22 @@ fn run_times_are_those_of_perf_sched() {
     let mut perf = Command::new("perf");
     perf.args(["record", "-q", "-a", "--switch-events", "--namespaces", "--all-cgroups", "-e"])
         .arg("sched:sched_switch,sched:sched_wakeup,sched:sched_wakeup_new,sched:sched_process_exit")
-        .arg("-o")
+        .args(["-m", "2048", "-o"])
         .arg(&file)
-        .args(["--", "sleep", "2"]);
-    let perf = perf.stderr(Stdio::null()).spawn().unwrap();
-    // perf records switches some time before its tracepoints.
-    std::thread::sleep(Duration::from_millis(500));
+        .args(["--", "sh", "-c", "touch begun; until [ -e ended ]; do sleep 0.05; done"]);
+    let perf = perf.current_dir(dir.path()).stderr(Stdio::null()).spawn().unwrap();
+    // perf starts and stops switches and tracepoints one after another: both are on while the two run.
+    while !dir.path().join("begun").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let running = ["one", "two"].map(|name| busy(dir.path(), &format!("perf-{name}")));
     std::thread::sleep(Duration::from_secs(1));
     drop(running);
+    fs::write(dir.path().join("ended"), "").unwrap();
     assert!(perf.wait_with_output().unwrap().status.success());
     let theirs = text(&run(Command::new("perf").args(["sched", "timehist", "--summary", "-i"]).arg(&file)));
     let report = report(&file);
+    assert_eq!(report["lost"], 0, "{report:#}");
     let rows = report["cpu_use"].as_array().unwrap();
     for name in ["perf-one", "perf-two"] {
         // `perf-one[123]  parent  sched-in  run-time ...`, times in ms.
