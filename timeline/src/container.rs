@@ -158,6 +158,15 @@ pub struct Namespaced {
     pub differs: Vec<NsKind>,
 }
 
+/// A number that a place has or had.
+struct Place {
+    number: u32,
+    /// The one that it has.
+    latest: u64,
+    /// Until when there were any tasks, ns.
+    until: u64,
+}
+
 impl Timeline {
     /// The containers there were by a definition, in order of appearance.
     pub fn containers(&self, definition: &Definition) -> Vec<Container> {
@@ -200,11 +209,31 @@ impl Timeline {
                 continue;
             }
             let key = keys.key(number).clone();
-            for stays in lives(&key, stays, &|ino, from, to| self.unique(ino, from, to)) {
-                containers.push(self.finished(&mut keys, number, &key, stays));
+            let mut places = self.places_of(&stays);
+            let mut lives = lives(&key, stays, &|ino, from, to| self.unique(ino, from, to)).into_iter().peekable();
+            while let Some(stays) = lives.next() {
+                let end = stays.iter().map(|stay| stay.to.unwrap_or(u64::MAX)).max().unwrap_or(0);
+                let own = places.partition_point(|place| place.until <= end);
+                let later = if lives.peek().is_some() { places.split_off(own) } else { Vec::new() };
+                containers.push(self.finished(&mut keys, number, &key, stays, &places));
+                places = later;
             }
         }
         sorted(containers, |container| (container.first, 0))
+    }
+
+    /// All numbers that places have or had, in order of when they were left.
+    fn places_of(&self, stays: &[Stay]) -> Vec<Place> {
+        let latest = distinct(stays.iter().filter_map(|stay| Some((self.placements.get(stay.placement)?.into(), 0))));
+        let mut places = Vec::new();
+        for (latest, _) in latest {
+            let mut number = latest as u32;
+            while let Some(usage) = self.usage.get(number as usize) {
+                places.push(Place { latest, number, until: usage.until() });
+                number = usage.earlier;
+            }
+        }
+        sorted(places, |place| (place.until, 0))
     }
 
     /// Tells when anybody was where: place, from, to.
@@ -269,7 +298,15 @@ impl Timeline {
         found
     }
 
-    fn finished(&self, keys: &mut Keys<'_>, number: u32, key: &Key, mut stays: Vec<Stay>) -> Container {
+    /// `places`: the numbers of the places of this life.
+    fn finished(
+        &self,
+        keys: &mut Keys<'_>,
+        number: u32,
+        key: &Key,
+        mut stays: Vec<Stay>,
+        places: &[Place],
+    ) -> Container {
         let host = keys.host;
         let first_stay = stays.iter().min_by_key(|stay| stay.from);
         let (first, first_exact) = first_stay.map_or((0, false), |stay| (stay.from, stay.exact));
@@ -288,8 +325,12 @@ impl Timeline {
         let processes = distinct(tasks.iter().map(|&t| process(t)));
         let numbers =
             distinct(stays.iter().filter_map(|stay| Some((u64::from(self.placements.get(stay.placement)?), 0))));
-        let usage: Vec<_> = numbers.iter().map(|&(placement, _)| &self.usage[placement as usize]).collect();
-        let seen_peak = usage.iter().map(|usage| usage.peak as usize).max().unwrap_or(0);
+        let peaks = numbers.iter().map(|&(placement, _)| self.usage[placement as usize].peak as usize);
+        let seen_peak = peaks.max().unwrap_or(0);
+        // Those of its helpers alone are none of its own.
+        let own = places.iter().filter(|place| numbers.binary_search(&(place.latest, 0)).is_ok());
+        let own: Vec<u32> = own.map(|place| place.number).collect();
+        let usage = || own.iter().map(|&number| &self.usage[number as usize]);
 
         // Name and when anybody had it.
         let mut commands: Vec<(u64, u64)> = Vec::new();
@@ -369,8 +410,8 @@ impl Timeline {
             inferred: inferred.count(),
             processes: processes.len() + ended.iter().map(|(_, group)| group.processes as usize).sum::<usize>(),
             peak_processes: peak(self, &stays).max(if ended.is_empty() { 0 } else { seen_peak }),
-            samples: usage.iter().map(|usage| usage.samples).sum(),
-            cpu: self.exact_cpu(&numbers).unwrap_or_else(|| usage.iter().map(|usage| usage.cpu).sum()),
+            samples: usage().map(|usage| usage.samples).sum(),
+            cpu: self.exact_cpu(&own).unwrap_or_else(|| usage().map(|usage| usage.cpu).sum()),
             tasks,
             first,
             first_exact,
@@ -413,16 +454,16 @@ impl Timeline {
 
     /// CPU time in some places, where context switches tell it, ns.
     #[cfg(feature = "full")]
-    fn exact_cpu(&self, placements: &[(u64, u64)]) -> Option<u64> {
-        let of = |&(placement, _): &(u64, u64)| {
-            self.switches.counted.get(&placement).map_or(0, |counted| counted.on_cpu.values().sum())
+    fn exact_cpu(&self, places: &[u32]) -> Option<u64> {
+        let of = |&place: &u32| {
+            self.switches.counted.get(&u64::from(place)).map_or(0, |counted| counted.on_cpu.values().sum())
         };
-        self.has_switches().then(|| placements.iter().map(of).sum())
+        self.has_switches().then(|| places.iter().map(of).sum())
     }
 
     #[cfg(not(feature = "full"))]
     #[expect(clippy::unused_self, reason = "without the feature nothing is known")]
-    fn exact_cpu(&self, _: &[(u64, u64)]) -> Option<u64> {
+    fn exact_cpu(&self, _: &[u32]) -> Option<u64> {
         None
     }
 

@@ -103,14 +103,33 @@ impl Timeline {
         all
     }
 
+    /// The number of a place. The kernel gives the inode of a namespace again: where a task comes to a place in a later
+    /// life of its pid namespace, and something was counted there in the one before, it gets another.
     pub(crate) fn placement(&mut self, placement: Placement) -> u32 {
         let (number, new) = self.placements.number(placement);
-        if new {
-            let spaces =
-                placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(set, self.ns_sets.get(set)));
-            self.usage.push(Usage { placement, spaces, first: u64::MAX, ..Usage::default() });
+        let known = self.usage.get(number as usize);
+        let over = known.is_some_and(|usage| {
+            usage.tasks == 0
+                && usage.left > 0
+                && self.registry.is_over(usage.spaces[1], usage.left)
+                && self.is_counted(number)
+        });
+        if !new && !over {
+            return number;
         }
+        let (earlier, number) = if over { (number, self.placements.renew(placement)) } else { (NONE, number) };
+        let spaces = placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(set, self.ns_sets.get(set)));
+        self.usage.push(Usage { placement, spaces, first: u64::MAX, earlier, ..Usage::default() });
         number
+    }
+
+    /// Whether samples or switches were counted in a place.
+    fn is_counted(&self, number: u32) -> bool {
+        #[cfg(feature = "full")]
+        if self.switches.counted.contains_key(&u64::from(number)) {
+            return true;
+        }
+        self.usage[number as usize].samples > 0
     }
 
     /// Counts a task into or out of a place.
@@ -124,6 +143,7 @@ impl Timeline {
         let usage = &mut self.usage[placement as usize];
         usage.first = usage.first.min(self.now);
         usage.tasks = usage.tasks.saturating_add_signed(step);
+        usage.left = self.now;
         if task.leads() {
             usage.live = usage.live.saturating_add_signed(step);
             usage.peak = usage.peak.max(usage.live);
@@ -149,10 +169,11 @@ impl Timeline {
             return;
         }
         for number in 0..self.usage.len() {
-            let Usage { placement, spaces, first, .. } = self.usage[number];
+            let Usage { placement, spaces, first, earlier, .. } = self.usage[number];
+            let earlier = (earlier != NONE).then_some(earlier);
             if placement.owner.is_none() && spaces.contains(&space) && first >= since {
                 let owned = self.registry.placement(placement.namespaces, placement.cgroups, self.now);
-                if owned != placement && self.placements.change(placement, owned) {
+                if owned != placement && self.placements.change(placement, owned, earlier) {
                     self.usage[number].placement = owned;
                 }
             }

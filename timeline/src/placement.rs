@@ -84,8 +84,18 @@ impl PlacementNumbers {
         (number, true)
     }
 
-    /// A place has become another: from now on `new` has the number that `old` had, and `old` none.
-    pub(crate) fn change(&mut self, old: Placement, new: Placement) -> bool {
+    /// Gives a place that has a number another, one behind all others.
+    pub(crate) fn renew(&mut self, placement: Placement) -> u32 {
+        let pair = self.pairs.get(&packed(placement.namespaces, placement.cgroups)).copied();
+        let number = self.len;
+        self.len += 1;
+        self.placements.insert(packed(pair, placement.owner), number);
+        number
+    }
+
+    /// A place has become another: from now on `new` has the number that `old` had, and `old` the one that it had
+    /// before, if any.
+    pub(crate) fn change(&mut self, old: Placement, new: Placement, before: Option<u32>) -> bool {
         let pair = |numbers: &Self, placement: Placement| {
             numbers.pairs.get(&packed(placement.namespaces, placement.cgroups)).copied()
         };
@@ -96,6 +106,7 @@ impl PlacementNumbers {
         }
         if let Some(number) = self.placements.remove(&from) {
             self.placements.insert(to, number);
+            self.placements.extend(before.map(|before| (from, before)));
         }
         true
     }

@@ -305,6 +305,11 @@ impl Registry {
         }
     }
 
+    /// Whether the life that a space had at a time is over.
+    pub(crate) fn is_over(&self, space: u32, time: u64) -> bool {
+        self.spaces.get(space as usize).is_some_and(|space| space.live == 0 || space.since > time)
+    }
+
     /// The container that a namespace set is of at a time.
     fn owner(&self, set: u32, time: u64) -> Option<u32> {
         let [mnt, pid] = *self.set_spaces.get(set as usize)?;

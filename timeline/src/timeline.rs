@@ -25,12 +25,23 @@ pub(crate) struct Usage {
     pub(crate) first: u64,
     /// Tasks there now.
     pub(crate) tasks: u32,
+    /// When the last of them left, ns, where there are none.
+    pub(crate) left: u64,
+    /// The number that the place had in an earlier life of its pid namespace; `NONE`.
+    pub(crate) earlier: u32,
     /// Processes there now.
     pub(crate) live: u32,
     /// Most at one time.
     pub(crate) peak: u32,
     pub(crate) samples: u64,
     pub(crate) cpu: u64,
+}
+
+impl Usage {
+    /// Until when there were any tasks, ns.
+    pub(crate) fn until(&self) -> u64 {
+        if self.tasks == 0 { self.left } else { u64::MAX }
+    }
 }
 
 /// How a recording was made, where its recorder says so ([`synthetic::RECORDER`](nsscope_codec::synthetic::RECORDER)).

@@ -5,7 +5,7 @@ use crate::facts::{Event, Facts, What};
 use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::order::sorted;
 use nsscope_timeline::select::{Selection, of_key, of_task, passes, title};
-use nsscope_timeline::{Container, Definition, Group, Key, Keys, Process, Task, Timeline};
+use nsscope_timeline::{Container, Definition, Group, Interner, Key, Keys, Process, Task, Timeline};
 
 /// What a row stands for; the numbers are the page's, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,25 @@ pub(crate) struct Model {
 /// Up to how many processes are unfolded at first.
 const UNFOLDED: usize = 200;
 
+/// Groups of containers of one kind, or of one image; whoever has none is in no group.
+fn alike(containers: &[Container], kind: &'static str) -> Vec<Group> {
+    let mut ids: Interner<Vec<u8>> = Interner::default();
+    let mut groups: Vec<Group> = Vec::new();
+    for (index, container) in containers.iter().enumerate() {
+        let image = || container.named.as_ref().map(|named| named.image.clone()).filter(|image| !image.is_empty());
+        let Some(id) = (if kind == "kind" { Some(container.kind()) } else { image() }) else { continue };
+        match groups.get_mut(ids.intern(id.as_bytes()) as usize) {
+            None => groups.push(Group { kind, name: id.clone(), id, why: String::new(), containers: vec![index] }),
+            Some(group) => group.containers.push(index),
+        }
+    }
+    groups
+}
+
 impl Model {
-    pub(crate) fn new(facts: &Facts, definition: &Definition, filter: &Filter) -> Self {
+    /// Containers are in the order of their ranks, those without one last, those that are alike together. `by`: `kind` or
+    /// `image`; empty: as a runtime has it, in pods and projects; else none are together.
+    pub(crate) fn new(facts: &Facts, definition: &Definition, filter: &Filter, by: &str, ranks: &[u32]) -> Self {
         let timeline = &facts.timeline;
         let selection = Selection::of(timeline, definition, filter, (0, u64::MAX), |_| {});
         let last = timeline.span().map_or(0, |(_, last)| last);
@@ -81,17 +98,28 @@ impl Model {
         if !filter.is_empty() {
             host.retain(|process| passes(filter, timeline, None, None, Some(process)));
         }
+        match by {
+            "" => {}
+            "kind" => model.selection.groups = alike(&model.selection.containers, "kind"),
+            "image" => model.selection.groups = alike(&model.selection.containers, "image"),
+            _ => model.selection.groups.clear(),
+        }
+        let in_order = |all| sorted(all, |&at: &usize| (ranks.get(at).map_or(u64::MAX, |&rank| rank.into()), 0));
+        for group in &mut model.selection.groups {
+            group.containers = in_order(std::mem::take(&mut group.containers));
+        }
         let members = std::mem::take(&mut model.selection.members);
         let unfolded = members.iter().map(Vec::len).sum::<usize>() <= UNFOLDED;
-        for (container, group) in Group::of_each(&model.selection.groups, members.len()).into_iter().enumerate() {
-            let Some(group) = group else {
+        let of_each = Group::of_each(&model.selection.groups, members.len());
+        for container in in_order((0..members.len()).collect()) {
+            let Some(group) = of_each[container] else {
                 model.container(timeline, container, NONE, &members, unfolded);
                 continue;
             };
             // It stands where the first of its containers does.
             let together = model.selection.groups[group].containers.clone();
             if together.first() == Some(&container) {
-                let row = model.row(Kind::Group, group, NONE, true);
+                let row = model.row(Kind::Group, group, NONE, by.is_empty() || unfolded);
                 let mut all: Vec<&Process> = Vec::new();
                 for member in together {
                     all.extend(&members[member]);
@@ -101,6 +129,7 @@ impl Model {
                 model.close(row);
             }
         }
+        model.selection.members = members;
         if !host.is_empty() {
             let row = model.row(Kind::Host, 0, NONE, false);
             model.curve(row, Curve::of(host.iter()));
@@ -109,7 +138,6 @@ impl Model {
             }
             model.close(row);
         }
-        model.selection.members = members;
         model.samples(facts, definition);
         model.unfold();
         model

@@ -118,21 +118,6 @@ impl Trace {
     pub fn event_at(&self, time: f64) -> usize {
         self.model.event_at(self.known(), (time.max(0.0) as u64).saturating_add(self.span().0))
     }
-
-    /// What passes the layout's filter, as JSON: containers with their processes, and the events of the list.
-    ///
-    /// # Errors
-    /// Throws where that is more than a text can hold.
-    pub fn export(&self) -> Result<String, JsError> {
-        let value = object([
-            ("facts", self.facts()),
-            ("containers", self.containers().into()),
-            ("processes", self.processes(0, usize::MAX).into()),
-            ("events", self.events(0, usize::MAX).into()),
-        ]);
-        let text = js_sys::JSON::stringify_with_replacer_and_space(&value, &JsValue::NULL, &2.into());
-        text.map(String::from).map_err(|_| JsError::new("this cannot be told as JSON"))
-    }
 }
 
 impl Trace {

@@ -138,14 +138,16 @@ impl Trace {
     }
 
     /// Makes rows of what is known, by a definition of containers (`auto`, `runtime`, `perf`, `by:NS,...`) and a filter
-    /// (`container=web comm~nginx`). Returns how many there are.
+    /// (`container=web comm~nginx`). Those of containers are in the order of `ranks`, one for each in the order of
+    /// `containers`; those without one are last. Grouped are, `by`, `kind`s, `image`s, `none`, else pods and projects.
+    /// Returns how many there are.
     ///
     /// # Errors
     /// Throws where one of the two cannot be understood.
-    pub fn layout(&mut self, definition: &str, filter: &str) -> Result<usize, JsError> {
+    pub fn layout(&mut self, definition: &str, filter: &str, by: &str, ranks: &[u32]) -> Result<usize, JsError> {
         self.definition = definition.parse().map_err(|error: String| JsError::new(&error))?;
         let filter = filter.parse().map_err(|error: String| JsError::new(&error))?;
-        self.model = Model::new(self.known(), &self.definition, &filter);
+        self.model = Model::new(self.known(), &self.definition, &filter, by, ranks);
         Ok(self.model.rows.len())
     }
 
@@ -229,7 +231,10 @@ impl Trace {
         let row = &self.model.rows[number as usize];
         let (label, note) = match row.kind {
             Kind::Host => ("host".into(), "in no container".into()),
-            Kind::Group => (self.model.selection.groups[row.of as usize].title(), String::new()),
+            Kind::Group => {
+                let group = &self.model.selection.groups[row.of as usize];
+                (group.title(), group.containers.len().to_string())
+            }
             Kind::Container => {
                 let container = &self.model.selection.containers[row.of as usize];
                 (title(container), container.kind())

@@ -14,6 +14,9 @@ export function command(state: State, of: Loaded | undefined, eventFilter: strin
   if (which !== "") {
     words.push("--filter", quoted(which));
   }
+  if (state.order !== "" && state.panel !== "events") {
+    words.push("--sort", state.order);
+  }
   if (state.from !== undefined && state.to !== undefined && state.panel !== "events") {
     const offset = of?.offset ?? 0;
     const seconds = (ns: number) => (Math.max(0, ns - offset) / 1e9).toFixed(9);

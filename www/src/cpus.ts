@@ -109,6 +109,12 @@ export class Cpus {
     return { title: `CPU ${ran.cpu.toString()} at ${moment(time)}`, lines, from, to, filter: its?.filter ?? "", row };
   }
 
+  /** What each container had of all CPUs, ns, by its row. */
+  ofRows(): Map<number, number> {
+    const had = sums(this.lanes(), this.end, (tid, place) => (isThread(tid) ? this.place(place).row : NOWHERE));
+    return new Map([...had].map(([row, cpus]) => [row, cpus.reduce((sum, ns) => sum + ns, 0)]));
+  }
+
   /** What each container had of each CPU, and whom it waited for, most first. */
   use(): { cpus: number[]; uses: CpuUse[] } {
     const lanes = this.lanes();

@@ -204,8 +204,8 @@ export function shares(
 }
 
 /** How long each ran on each CPU, ns: by what `keyOf` says of a thread and its place. */
-export function sums(lanes: Lane[], end: number, keyOf: (tid: number, place: number) => string): Map<string, number[]> {
-  const found = new Map<string, number[]>();
+export function sums<Key>(lanes: Lane[], end: number, keyOf: (tid: number, place: number) => Key): Map<Key, number[]> {
+  const found = new Map<Key, number[]>();
   for (const [index, { times, who }] of lanes.entries()) {
     for (let number = 0; number < times.length; number++) {
       const key = keyOf(tidOf(who, number), who[2 * number + 1] ?? NOWHERE);

@@ -3,7 +3,8 @@
 import { Trace } from "@nsscope/wasm";
 import { Cpus } from "./cpus";
 import { type Lane, paint, shares, waiting } from "./lanes";
-import type { CpuUse, Found, Loaded, Open, Picture, PlacedRow, Ran, Viewer } from "./protocol";
+import { ranks } from "./order";
+import { type Arrangement, BEGINNING, type CpuUse, type Found, type Loaded, type Open, type Picture, type PlacedRow, type Ran, type Viewer } from "./protocol";
 import { source } from "./source";
 
 /** How much of a file is read at once, in bytes. */
@@ -25,8 +26,7 @@ export class Machines implements Viewer {
   private machines: Machine[] = [];
   /** Changes when other files are wanted. */
   private wanted = 0;
-  private definition = "auto";
-  private filter = "";
+  private arrangement = BEGINNING;
   private reading = false;
 
   constructor(private readonly memory: WebAssembly.Memory) {}
@@ -106,29 +106,42 @@ export class Machines implements Viewer {
     this.reading = false;
   }
 
-  layout(definition: string, filter: string): Open {
-    const before = [this.definition, this.filter] as const;
+  layout(arrangement: Arrangement): Open {
+    const before = this.arrangement;
     try {
-      [this.definition, this.filter] = [definition, filter];
+      this.arrangement = arrangement;
       if (this.machines.length === 0) {
         // There is nothing to lay out, but something to check.
         const trace = new Trace();
-        trace.layout(definition, filter);
+        this.rows(trace);
         trace.free();
       }
       this.arrange();
     } catch (error) {
-      [this.definition, this.filter] = before;
+      this.arrangement = before;
       throw error;
     }
     return this.summary();
   }
 
+  private rows(trace: Trace, ranks: Uint32Array = new Uint32Array()): number {
+    const { definition, filter, group } = this.arrangement;
+    return trace.layout(definition, filter, group, ranks);
+  }
+
   /** Makes the rows anew. */
   private arrange() {
     for (const machine of this.machines) {
-      machine.rows = machine.trace.layout(this.definition, this.filter);
-      machine.cpus.forget();
+      const { trace, cpus } = machine;
+      machine.rows = this.rows(trace);
+      cpus.forget();
+      // Who had most is not known before all is read.
+      const order = this.reading ? "first" : this.arrangement.order;
+      const ranked = ranks(order, trace.containers(), () => cpus.ofRows());
+      if (ranked !== undefined) {
+        machine.rows = this.rows(trace, ranked);
+        cpus.forget();
+      }
     }
   }
 
@@ -295,7 +308,8 @@ export class Machines implements Viewer {
   }
 
   containers(trace: number) {
-    return this.trace(trace).containers();
+    // As their rows are.
+    return this.trace(trace).containers().sort((a, b) => (a.row ?? Infinity) - (b.row ?? Infinity));
   }
 
   processes(trace: number) {
@@ -316,6 +330,8 @@ export class Machines implements Viewer {
   }
 
   export(trace: number) {
-    return this.trace(trace).export();
+    const [of, every] = [this.trace(trace), 2 ** 32 - 1];
+    const processes = of.processes(0, every);
+    return JSON.stringify({ facts: of.facts(), containers: of.containers(), processes, events: of.events(0, every) }, null, 2);
   }
 }

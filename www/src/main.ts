@@ -17,6 +17,8 @@ const viewer = wrap<Viewer>(new Worker(new URL("./worker.ts", import.meta.url), 
 const status = element("status", HTMLParagraphElement);
 const definition = element("definition", HTMLInputElement);
 const filter = element("filter", HTMLInputElement);
+const group = element("group", HTMLSelectElement);
+const order = element("order", HTMLSelectElement);
 const search = element("search", HTMLInputElement);
 const details = element("details", HTMLElement);
 const panel = element("panel", HTMLDivElement);
@@ -173,9 +175,22 @@ async function open(files: NamedFile[]) {
   await last;
 }
 
+/** Fills what can be changed above the picture. */
+function fill() {
+  for (const [input, value] of [
+    [definition, state.definition],
+    [filter, state.filter],
+    [group, state.group],
+    [order, state.order],
+    [search, state.search],
+  ] as const) {
+    input.value = value;
+  }
+}
+
 /** Shows what the fragment says of the files that are open. */
 async function restore() {
-  [definition.value, filter.value, search.value] = [state.definition, state.filter, state.search];
+  fill();
   await layout(false);
   if (state.from !== undefined && state.to !== undefined) {
     timeline.look(state.from, state.to);
@@ -197,11 +212,16 @@ let layouts = 0;
 /** Makes the rows anew, by the definition and the filter. What is wrong with them is said, and changes nothing else. */
 async function layout(remember = true) {
   const mine = ++layouts;
-  const [by, which] = [definition.value.trim() || INITIAL.definition, filter.value.trim()];
+  const asked = {
+    definition: definition.value.trim() || INITIAL.definition,
+    filter: filter.value.trim(),
+    group: group.value,
+    order: order.value,
+  };
   let arrangement: Open | undefined;
   let wrong = "";
   try {
-    arrangement = await viewer.layout(by, which);
+    arrangement = await viewer.layout(asked);
   } catch (error) {
     wrong = error instanceof Error ? error.message : String(error);
   }
@@ -215,7 +235,7 @@ async function layout(remember = true) {
     input.reportValidity();
     return;
   }
-  [state.definition, state.filter] = [by, which];
+  Object.assign(state, asked);
   for (const input of [definition, filter]) {
     input.classList.remove("wrong");
     input.setCustomValidity("");
@@ -369,8 +389,9 @@ listenForFiles(open);
 element("cancel", HTMLButtonElement).addEventListener("click", () => void viewer.cancel());
 element("fold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(false).then(draw));
 element("unfold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(true).then(draw));
-definition.addEventListener("change", () => void layout());
-filter.addEventListener("change", () => void layout());
+for (const input of [definition, filter, group, order]) {
+  input.addEventListener("change", () => void layout());
+}
 search.addEventListener("change", () => void find(true));
 const keys = element("keys", HTMLDialogElement);
 element("help", HTMLButtonElement).addEventListener("click", () => {
@@ -437,7 +458,7 @@ window.addEventListener("popstate", () => {
   void restore();
 });
 
-[definition.value, filter.value, search.value] = [state.definition, state.filter, state.search];
+fill();
 enter("empty");
 const wanted = filesOfUrl();
 if (typeof wanted === "string") {

@@ -79,13 +79,27 @@ export interface Open {
   error: string | undefined;
 }
 
+/** Which rows there are, and in which order. */
+export interface Arrangement {
+  /** What makes a container. */
+  definition: string;
+  /** Which of them. */
+  filter: string;
+  /** What is put together: `kind`, `image`, `none`; empty: pods and projects. */
+  group: string;
+  /** `first`, `cpu`, `processes`, `name`, as `nsscope report --sort`; empty: `first`, or `cpu` where there are many. */
+  order: string;
+}
+
+export const BEGINNING: Arrangement = { definition: "auto", filter: "", group: "", order: "" };
+
 export interface Viewer {
   /** Opens files, or what is at URLs, instead of those that are open; tells of each step. Ends when all are read, or are no longer wanted. */
   open(files: { name: string; from: Blob | string }[], tell: (open: Open) => void): Promise<void>;
   /** Leaves what has been read as it is. */
   cancel(): void;
   /** @throws where definition or filter cannot be understood */
-  layout(definition: string, filter: string): Open;
+  layout(arrangement: Arrangement): Open;
   picture(first: number, count: number, from: number, to: number, pixels: number): Picture;
   toggle(trace: number, row: number): void;
   toggleAll(open: boolean): void;
@@ -99,9 +113,10 @@ export interface Viewer {
   cpuUse(trace: number): { cpus: number[]; uses: CpuUse[] };
   containers(trace: number): Container[];
   processes(trace: number): Process[];
+  /** What is shown, as JSON. */
+  export(trace: number): string;
   /** @throws where the filter cannot be understood */
   filterEvents(trace: number, filter: string, kinds: number): number;
   events(trace: number, from: number, count: number): TraceEvent[];
   eventAt(trace: number, time: number): number;
-  export(trace: number): string;
 }

@@ -1,9 +1,9 @@
 // What of the page is in its URL. Not here: what the page makes of it.
 
+import { type Arrangement, BEGINNING } from "./protocol";
+
 /** What of the page is in the URL's fragment, so that it can be linked to and the back button works. */
-export interface State {
-  definition: string;
-  filter: string;
+export interface State extends Arrangement {
   panel: string;
   /** Window of time, ns; undefined: all of it. */
   from: number | undefined;
@@ -14,9 +14,10 @@ export interface State {
   selected: string;
 }
 
+const TEXTS = ["definition", "filter", "group", "order", "panel", "search", "selected"] as const;
+
 export const INITIAL: State = {
-  definition: "auto",
-  filter: "",
+  ...BEGINNING,
   panel: "containers",
   from: undefined,
   to: undefined,
@@ -27,7 +28,7 @@ export const INITIAL: State = {
 /** The fragment without its `#`. */
 export function write(state: State): string {
   const params = new URLSearchParams();
-  for (const key of ["definition", "filter", "panel", "search", "selected"] as const) {
+  for (const key of TEXTS) {
     if (state[key] !== INITIAL[key]) {
       params.set(key, state[key]);
     }
@@ -42,7 +43,7 @@ export function write(state: State): string {
 export function read(fragment: string): State {
   const params = new URLSearchParams(fragment.replace(/^#/, ""));
   const state = { ...INITIAL };
-  for (const key of ["definition", "filter", "panel", "search", "selected"] as const) {
+  for (const key of TEXTS) {
     state[key] = params.get(key) ?? INITIAL[key];
   }
   const window = /^(\d{1,16})-(\d{1,16})$/.exec(params.get("t") ?? "");

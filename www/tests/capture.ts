@@ -20,6 +20,7 @@ export interface Report {
     id: string;
     title: string;
     runtime: string | null;
+    image: string | null;
     kind: string;
     why: string[];
     own: string[];

@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import init, { Trace } from "@nsscope/wasm";
 import { beforeAll, expect, test } from "vitest";
 import { Machines } from "../src/machines";
+import { BEGINNING } from "../src/protocol";
 import type { Open } from "../src/protocol";
 import { type Source, source } from "../src/source";
 import { ACTOR, NSSCOPE, capture, nsscope, records, report, scratch, skip } from "./capture";
@@ -41,7 +42,7 @@ async function readAll(from: Source): Promise<Trace> {
   for (let offset = trace.wanted(); offset !== undefined; offset = trace.wanted()) {
     trace.push(await from.read(offset, 1 << 20));
   }
-  trace.layout("auto", "");
+  trace.layout("auto", "", "", new Uint32Array());
   return trace;
 }
 
@@ -164,7 +165,7 @@ test("a recording by eBPF programs shows what they add, once", async () => {
   expect(of("cgroup").filter(({ pid }) => began.includes(pid) && born.has(pid))).toEqual([]);
   // The time namespace is a definition, and a column of the matrix.
   expect(facts.host[facts.namespaceTypes.indexOf("time")]).not.toBe(0);
-  trace.layout("by:time", "");
+  trace.layout("by:time", "", "", new Uint32Array());
   expect(trace.containers().map((c) => c.ownNamespaces.some((name) => name.startsWith("time:")))).toEqual([true, true]);
   trace.free();
 });
@@ -223,13 +224,13 @@ test("filters and definitions are those of the command line", async () => {
     ["by:net,uts", "comm~sl"],
   ] as const) {
     const told = nsscope("report", "--json", "--definition", definition, "--filter", filter, file);
-    trace.layout(definition, filter);
+    trace.layout(definition, filter, "", new Uint32Array());
     const ids = (JSON.parse(told) as typeof report).containers.map(({ id, pids }) => ({ id, pids }));
     expect(trace.containers().map(({ id, pids }) => ({ id, pids }))).toEqual(ids);
   }
-  expect(() => trace.layout("by:disk", "")).toThrow("net, uts");
-  expect(() => trace.layout("auto", "name=x")).toThrow("comm, pid");
-  trace.layout("auto", "");
+  expect(() => trace.layout("by:disk", "", "", new Uint32Array())).toThrow("net, uts");
+  expect(() => trace.layout("auto", "name=x", "", new Uint32Array())).toThrow("comm, pid");
+  trace.layout("auto", "", "", new Uint32Array());
   const total = trace.filterEvents("", -1);
   const forks = trace.filterEvents("", 1 << 3);
   expect(forks).toBeLessThan(total);
@@ -335,6 +336,50 @@ test("damaged bytes neither throw nor hang", async () => {
   }
 });
 
+test("many containers are sorted by CPU time and grouped by what they are", async () => {
+  const busy = "unshare -m -p -f sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 0' & ";
+  const { file, report } = capture(`for i in $(seq 55); do unshare -m -p -f true; done; ${records ? busy : ""} wait`);
+  await opened({ name: "many.data", from: new Blob([await readFile(file)]) });
+  const look = (arrangement: Partial<typeof BEGINNING>) => {
+    machines.layout({ ...BEGINNING, ...arrangement });
+    const { rows } = machines.picture(0, 1000, 0, 1, 100);
+    const titles = rows.filter(({ kind }) => kind === 2).map(({ label }) => label);
+    return { groups: rows.filter(({ kind }) => kind === 1), titles, table: machines.containers(0) };
+  };
+  const sorted = (sort: string) => {
+    const told = nsscope("report", "--json", "--sort", sort, file);
+    return (JSON.parse(told) as typeof report).containers.map(({ id }) => id);
+  };
+  for (const [order, sort] of [["first", "first"], ["processes", "processes"], ["cpu", "cpu"], ...(records ? [["", "cpu"]] : [])] as const) {
+    const { table } = look({ order: order ?? "" });
+    const values = table.map(({ first, processes, cpu }) => ({ first, processes, cpu })[sort ?? ""]);
+    expect(new Set(table.map(({ id }) => id))).toEqual(new Set(sorted(sort ?? "")));
+    expect(values).toEqual(values.toSorted((a, b) => (sort === "first" ? 1 : -1) * ((a ?? 0) - (b ?? 0))));
+  }
+  if (records) {
+    expect(look({}).titles[0]).toContain("sh:");
+  }
+  const named = look({ order: "name" }).table.map(({ title }) => title);
+  expect(named).toEqual(named.toSorted(new Intl.Collator("en", { numeric: true }).compare));
+  const { groups, titles } = look({ group: "kind", filter: "kind=unshare" });
+  const count = report.containers.filter(({ kind }) => kind === "unshare").length;
+  expect(groups.map(({ label, note, open }) => [label, note, open])).toEqual([["kind unshare", count.toString(), true]]);
+  expect(titles).toHaveLength(count);
+  expect(machines.details(0, groups[0]?.row ?? 0)?.filter).toBe("kind=unshare");
+  expect(look({ group: "none" }).groups).toEqual([]);
+});
+
+test.runIf(records)("containers of an image are together", async () => {
+  const example = fileURLToPath(new URL("../public/example.data", import.meta.url));
+  await opened({ name: "example.data", from: new Blob([await readFile(example)]) });
+  machines.layout({ ...BEGINNING, group: "image" });
+  const { rows } = machines.picture(0, 1000, 0, 1, 100);
+  const images = report(example).containers.map(({ image }) => image).filter((image) => image !== null);
+  const expected = [...new Set(images)].map((image) => [1, images.filter((other) => other === image).length.toString()]);
+  expect(rows.filter(({ kind }) => kind === 1).map(({ kind, note }) => [kind, note])).toEqual(expected);
+  expect(rows.find(({ kind }) => kind === 1)?.label).toBe(`image ${images[0] ?? ""}`);
+});
+
 test.runIf(records)("lanes have the CPU time and the waits that the command line has", async () => {
   const file = join(scratch(), "switches.data");
   const busy = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
@@ -360,5 +405,5 @@ test.runIf(records)("lanes have the CPU time and the waits that the command line
   expect(picture.rows.slice(0, cpus.length).map(({ kind, label }) => [kind, label])).toEqual(
     cpus.map((cpu) => [5, `CPU ${cpu.toString()}`]),
   );
-  expect(machines.ran(0, -1, machines.layout("auto", "").loaded[0]?.facts.duration ?? 0)?.title).toContain("CPU 0 at ");
+  expect(machines.ran(0, -1, machines.layout(BEGINNING).loaded[0]?.facts.duration ?? 0)?.title).toContain("CPU 0 at ");
 });
