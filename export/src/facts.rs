@@ -92,7 +92,7 @@ impl Facts<'_> {
                 container.created.as_ref().map(|created| created.by.as_str()).into(),
                 container.created.as_ref().map(|created| created.ns).into(),
                 container.root_pid.into(),
-                uses.map_or(container.cpu, |uses| uses.on_cpu).into(),
+                container.cpu.into(),
                 uses.map(|uses| uses.waited).into(),
                 uses.map(|uses| uses.waits).into(),
                 uses.and_then(|uses| Some(uses.limit.as_ref()?.throttled)).into(),

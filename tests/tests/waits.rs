@@ -7,7 +7,7 @@ use nsscope_tests::{
     Running, cannot_record, errors, json_of, missing, needs, no_bpf, no_perf, not_root, nsscope, perf_script, report,
     run, skip, start, stop, text,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -232,6 +232,41 @@ fn run_times_are_those_of_perf_sched() {
             rows.iter().find(|row| row["who"]["kind"] == "unknown").map_or(0.0, |row| ns(row, "cpu_ns") / 1e6);
         let apart = perfs - ours;
         assert!((-0.1..unnamed + 0.1).contains(&apart), "{name}: {ours} ms, {perfs} ms by perf, {unnamed}\n{theirs}");
+    }
+}
+
+/// The kernel gives the inode of a namespace again at once: what ran in one life of it is none of the next one's.
+#[test]
+fn cpu_time_is_of_the_container_that_had_the_inode_then() {
+    needs!("cpu_time_is_of_the_container_that", cannot_record(), not_root());
+    let _cpus = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    for (name, how) in [("switches", &["-a", "--switch-events"][..]), ("samples", &["-F", "999"])] {
+        let file = dir.path().join(name);
+        let busy = "unshare -m -p -f sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 0'";
+        let all = format!("for i in $(seq 40); do unshare -m -p -f true; done; {busy}; unshare -m -p -f true");
+        run(nsscope().arg("record").args(how).arg("-o").arg(&file).args(["--", "sh", "-c", &all]));
+        let report = report(&file);
+        let containers = report["containers"].as_array().unwrap();
+        let named = |command: &'static str| containers.iter().filter(move |one| one["commands"] == json!([command]));
+        let (all, busy) = (named("true").count(), named("sh").collect::<Vec<_>>());
+        assert_eq!((all, busy.len()), (41, 1), "{report:#}");
+        let id = &busy[0]["id"];
+        let reused = named("true").filter(|one| one["id"] == *id).count();
+        assert!(reused > 0, "no other has had {id}: {report:#}");
+        let sum: f64 = named("true").map(|one| ns(one, "cpu_ns")).sum();
+        assert!(sum < ns(busy[0], "cpu_ns"), "{sum} of {report:#}");
+        if name == "switches" {
+            let all: f64 = containers.iter().map(|one| ns(one, "cpu_ns")).sum();
+            let rows = report["cpu_use"].as_array().unwrap().iter().filter(|row| row["who"]["kind"] == "container");
+            let rows: f64 = rows.map(|row| ns(row, "cpu_ns")).sum();
+            assert!((all - rows).abs() < 1.0, "{all} in containers, {rows} in rows: {report:#}");
+        } else {
+            let all: u64 = containers.iter().map(|one| one["samples"].as_u64().unwrap()).sum();
+            let stat = json_of(nsscope().args(["stat", "--json"]).arg(&file));
+            let taken = stat["kinds"]["sample"]["count"].as_u64().unwrap();
+            assert!(all <= taken, "{all} samples of {taken}");
+        }
     }
 }
 
