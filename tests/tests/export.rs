@@ -449,7 +449,7 @@ print(arrow.num_rows)
 
 #[test]
 fn a_collector_takes_the_spans() {
-    needs!("a_collector_takes_the_spans", cannot_record(), not_root(), no_python());
+    needs!("a_collector_takes_the_spans", cannot_record(), not_root(), no_python(), missing("curl", "curl"));
     let dir = tempfile::tempdir().unwrap();
     let file = recorded(dir.path(), "one");
     let spans = dir.path().join("spans.json");
@@ -457,10 +457,27 @@ fn a_collector_takes_the_spans() {
     // The published messages take it, unknown fields and all ids of a wrong length refused; ids are hex in OTLP/JSON
     // where protobuf's JSON has base64.
     let script = r#"
-import base64, json, sys
+import base64, http.server, json, subprocess, sys, threading
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-request = json.load(open(sys.argv[1]))
+# A collector's end of OTLP/HTTP: it has the request, answers with an empty response, and is done.
+class Collector(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        assert self.path == "/v1/traces" and self.headers["content-type"] == "application/json"
+        self.server.request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(b"{}")
+    def log_message(self, *args):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Collector)
+thread = threading.Thread(target=server.handle_request)
+thread.start()
+sent = sys.argv[1].replace("COLLECTOR:4318", "127.0.0.1:%d" % server.server_port)
+subprocess.run(sent, shell=True, check=True, stdout=subprocess.DEVNULL)
+thread.join()
+request = server.request
 for resource in request["resourceSpans"]:
     for scope in resource["scopeSpans"]:
         for span in scope["spans"]:
@@ -480,8 +497,13 @@ for resource in message.resource_spans:
     resources.append(dict(attributes, spans=len(spans), title=spans[0].name))
 print(json.dumps(resources))
 "#;
-    let resources: Value =
-        serde_json::from_slice(&run(Command::new(python().unwrap()).args(["-c", script]).arg(&spans)).stdout).unwrap();
+    // As the book has it.
+    let book = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/export.md")).unwrap();
+    let (_, sent) = book.split_once("`curl ").expect("a command");
+    let sent = format!("curl {}", sent.split_once('`').unwrap().0);
+    let mut collector = Command::new(python().unwrap());
+    collector.current_dir(dir.path()).args(["-c", script, &sent]);
+    let resources: Value = serde_json::from_slice(&run(&mut collector).stdout).unwrap();
     let report = report(&file);
     let containers = report["containers"].as_array().unwrap();
     assert_eq!(resources.as_array().unwrap().len(), containers.len());

@@ -29,6 +29,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("libcap2-bin", "setcap, by which a user records without sudo"),
     ("python3-venv", "DuckDB, Spark and Perfetto's messages, which read what is exported"),
     ("openjdk-17-jre-headless", "what Spark runs on"),
+    ("curl", "sends what is exported to a collector"),
     ("tmux", "a terminal to look at what is drawn in one"),
 ];
 
