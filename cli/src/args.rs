@@ -212,7 +212,7 @@ Needs CAP_PERFMON, as nsscope record does.
     #[command(after_help = "\
 Examples:
   nsscope view                                    nsscope.data
-  nsscope view perf.data.gz                       packed with gzip or zstd, too
+  nsscope view perf.data.gz                       packed with gzip or zstd, or in a tar archive
   nsscope view web-1.data web-2.data              two machines, one above the other
   nsscope view --no-browser                       prints the address only
 
@@ -365,7 +365,7 @@ impl Command {
 /// The capture that a command reads.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Input {
-    /// A perf.data file, perhaps packed by gzip or zstd; `-` is standard input
+    /// A perf.data file, perhaps packed by gzip or zstd, or in a tar archive; `-` is standard input
     #[arg(default_value = "nsscope.data", value_name = "FILE")]
     file: PathBuf,
     /// The same, as perf has it
@@ -625,7 +625,7 @@ pub(crate) struct Tree {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct View {
-    /// perf.data files, plain or packed with gzip or zstd
+    /// perf.data files, plain, packed with gzip or zstd, or in tar archives
     #[arg(default_value = "nsscope.data")]
     pub(crate) files: Vec<PathBuf>,
     /// Only print the address

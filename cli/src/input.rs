@@ -1,5 +1,6 @@
 //! Reads a perf.data file or pipe and hands out its records in time order. Not here: what the records mean.
 
+use crate::archive::{is_archive, unarchived};
 use crate::error::{Failure, Outcome, note, reason};
 use crate::folder::join;
 use crate::packed::{is_packed, unpacked};
@@ -38,7 +39,8 @@ const SORT_LIMIT: usize = 512 << 20;
 /// only what is damaged.
 pub(crate) fn read<C: Consumer>(path: &Path, consumer: &mut C) -> Outcome<Session> {
     if path == Path::new("-") {
-        let mut input = unpacked(io::stdin().lock()).map_err(|e| Failure::file("read", path, &e))?;
+        let mut input =
+            unpacked(io::stdin().lock()).and_then(unarchived).map_err(|e| Failure::file("read", path, &e))?;
         return read_stream(&mut input, path, consumer);
     }
     let file = File::open(path).map_err(|e| Failure::file("open", path, &e))?;
@@ -54,11 +56,11 @@ pub(crate) fn read<C: Consumer>(path: &Path, consumer: &mut C) -> Outcome<Sessio
         })?;
         return read_file(&whole, path, consumer);
     }
-    let mut start = [0; 4];
+    let mut start = [0; 512];
     let known = if metadata.is_file() { read_at(&file, &mut start, 0) } else { Ok(0) };
     let known = known.map_err(|e| Failure::file("read", path, &e))?;
-    if !metadata.is_file() || is_packed(&start[..known]) {
-        let mut input = unpacked(file).map_err(|e| Failure::file("read", path, &e))?;
+    if !metadata.is_file() || is_packed(&start[..known]) || is_archive(&start[..known]) {
+        let mut input = unpacked(file).and_then(unarchived).map_err(|e| Failure::file("read", path, &e))?;
         return read_stream(&mut input, path, consumer);
     }
     read_file(&file, path, consumer)

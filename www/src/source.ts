@@ -81,6 +81,73 @@ function gunzip(stream: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> 
   return (stream as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(new DecompressionStream("gzip"));
 }
 
+/** Size of a header of an archive of tar(1), and what contents are filled up to. */
+const BLOCK = 512;
+const MAGICS = ["PERFILE2", "2ELIFREP"];
+
+function ascii(bytes: Uint8Array, from: number, to: number): string {
+  return String.fromCharCode(...bytes.subarray(from, to));
+}
+
+function isArchive(block: Uint8Array): boolean {
+  return ascii(block, 257, 262) === "ustar";
+}
+
+/** The size of an entry: octal digits, or a number in 8 bytes after a first byte of 0x80. */
+function sizeOf(header: Uint8Array): number {
+  const field = header.subarray(124, 136);
+  const size = (field[0] ?? 0) & 0x80 ? field.subarray(4).reduce((sum, byte) => sum * 256 + byte, 0) : parseInt(ascii(field, 0, 12), 8);
+  if (!Number.isSafeInteger(size)) {
+    throw new Error("it is a tar archive, and damaged");
+  }
+  return size;
+}
+
+/** The first capture in an archive: where it is and how long. */
+async function entry(archive: Source): Promise<{ at: number; size: number }> {
+  for (let at = 0; ; ) {
+    const header = await exactly(archive, at, BLOCK);
+    if (!isArchive(header)) {
+      throw new Error("it is a tar archive, and holds no perf.data file");
+    }
+    const size = sizeOf(header);
+    const begins = await exactly(archive, at + BLOCK, Math.min(8, size));
+    if (MAGICS.includes(ascii(begins, 0, 8))) {
+      if (/(^|\/)data\0/.test(ascii(header, 0, 101))) {
+        throw new Error("it is a tar archive of what perf record --threads or --kcore wrote: unpack it");
+      }
+      return { at: at + BLOCK, size };
+    }
+    at += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
+  }
+}
+
+/** So many bytes, fewer only at the end: a stream gives them in pieces. */
+async function exactly(from: Source, offset: number, length: number): Promise<Uint8Array> {
+  const all = new Uint8Array(length);
+  let has = 0;
+  while (has < length) {
+    const piece = await from.read(offset + has, length - has);
+    if (piece.length === 0) {
+      break;
+    }
+    all.set(piece, has);
+    has += piece.length;
+  }
+  return all.subarray(0, has);
+}
+
+/** The bytes, or those of the capture in the archive that they are. */
+async function unarchived(bytes: Source): Promise<Source> {
+  if (!isArchive(await exactly(bytes, 0, BLOCK))) {
+    return bytes;
+  }
+  const { at, size } = await entry(bytes);
+  return {
+    read: (offset, length) => bytes.read(at + offset, Math.max(0, Math.min(length, size - offset))),
+  };
+}
+
 /** An answer's body from `offset` on, as far as the server can begin there. */
 async function fetched(url: string, offset: number): Promise<Begun & { size: number }> {
   const answer = await fetch(url, { headers: { Range: `bytes=${offset.toString()}-` } });
@@ -98,8 +165,8 @@ async function fetched(url: string, offset: number): Promise<Begun & { size: num
 const AHEAD = 4 << 20;
 
 /**
- * The bytes of a file or of a URL, unpacked where they are gzip or zstd: which it is, the first bytes say. `size` is how
- * many there are, packed, 0 where a server does not say.
+ * The bytes of a file or of a URL, unpacked where they are gzip or zstd, or those of the first capture in a tar archive:
+ * which it is, the first bytes say. `size` is how many there are, packed, 0 where a server does not say.
  *
  * What is packed can only be unpacked from its beginning, and the metadata of a perf.data file is partly behind its
  * records: it is unpacked more than once.
@@ -123,7 +190,7 @@ export async function source(from: Blob | string): Promise<{ bytes: Source; size
   const unpacked = (unpack: (stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>) =>
     new Streamed(async () => ({ stream: unpack((await begin(0)).stream), at: 0 }), Infinity);
   if (begins(0x1f, 0x8b)) {
-    return { bytes: unpacked(gunzip), size };
+    return { bytes: await unarchived(unpacked(gunzip)), size };
   }
-  return { bytes: begins(0x28, 0xb5, 0x2f, 0xfd) ? unpacked(unzstd) : plain, size };
+  return { bytes: await unarchived(begins(0x28, 0xb5, 0x2f, 0xfd) ? unpacked(unzstd) : plain), size };
 }

@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -270,6 +271,17 @@ test("packed files, and several side by side", async () => {
   } else {
     skip("packed files: zstd", "zstd is not installed, or this user may not record (Debian: zstd)");
   }
+  const dir = scratch();
+  writeFileSync(join(dir, "notes"), "of something else".repeat(100));
+  writeFileSync(join(dir, "a.data"), bytes);
+  for (const options of ["-c", "-cz"]) {
+    const packed = execFileSync("tar", [options, "notes", "a.data"], { cwd: dir });
+    const archive = await opened({ name: "a.tar", from: new Blob([packed]) });
+    expect(machines.containers(0)).toEqual(told);
+    expect(archive.loaded[0]?.facts).toEqual(plain.loaded[0]?.facts);
+  }
+  const none = await opened({ name: "a.tar", from: new Blob([execFileSync("tar", ["-c", "notes"], { cwd: dir })]) });
+  expect(none.error).toBe("a.tar: it is a tar archive, and holds no perf.data file");
   // Unpacked from anywhere, forwards and backwards.
   const { bytes: from } = await source(new Blob([gzipSync(bytes)]));
   for (const at of [bytes.length - 100, 0, 5000, 4000, bytes.length]) {
