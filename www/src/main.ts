@@ -2,6 +2,7 @@
 
 import { proxy, wrap } from "comlink";
 import { command } from "./command";
+import { asked, fill, filter, mark, onChange } from "./controls";
 import { describe, describeRan } from "./details";
 import { element } from "./dom";
 import { type NamedFile, filesOfUrl, listenForFiles } from "./files";
@@ -9,16 +10,12 @@ import { bytes, count, duration, plain } from "./format";
 import { listenToKeys } from "./keyboard";
 import { make, warnings } from "./panels";
 import type { Found, Loaded, Open, Viewer } from "./protocol";
-import { INITIAL, type State, read, write } from "./state";
+import { type State, read, write } from "./state";
 import { PANELS } from "./tabs";
 import { Timeline } from "./timeline";
 
 const viewer = wrap<Viewer>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
 const status = element("status", HTMLParagraphElement);
-const definition = element("definition", HTMLInputElement);
-const filter = element("filter", HTMLInputElement);
-const group = element("group", HTMLSelectElement);
-const order = element("order", HTMLSelectElement);
 const search = element("search", HTMLInputElement);
 const details = element("details", HTMLElement);
 const panel = element("panel", HTMLDivElement);
@@ -175,22 +172,10 @@ async function open(files: NamedFile[]) {
   await last;
 }
 
-/** Fills what can be changed above the picture. */
-function fill() {
-  for (const [input, value] of [
-    [definition, state.definition],
-    [filter, state.filter],
-    [group, state.group],
-    [order, state.order],
-    [search, state.search],
-  ] as const) {
-    input.value = value;
-  }
-}
-
 /** Shows what the fragment says of the files that are open. */
 async function restore() {
-  fill();
+  fill(state);
+  search.value = state.search;
   await layout(false);
   if (state.from !== undefined && state.to !== undefined) {
     timeline.look(state.from, state.to);
@@ -212,16 +197,11 @@ let layouts = 0;
 /** Makes the rows anew, by the definition and the filter. What is wrong with them is said, and changes nothing else. */
 async function layout(remember = true) {
   const mine = ++layouts;
-  const asked = {
-    definition: definition.value.trim() || INITIAL.definition,
-    filter: filter.value.trim(),
-    group: group.value,
-    order: order.value,
-  };
+  const by = asked();
   let arrangement: Open | undefined;
   let wrong = "";
   try {
-    arrangement = await viewer.layout(asked);
+    arrangement = await viewer.layout(by);
   } catch (error) {
     wrong = error instanceof Error ? error.message : String(error);
   }
@@ -229,17 +209,11 @@ async function layout(remember = true) {
     return;
   }
   if (arrangement === undefined) {
-    const input = /type|definition|by:/.test(wrong) ? definition : filter;
-    input.classList.add("wrong");
-    input.setCustomValidity(wrong);
-    input.reportValidity();
+    mark(wrong);
     return;
   }
-  Object.assign(state, asked);
-  for (const input of [definition, filter]) {
-    input.classList.remove("wrong");
-    input.setCustomValidity("");
-  }
+  Object.assign(state, by);
+  mark(undefined);
   timeline.selected = undefined;
   details.replaceChildren();
   await arranged(arrangement, false);
@@ -389,9 +363,7 @@ listenForFiles(open);
 element("cancel", HTMLButtonElement).addEventListener("click", () => void viewer.cancel());
 element("fold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(false).then(draw));
 element("unfold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(true).then(draw));
-for (const input of [definition, filter, group, order]) {
-  input.addEventListener("change", () => void layout());
-}
+onChange(() => void layout());
 search.addEventListener("change", () => void find(true));
 const keys = element("keys", HTMLDialogElement);
 element("help", HTMLButtonElement).addEventListener("click", () => {
@@ -458,7 +430,8 @@ window.addEventListener("popstate", () => {
   void restore();
 });
 
-fill();
+fill(state);
+search.value = state.search;
 enter("empty");
 const wanted = filesOfUrl();
 if (typeof wanted === "string") {
