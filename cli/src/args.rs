@@ -27,13 +27,13 @@ pub(crate) struct Args {
     /// Without one, a few lines say what there is to begin with
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Say nothing but errors on standard error
+    /// Print nothing but errors to standard error
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// Say more on standard error: what is tried, opened and given up
+    /// Print more to standard error: what is tried, opened and given up
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
-    /// Print to the terminal, not through NSSCOPE_PAGER, PAGER or less: nsscope --no-pager report
+    /// Print to the terminal without a pager (NSSCOPE_PAGER, PAGER or less): nsscope --no-pager report
     #[arg(long)]
     pub(crate) no_pager: bool,
 }
@@ -91,8 +91,8 @@ Examples:
   nsscope record -F 99 --duration 10s             with CPU time, for nsscope report --cpu
   nsscope record -o - -- make | nsscope script -  through a pipe, no file
 
-The kernel's own records need CAP_PERFMON (root has it). Where it is missing /proc is looked at instead, which misses
-what is over between two looks; the file says so. See also: nsscope doctor.")]
+The kernel's own records need CAP_PERFMON, which root has. Without it nsscope looks at /proc instead, and misses what is
+over between two looks; the file says so. See also: nsscope doctor.")]
     Record(Record),
     /// Write the namespaces of all running processes to a perf.data file; needs no privileges
     #[command(after_help = "\
@@ -101,7 +101,7 @@ Examples:
 
 What /proc does not show you (other users' namespaces, unless you are root) is left out and counted.")]
     Snapshot(Snapshot),
-    /// Turn the compact frames that a small machine sent over a slow link into a perf.data file
+    /// Convert the compact frames that a small machine sent over a slow link to a perf.data file
     Import(Import),
     /// Print a capture's events in time order
     #[command(after_help = concat!("\
@@ -126,7 +126,7 @@ Examples:
 A table goes to DIR/TABLE/HOST-TIME.EXT. A file appears there when it is whole; a capture that is exported
 again replaces its own files.")]
     Export(Export),
-    /// Ask captures in SQL, by DuckDB
+    /// Query captures in SQL, with DuckDB
     #[command(after_help = "\
 Examples:
   nsscope query                                          a prompt over nsscope.data
@@ -138,14 +138,14 @@ Examples:
 
 The tables are those of nsscope export --tables. The program duckdb has to be on the machine: pip install duckdb-cli.")]
     Query(Query),
-    /// Make a capture that was cut off or damaged one that perf opens
+    /// Repair a capture that was cut off or damaged, so that perf opens it
     #[command(after_help = "\
 Examples:
   nsscope recover cut.data -o whole.data          all records before the damage
 
 nsscope itself reads such files as they are.")]
     Recover(Recover),
-    /// Tell which containers a capture reveals, with their pods and processes
+    /// Show the containers in a capture, with their pods and processes
     #[command(after_help = concat!("\
 Examples:
   nsscope report                                  nsscope.data
@@ -174,13 +174,13 @@ Examples:
   nsscope tree 4242                               of the running system, by the pid outside or inside
   nsscope tree 4242 -i nsscope.data               of a capture, with when each came and went")]
     Tree(Tree),
-    /// Count what a capture holds: records and rates by kind, what was lost, namespaces made
+    /// Count the records in a capture, by kind and per second, what was lost, and the namespaces that were made
     #[command(after_help = "\
 Examples:
   nsscope stat                                    nsscope.data
   nsscope stat --json perf.data")]
     Stat(Stat),
-    /// Tell what appeared, vanished or moved to other namespaces between two captures
+    /// Show what appeared, vanished or changed namespaces between two captures
     #[command(after_help = "\
 Examples:
   nsscope snapshot -o before.data; sleep 60; nsscope snapshot -o after.data
@@ -197,7 +197,7 @@ Needs CAP_PERFMON, as nsscope record does.
 
 ", filter_help!()))]
     Events(Events),
-    /// Watch the containers that run: processes, forks, changes of namespaces; what is new and what is gone
+    /// Watch running containers: processes, forks, namespace changes; what is new and what is gone
     #[command(after_help = concat!("\
 Examples:
   nsscope top                                     q quits, s sorts, space pauses
@@ -237,9 +237,9 @@ Examples:
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
-    /// Check what this kernel and this user can record, and how to mend what is missing
+    /// Check what this user can record on this kernel, and how to fix what is missing
     Doctor(Doctor),
-    /// Start a small container, record it, and show what the kernel said
+    /// Start a few short-lived containers, record them, and show what the kernel recorded
     Demo,
 }
 
@@ -273,7 +273,7 @@ pub(crate) struct Record {
         value_parser = clap::value_parser!(i32).range(1..=22)
     )]
     pub(crate) compress: Option<i32>,
-    /// Also take so many samples a second of what runs on each CPU, with its cgroup: for report --cpu
+    /// Also sample what runs on each CPU this many times a second, with its cgroup: for report --cpu
     #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) frequency: Option<u32>,
     /// Also record each context switch: for report --cpu, exact, and report --waits
@@ -282,22 +282,23 @@ pub(crate) struct Record {
     /// Also record each wake-up, with the context switches: how long tasks that slept waited for a CPU
     #[arg(long)]
     pub(crate) wakeups: bool,
-    /// Also record how long each container ran and waited, and for whom, in each interval of this length, summed in the
-    /// kernel: for days. Needs --backend bpf
+    /// Also record how long each container ran and waited, and for whom, summed in the kernel over intervals of this
+    /// length: for recordings of days. Needs --backend bpf
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["switch_events", "wakeups"])]
     pub(crate) summary: Option<Duration>,
-    /// Begin a new file whenever this one has so many bytes, such as 64M; FILE.1 is the one before, FILE.2 the one
-    /// before that. Each can be read by itself
+    /// Begin a new file when this one reaches this size, such as 64M; FILE.1 is the one before, FILE.2 the one before
+    /// that. Each can be read by itself
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<usize>,
-    /// Keep at most so many files, FILE itself included; all by default
+    /// Keep at most this many files, FILE included; by default all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_files: Option<u32>,
-    /// Run this for each file that is complete, `{}` standing for its name: FILE.TIME then, FILE.TIME.sent if it still is
-    /// there once the command has ended with 0. What fails is tried again, in order, until it does not; nothing is deleted
+    /// Run this command for each complete file, with `{}` replaced by its name, FILE.TIME. A file that is still there when
+    /// the command has ended with 0 becomes FILE.TIME.sent. A command that fails is run again until it succeeds, files in
+    /// order; nothing is deleted
     #[arg(long, value_name = "CMD", requires = "max_size", conflicts_with = "max_files")]
     pub(crate) on_file: Option<String>,
-    /// Keep only the latest records, in memory, and write them to FILE at SIGUSR2 and at the end
+    /// Keep only the latest records, in memory, and write them to FILE on SIGUSR2 and at the end
     #[arg(long, conflicts_with = "max_size")]
     pub(crate) snapshot: bool,
     /// Do not record what already runs
@@ -338,7 +339,7 @@ pub(crate) struct Snapshot {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
-    /// What came over the link: nsscope-codec's compact frames, garbage between them and all; `-` is standard input
+    /// What came over the link: nsscope-codec's compact frames, with or without garbage between them; `-` is standard input
     #[arg(value_name = "FRAMES")]
     pub(crate) frames: PathBuf,
     /// Where to write; `-` is standard output, in perf's pipe mode. An existing file moves to FILE.old
@@ -347,12 +348,12 @@ pub(crate) struct Import {
 }
 
 impl Command {
-    /// Whether all it does is to read captures, which may come from anybody, and to print.
-    /// Whether it says much at once, and then ends.
+    /// Whether it prints much at once, and then ends.
     pub(crate) fn is_long(&self) -> bool {
         matches!(self, Self::Script(_) | Self::Report(_) | Self::Stat(_) | Self::Diff(_) | Self::Tree(_) | Self::Ps(_))
     }
 
+    /// Whether all it does is to read captures, which may come from anybody, and to print.
     pub(crate) fn only_reads(&self) -> bool {
         match self {
             Self::Script(_) | Self::Report(_) | Self::Stat(_) | Self::Diff(_) => true,
@@ -411,7 +412,7 @@ pub(crate) struct Export {
     /// Only these tables; all by default, `events` where they go to standard output
     #[arg(long, value_delimiter = ',', value_name = "TABLE", value_parser = table_name())]
     pub(crate) table: Vec<String>,
-    /// Put host=HOST/date=DATE between table and file, as Hive, Spark and DuckDB know partitions
+    /// Partition as Hive, Spark and DuckDB do: host=HOST/date=DATE between table and file
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KEY")]
     pub(crate) partition_by: Vec<PartitionKey>,
     /// List the tables and their columns
@@ -456,12 +457,12 @@ fn table_name() -> PossibleValuesParser {
 pub(crate) struct Recover {
     /// The capture
     pub(crate) file: PathBuf,
-    /// Where to write what there is of it
+    /// Where to write what can be read of it
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 }
 
-/// What others read.
+/// The format to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
     /// Tables: comma-separated values
@@ -575,10 +576,10 @@ pub(crate) struct Report {
     /// Order of the containers
     #[arg(long, value_enum, default_value_t)]
     pub(crate) sort: Sort,
-    /// Show so many processes of each container, or all
+    /// Show at most this many processes of each container, or all
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) processes: Most,
-    /// Say why each is a container
+    /// Show the evidence that each is a container
     #[arg(long)]
     pub(crate) why: bool,
     /// Show CPU time, exact where context switches were recorded, else from samples; and sort by it
@@ -596,7 +597,7 @@ pub(crate) struct Report {
 pub(crate) struct Ps {
     #[command(flatten)]
     pub(crate) which: Which,
-    /// Show so many processes of each container, or all
+    /// Show at most this many processes of each container, or all
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) processes: Most,
     /// Show the inode of each namespace
@@ -681,7 +682,7 @@ pub(crate) struct Events {
 pub(crate) struct Top {
     #[command(flatten)]
     pub(crate) which: Which,
-    /// How often the picture is made anew
+    /// How often to refresh
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     pub(crate) interval: Duration,
     /// Stop after this time, such as 10s or 2min
