@@ -12,7 +12,9 @@ use std::sync::OnceLock;
 pub use walk::{Sum, pointer_loop};
 
 pub mod mutants;
+pub mod pages;
 pub mod runtimes;
+pub mod terminal;
 mod walk;
 
 /// Where the built programs are; they are built once and optimised, because a storm should be one.

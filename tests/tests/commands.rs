@@ -1,6 +1,7 @@
 //! The commands people live in, on the running kernel and against what else tells the same.
 #![allow(missing_docs)]
 
+use nsscope_tests::terminal::{Terminal, no_tmux};
 use nsscope_tests::{
     Running, actor, cannot_record, cgroup2, errors, inode, json_of, missing, needs, no_cgroup2, no_perf, not_root,
     nsscope, record, run, text,
@@ -309,45 +310,6 @@ fn events_are_followed_as_they_happen() {
     // SAFETY: our own child.
     assert_eq!(unsafe { libc::kill(child.0.id().cast_signed(), libc::SIGINT) }, 0);
     assert!(kinds.contains("exit"), "{kinds:?}");
-}
-
-/// A terminal that a test can look at.
-struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    fn tmux(&self, args: &[&str]) -> String {
-        text(&run(Command::new("tmux").args(["-f", "/dev/null", "-L", &self.socket]).args(args)))
-    }
-
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    /// The screen, once it shows what is waited for.
-    fn until(&self, what: &str, shown: impl Fn(&str) -> bool) -> String {
-        let mut screen = String::new();
-        for _ in 0..300 {
-            screen = self.screen();
-            if shown(&screen) {
-                return screen;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        panic!("{what}:\n{screen}");
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
-    }
-}
-
-fn no_tmux() -> Option<String> {
-    let works = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
-    (!works).then(|| "tmux is not installed (Debian: tmux)".into())
 }
 
 #[test]

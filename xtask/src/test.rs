@@ -50,7 +50,9 @@ pub(crate) fn soak(minutes: u64, recordings: u64) -> Result<()> {
     // Each of another day is another one.
     let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
     run(cargo()
-        .args(["test", "--package", "nsscope-tests", "--test", "soak", "--test", "differential", "--", "--nocapture"])
+        .args(["test", "--package", "nsscope-tests"])
+        .args(["--test", "soak", "--test", "differential", "--test", "tutorial", "--", "--nocapture"])
+        .env("NSSCOPE_TUTORIAL", "whole")
         .env("NSSCOPE_SOAK", (minutes * 60).to_string())
         .env("NSSCOPE_RECORDINGS", recordings.to_string())
         .env("NSSCOPE_SEED", seed.to_string()))
