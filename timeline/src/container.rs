@@ -56,6 +56,9 @@ pub struct Container {
     pub checks: Vec<usize>,
     /// How many of those there were.
     pub health_checks: usize,
+    /// The numbers of the places of its tasks, as [`Timeline::placement_of`] has them. Where nothing was counted in a place, an
+    /// earlier container with the same namespaces may have had the same number.
+    pub places: Vec<u32>,
     /// Processes of a runtime that only set it up, or entered it, and are not counted among its own.
     pub helpers: usize,
     /// Threads that were in it.
@@ -412,6 +415,7 @@ impl Timeline {
             peak_processes: peak(self, &stays).max(if ended.is_empty() { 0 } else { seen_peak }),
             samples: usage().map(|usage| usage.samples).sum(),
             cpu: self.exact_cpu(&own).unwrap_or_else(|| usage().map(|usage| usage.cpu).sum()),
+            places: own.clone(),
             tasks,
             first,
             first_exact,

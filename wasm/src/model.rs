@@ -187,12 +187,18 @@ impl Model {
         }
         let mut keys = facts.timeline.keys(definition);
         let host = self.rows.iter().find(|row| row.kind == Kind::Host).map(|row| row.curve);
-        let containers = self.rows.iter().filter(|row| row.kind == Kind::Container);
-        let containers = containers.map(|row| (&self.selection.containers[row.of as usize].key, row.curve));
-        let curves = by_key(&mut keys, containers);
+        let mut curves = Vec::new();
+        for row in self.rows.iter().filter(|row| row.kind == Kind::Container) {
+            for &place in &self.selection.containers[row.of as usize].places {
+                let place = place as usize;
+                curves.resize(curves.len().max(place + 1), NONE);
+                curves[place] = row.curve;
+            }
+        }
         for &(time, place) in &facts.samples {
-            let curve = keys.of_placement(place).map_or(host, |key| *curves.get(key as usize)?);
-            if let Some(curve) = curve {
+            let of = curves.get(place as usize).copied().filter(|&curve| curve != NONE);
+            let of = of.or_else(|| host.filter(|_| keys.of_placement(place).is_none()));
+            if let Some(curve) = of {
                 self.curves[curve as usize].samples.push(time);
             }
         }

@@ -138,16 +138,24 @@ impl Trace {
     }
 
     /// Makes rows of what is known, by a definition of containers (`auto`, `runtime`, `perf`, `by:NS,...`) and a filter
-    /// (`container=web comm~nginx`). Those of containers are in the order of `ranks`, one for each in the order of
-    /// `containers`; those without one are last. Grouped are, `by`, `kind`s, `image`s, `none`, else pods and projects.
-    /// Returns how many there are.
+    /// (`container=web comm~nginx`). Returns how many there are.
+    ///
+    /// `group` puts containers together that have one `kind` or one `image`, or `none`; without it pods and projects are.
+    /// `ranks` has a number for each container, in the order of `containers`: their rows are in the order of these.
     ///
     /// # Errors
     /// Throws where one of the two cannot be understood.
-    pub fn layout(&mut self, definition: &str, filter: &str, by: &str, ranks: &[u32]) -> Result<usize, JsError> {
+    pub fn layout(
+        &mut self,
+        definition: &str,
+        filter: &str,
+        group: Option<String>,
+        ranks: Option<Vec<u32>>,
+    ) -> Result<usize, JsError> {
         self.definition = definition.parse().map_err(|error: String| JsError::new(&error))?;
         let filter = filter.parse().map_err(|error: String| JsError::new(&error))?;
-        self.model = Model::new(self.known(), &self.definition, &filter, by, ranks);
+        self.model =
+            Model::new(self.known(), &self.definition, &filter, &group.unwrap_or_default(), &ranks.unwrap_or_default());
         Ok(self.model.rows.len())
     }
 

@@ -224,7 +224,7 @@ test("pan and zoom over a million spans", async () => {
     trace.push(bytes.subarray(offset, offset + (1 << 20)));
   }
   trace.finish();
-  trace.layout("auto", "", "", new Uint32Array());
+  trace.layout("auto", "");
   trace.toggleAll(true);
   // All there are, at a resolution at which none hides another.
   const spans = trace.spans(0, trace.visibleRows(), 0, trace.duration(), 1e6) / 5;

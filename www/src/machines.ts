@@ -124,7 +124,7 @@ export class Machines implements Viewer {
     return this.summary();
   }
 
-  private rows(trace: Trace, ranks: Uint32Array = new Uint32Array()): number {
+  private rows(trace: Trace, ranks?: Uint32Array): number {
     const { definition, filter, group } = this.arrangement;
     return trace.layout(definition, filter, group, ranks);
   }
