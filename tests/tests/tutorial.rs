@@ -85,7 +85,7 @@ fn the_tutorial_on_a_terminal() {
     let recording = terminal.record(&file, SIZE);
     for command in &commands {
         for piece in command.split_inclusive(' ') {
-            terminal.tmux(&["send-keys", "-l", piece]);
+            terminal.tmux(&["send-keys", "-l", "--", piece]);
             std::thread::sleep(Duration::from_millis(40));
         }
         terminal.tmux(&["send-keys", "Enter"]);
@@ -110,5 +110,7 @@ fn the_tutorial_on_a_terminal() {
         assert!(shown.contains(word), "no {word} in {shown}");
     }
     assert!(!shown.contains("not found") && !shown.contains("error"), "{shown}");
+    // A recorder in the background does not draw over what is typed.
+    assert!(!shown.contains("Ctrl-C ends"), "{shown}");
     println!("{before:.0} s, {} commands: {}", commands.len(), file.display());
 }

@@ -8,7 +8,7 @@ use crate::select::{select, title};
 use crate::ship::Shipper;
 use crate::signals;
 use crate::text::blind_spots;
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nsscope_capture::{Handle, Recording, Statistics, Summary, Target};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::Key;
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
         recording.to_file(&args.output)?
     };
     let shipper = args.on_file.as_ref().map(|command| Shipper::start(&args.output, command)).transpose()?;
-    let progress = Progress::new();
+    let progress = Progress::new(args.command.is_empty());
     match recorder.run(args.duration, |statistics| {
         progress.show(statistics);
         if let Some(summary) = handle.written() {
@@ -119,18 +119,25 @@ pub(super) fn standard_output() -> Outcome<BufWriter<File>> {
     Ok(BufWriter::new(File::from(stream)))
 }
 
+/// Whether the terminal is this program's, not a shell's that has it in the background.
+fn is_foreground() -> bool {
+    rustix::termios::tcgetpgrp(io::stderr()).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
 /// A line on a terminal that says how much there is; gone when it is over.
 struct Progress(ProgressBar);
 
 impl Progress {
-    fn new() -> Self {
+    fn new(shown: bool) -> Self {
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style =
             ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        Self(ProgressBar::new_spinner().with_style(style))
+        Self(ProgressBar::with_draw_target(None, target).with_style(style))
     }
 
+    /// Behind a shell's prompt, or while a command writes to the terminal, it would be in the way.
     fn show(&self, statistics: &Statistics) {
-        if self.0.is_hidden() {
+        if self.0.is_hidden() || !is_foreground() {
             return;
         }
         self.0.set_message(format!(
