@@ -231,7 +231,9 @@ impl Timeline {
         let mut places = Vec::new();
         for (latest, _) in latest {
             let mut number = latest as u32;
-            while let Some(usage) = self.usage.get(number as usize) {
+            let of = self.usage[latest as usize].placement;
+            // One that had no owner may have got one since: what it was before was not this.
+            while let Some(usage) = self.usage.get(number as usize).filter(|usage| usage.placement == of) {
                 places.push(Place { latest, number, until: usage.until() });
                 number = usage.earlier;
             }
