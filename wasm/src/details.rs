@@ -27,10 +27,7 @@ impl Trace {
             Kind::Group => {
                 let group = &selection.groups[row.of as usize];
                 let containers = || group.containers.iter().map(|&at| &selection.containers[at]);
-                let mut lines = vec![("containers".to_string(), group.containers.len().to_string())];
-                if !group.why.is_empty() {
-                    lines.push(("why".into(), group.why.clone()));
-                }
+                let mut lines = vec![("why".to_string(), group.why.clone())];
                 lines.extend(containers().map(|container| ("container".into(), title(container))));
                 let first = containers().map(|container| container.first).min();
                 let last = containers().map(|container| container.last).collect::<Option<Vec<_>>>();

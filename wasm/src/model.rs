@@ -68,7 +68,9 @@ fn alike(containers: &[Container], kind: &'static str) -> Vec<Group> {
         let image = || container.named.as_ref().map(|named| named.image.clone()).filter(|image| !image.is_empty());
         let Some(id) = (if kind == "kind" { Some(container.kind()) } else { image() }) else { continue };
         match groups.get_mut(ids.intern(id.as_bytes()) as usize) {
-            None => groups.push(Group { kind, name: id.clone(), id, why: String::new(), containers: vec![index] }),
+            None => {
+                groups.push(Group { kind, name: id.clone(), id, why: "grouped by it".into(), containers: vec![index] });
+            }
             Some(group) => group.containers.push(index),
         }
     }
