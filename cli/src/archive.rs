@@ -1,12 +1,11 @@
 //! Captures in archives of tar(1), as streams of what is inside. Not here: how the archive itself is packed.
 
+use nsscope_codec::perf_data::{MAGIC_BE, MAGIC_LE};
 use std::io::{self, Cursor, Read};
 use tar::Header;
 
 /// Size of a header, and what contents are filled up to.
 const BLOCK: usize = 512;
-/// What begins a perf.data file, in one byte order or the other.
-const MAGICS: [&[u8]; 2] = [b"PERFILE2", b"2ELIFREP"];
 
 /// Whether these are the first bytes of an archive.
 pub(crate) fn is_archive(start: &[u8]) -> bool {
@@ -31,8 +30,8 @@ pub(crate) fn unarchived<'r>(mut input: impl Read + 'r) -> io::Result<Box<dyn Re
         let mut entry = input.by_ref().take(size);
         let mut start = Vec::new();
         if header.entry_type().is_file() {
-            entry.by_ref().take(8).read_to_end(&mut start)?;
-            if MAGICS.contains(&start.as_slice()) {
+            entry.by_ref().take(MAGIC_LE.len() as u64).read_to_end(&mut start)?;
+            if start == MAGIC_LE || start == MAGIC_BE {
                 let name = header.path_bytes();
                 if name.as_ref() == b"data" || name.ends_with(b"/data") {
                     let why = "it is a tar archive of what perf record --threads or --kcore wrote: unpack it";

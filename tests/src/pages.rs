@@ -47,7 +47,15 @@ pub fn programs(dir: &Path) {
         ("docker", "DOCKER_HOST=unix:///run/docker.sock exec /usr/bin/docker \"$@\"".into()),
     ];
     for (name, script) in scripts {
-        fs::write(dir.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        program(dir, name, &script);
     }
+}
+
+/// One more in that folder, of a line for sh(1).
+///
+/// # Panics
+/// Where it cannot be made.
+pub fn program(dir: &Path, name: &str, script: &str) {
+    fs::write(dir.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
 }

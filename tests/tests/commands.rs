@@ -462,18 +462,14 @@ fn packed_captures_are_read_as_they_are() {
     run(nsscope().args(["snapshot", "-o"]).arg(&plain));
     let right = text(&run(nsscope().args(["report", "--json"]).arg(&plain)));
     fs::write(dir.path().join("notes"), "of something else").unwrap();
-    for pack in ["gzip", "zstd", "tar", "tar.gz", "tar.zst"] {
-        let mut packer = match pack {
-            "gzip" | "zstd" => Command::new(pack),
-            _ => Command::new("tar"),
-        };
-        match pack {
-            "tar" => packer.args(["-c", "notes", "a.data"]),
-            "tar.gz" => packer.args(["-cz", "notes", "a.data"]),
-            "tar.zst" => packer.args(["-c", "--zstd", "notes", "a.data"]),
-            _ => packer.args(["-c", "a.data"]),
-        };
-        let packed = run(packer.current_dir(dir.path())).stdout;
+    for (pack, program, args) in [
+        ("gzip", "gzip", &["-c", "a.data"][..]),
+        ("zstd", "zstd", &["-c", "a.data"]),
+        ("tar", "tar", &["-c", "notes", "a.data"]),
+        ("tar.gz", "tar", &["-cz", "notes", "a.data"]),
+        ("tar.zst", "tar", &["-c", "--zstd", "notes", "a.data"]),
+    ] {
+        let packed = run(Command::new(program).args(args).current_dir(dir.path())).stdout;
         let file = dir.path().join(format!("a.data.{pack}"));
         fs::write(&file, &packed).unwrap();
         assert_eq!(text(&run(nsscope().args(["report", "--json"]).arg(&file))), right, "{pack}");

@@ -472,7 +472,7 @@ class Collector(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 server = http.server.HTTPServer(("127.0.0.1", 0), Collector)
-thread = threading.Thread(target=server.handle_request)
+thread = threading.Thread(target=server.handle_request, daemon=True)
 thread.start()
 sent = sys.argv[1].replace("COLLECTOR:4318", "127.0.0.1:%d" % server.server_port)
 subprocess.run(sent, shell=True, check=True, stdout=subprocess.DEVNULL)

@@ -2,13 +2,12 @@
 //! Docker.
 #![allow(missing_docs)]
 
-use nsscope_tests::pages::{Kind, blocks, programs};
+use nsscope_tests::pages::{Kind, blocks, program, programs};
 use nsscope_tests::runtimes::{IMAGE, World, docker};
 use nsscope_tests::terminal::{Terminal, no_tmux};
 use nsscope_tests::{cannot_record, needs, not_root, run, skip};
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,10 +43,7 @@ fn the_tutorial_on_a_terminal() {
         fs::remove_file(bin.join("nsscope")).unwrap();
         commands.extend(install(&page));
         // Into a folder of this test's, instead of the machine's.
-        let install = bin.join("install");
-        fs::write(&install, format!("#!/bin/sh\nexec /usr/bin/install \"$1\" '{}'\n", home.join("bin").display()))
-            .unwrap();
-        fs::set_permissions(&install, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&bin, "install", &format!("exec /usr/bin/install \"$1\" '{}'", home.join("bin").display()));
     }
     for (kind, block) in blocks(&page) {
         assert!(matches!(kind, Kind::Run), "{block}");
@@ -55,7 +51,8 @@ fn the_tutorial_on_a_terminal() {
     }
 
     let terminal = Terminal { socket: format!("nsscope-tutorial-{}", std::process::id()) };
-    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let below_home = |name: &str| format!("{}/{name}", variable("HOME").unwrap_or_default());
     // A shell that says when it is ready. The address in the book is this repository; what is installed stays below.
     let rc = format!(
         "PS1='$ '; PROMPT_COMMAND='tmux -L {0} wait-for -S ready'; PAGER=cat; HISTFILE=\n\
@@ -66,12 +63,8 @@ fn the_tutorial_on_a_terminal() {
         terminal.socket,
         bin.display(),
         home.display(),
-        if variable("CARGO_HOME").is_empty() { format!("{}/.cargo", variable("HOME")) } else { variable("CARGO_HOME") },
-        if variable("RUSTUP_HOME").is_empty() {
-            format!("{}/.rustup", variable("HOME"))
-        } else {
-            variable("RUSTUP_HOME")
-        },
+        variable("CARGO_HOME").unwrap_or_else(|| below_home(".cargo")),
+        variable("RUSTUP_HOME").unwrap_or_else(|| below_home(".rustup")),
         root.display(),
     );
     fs::write(dir.join("rc"), rc).unwrap();

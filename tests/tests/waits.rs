@@ -207,9 +207,10 @@ fn run_times_are_those_of_perf_sched() {
         .args(["-m", "2048", "-o"])
         .arg(&file)
         .args(["--", "sh", "-c", "touch begun; until [ -e ended ]; do sleep 0.05; done"]);
-    let perf = perf.current_dir(dir.path()).stderr(Stdio::null()).spawn().unwrap();
+    let mut perf = perf.current_dir(dir.path()).stderr(Stdio::null()).spawn().unwrap();
     // perf starts and stops switches and tracepoints one after another: both are on while the two run.
     while !dir.path().join("begun").exists() {
+        assert!(perf.try_wait().unwrap().is_none(), "perf has ended");
         std::thread::sleep(Duration::from_millis(10));
     }
     let running = ["one", "two"].map(|name| busy(dir.path(), &format!("perf-{name}")));

@@ -225,11 +225,15 @@ impl Timeline {
         sorted(containers, |container| (container.first, 0))
     }
 
+    /// The numbers that places have, in order, each with a 0.
+    fn numbers_of(&self, stays: &[Stay]) -> Vec<(u64, u64)> {
+        distinct(stays.iter().filter_map(|stay| Some((self.placements.get(stay.placement)?.into(), 0))))
+    }
+
     /// All numbers that places have or had, in order of when they were left.
     fn places_of(&self, stays: &[Stay]) -> Vec<Place> {
-        let latest = distinct(stays.iter().filter_map(|stay| Some((self.placements.get(stay.placement)?.into(), 0))));
         let mut places = Vec::new();
-        for (latest, _) in latest {
+        for (latest, _) in self.numbers_of(stays) {
             let mut number = latest as u32;
             let of = self.usage[latest as usize].placement;
             // One that had no owner may have got one since: what it was before was not this.
@@ -328,8 +332,7 @@ impl Timeline {
             groups.into_iter().map(|(number, _)| (number, self.ended_groups.group(number as u32))).collect();
         let process = |t: usize| (u64::from(self.tasks[t].pid), self.tasks[t].process_start);
         let processes = distinct(tasks.iter().map(|&t| process(t)));
-        let numbers =
-            distinct(stays.iter().filter_map(|stay| Some((u64::from(self.placements.get(stay.placement)?), 0))));
+        let numbers = self.numbers_of(&stays);
         let peaks = numbers.iter().map(|&(placement, _)| self.usage[placement as usize].peak as usize);
         let seen_peak = peaks.max().unwrap_or(0);
         // Those of its helpers alone are none of its own.
@@ -417,7 +420,7 @@ impl Timeline {
             peak_processes: peak(self, &stays).max(if ended.is_empty() { 0 } else { seen_peak }),
             samples: usage().map(|usage| usage.samples).sum(),
             cpu: self.exact_cpu(&own).unwrap_or_else(|| usage().map(|usage| usage.cpu).sum()),
-            places: own.clone(),
+            places: own,
             tasks,
             first,
             first_exact,

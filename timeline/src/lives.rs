@@ -170,10 +170,10 @@ impl Timeline {
         }
         for number in 0..self.usage.len() {
             let Usage { placement, spaces, first, earlier, .. } = self.usage[number];
-            let earlier = (earlier != NONE).then_some(earlier);
             if placement.owner.is_none() && spaces.contains(&space) && first >= since {
                 let owned = self.registry.placement(placement.namespaces, placement.cgroups, self.now);
-                if owned != placement && self.placements.change(placement, owned, earlier) {
+                let before = (earlier != NONE).then_some(earlier);
+                if owned != placement && self.placements.change(placement, owned, before) {
                     self.usage[number].placement = owned;
                 }
             }

@@ -78,10 +78,7 @@ impl PlacementNumbers {
         if let Some(&number) = self.placements.get(&key) {
             return (number, false);
         }
-        let number = self.len;
-        self.len += 1;
-        self.placements.insert(key, number);
-        (number, true)
+        (self.renew(placement), true)
     }
 
     /// Gives a place that has a number another, one behind all others.

@@ -3,7 +3,7 @@
 import { Trace } from "@nsscope/wasm";
 import { Cpus } from "./cpus";
 import { type Lane, paint, shares, waiting } from "./lanes";
-import { ranks } from "./order";
+import { orderOf, ranks } from "./order";
 import { type Arrangement, BEGINNING, type CpuUse, type Found, type Loaded, type Open, type Picture, type PlacedRow, type Ran, type Viewer } from "./protocol";
 import { source } from "./source";
 
@@ -136,10 +136,9 @@ export class Machines implements Viewer {
       machine.rows = this.rows(trace);
       cpus.forget();
       // Who had most is not known before all is read.
-      const order = this.reading ? "first" : this.arrangement.order;
-      const ranked = ranks(order, trace.containers(), () => cpus.ofRows());
-      if (ranked !== undefined) {
-        machine.rows = this.rows(trace, ranked);
+      const order = this.reading ? "first" : orderOf(this.arrangement.order, trace.containerCount());
+      if (order !== "first") {
+        machine.rows = this.rows(trace, ranks(order, trace.containers(), () => cpus.ofRows()));
         cpus.forget();
       }
     }
