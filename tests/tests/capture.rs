@@ -1,20 +1,10 @@
 //! The examples of the crate that captures do what they say.
 #![allow(missing_docs)]
 
-use nsscope_tests::{cannot_record, needs, nsscope, run, text};
+use nsscope_tests::{Running, cannot_record, needs, nsscope, run, text};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-/// Ended whatever becomes of the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::process::{Command, Stdio};
 
 fn example(name: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -42,7 +32,9 @@ fn one_follows_execs() {
     needs!("one_follows_execs", cannot_record());
     let mut follow = Running(example("follow").stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(follow.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let _container = sleeper();
+    // It says nothing of what was before, so there is no knowing when it is ready: again until it was.
+    let script = "while :; do unshare --pid --mount --fork sleep 0.1; done";
+    let _again = Running(Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap());
     assert!(lines.any(|line| line.ends_with(" unshare")));
     assert!(lines.any(|line| line.ends_with(" sleep")));
 }
