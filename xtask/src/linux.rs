@@ -134,11 +134,7 @@ impl Tree {
         let bindgen = tools::install_as("bindgen", "bindgen-cli")?;
         let version = Command::new("dpkg-query").args(["-W", "-f=${Version}", SOURCE]).output()?.stdout;
         let version = String::from_utf8(version)?;
-        let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache"),
-            PathBuf::from,
-        );
-        let dir = cache.join("nsscope").join(format!("linux-{version}"));
+        let dir = tools::cache().join(format!("linux-{version}"));
         let source = dir.join("source");
         if !source.exists() {
             println!("Linux {version}: unpacked in {}", dir.display());

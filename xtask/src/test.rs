@@ -1,8 +1,9 @@
 //! Every check and every test, with counts that are the runners' own. Not here: how a single step is done.
 
+use crate::apart::Apart;
 use crate::{
-    bare, book, bpf, cargo, cortex_m, dist, example, fuzz, kernel, linux, npm, npm_command, programs, root, run, setup,
-    targets, tools, viewer, wasm,
+    bare, book, bpf, cargo, cortex_m, example, fuzz, npm, npm_command, programs, root, run, setup, targets, tools,
+    viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -109,6 +110,9 @@ pub(crate) fn all() -> Result<ExitCode> {
         totals.passed += 1;
         Ok(())
     });
+    // None of these looks at the machine that they run on.
+    let apart = |chore: &[&str]| Apart::start(chore, scratch.path());
+    let (kernel, linux, packages) = (apart(&["kernel"]), apart(&["kernel", "--rust"]), apart(&["dist"]));
     totals.step("codec on every target", |_| targets::build_all());
     totals.step("codec tests on emulated machines", |totals| {
         let tests = targets::EMULATED.iter().map(targets::Emulated::tests).collect::<Result<Vec<_>>>()?;
@@ -138,20 +142,8 @@ pub(crate) fn all() -> Result<ExitCode> {
         }
         Ok(())
     });
-    totals.step("codec in a kernel", |totals| {
-        match kernel::check()? {
-            Ok(()) => totals.passed += 1,
-            Err(why) => totals.skip(&why),
-        }
-        Ok(())
-    });
-    totals.step("Linux in Rust", |totals| {
-        match linux::check(linux::Kernels::Two)? {
-            Ok(count) => totals.passed += count,
-            Err(why) => totals.skip(&why),
-        }
-        Ok(())
-    });
+    totals.step("codec in a kernel", |totals| ended_apart(totals, kernel));
+    totals.step("Linux in Rust", |totals| ended_apart(totals, linux));
     totals.step("codec without cargo, std or panics", |totals| {
         totals.passed += bare::check()?;
         Ok(())
@@ -174,9 +166,10 @@ pub(crate) fn all() -> Result<ExitCode> {
     totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
 
     totals.step("distribution", |totals| {
-        dist::build()?.iter().for_each(|why| totals.skip(why));
+        ended_apart(totals, packages)?;
         let mut tests = cargo();
-        tests.args(["test", "--package=nsscope-tests", "--test=packages"]).env("NSSCOPE_SKIPS", &skips);
+        // Of the whole workspace, because a crate alone has other features, with which all is built again.
+        tests.args(["test", "--workspace", "--exclude=nsscope-codec", "--test=packages"]).env("NSSCOPE_SKIPS", &skips);
         cargo_test(totals, tests)
     });
 
@@ -238,6 +231,13 @@ fn cargo_test(totals: &mut Totals, mut command: Command) -> Result<()> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     count_tests(totals, child.stdout.take().context("stdout")?)?;
     ended(child.wait()?)
+}
+
+fn ended_apart(totals: &mut Totals, chore: Result<Apart>) -> Result<()> {
+    let ended = chore?.end()?;
+    totals.passed += ended.passed;
+    ended.skipped.iter().for_each(|why| totals.skip(why));
+    Ok(())
 }
 
 fn ended(status: ExitStatus) -> Result<()> {

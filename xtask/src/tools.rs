@@ -1,6 +1,6 @@
 //! Programs that cargo installs, for us alone. Not here: what they are used for.
 
-use crate::{cargo, root, run};
+use crate::{cargo, run};
 use anyhow::Result;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,16 @@ pub(crate) fn exists(name: &str) -> bool {
     Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// The program, from the user's own path or built once in `target/tools`.
+/// Where that is kept which takes minutes to make, and is the same for every work tree.
+pub(crate) fn cache() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache"),
+        PathBuf::from,
+    );
+    cache.join("nsscope")
+}
+
+/// The program, from the user's own path or built once and kept beside all work trees.
 pub(crate) fn install(name: &str) -> Result<PathBuf> {
     install_as(name, name)
 }
@@ -25,10 +34,10 @@ pub(crate) fn install_by(name: &str, package: &str, mut cargo: Command, options:
     if exists(name) {
         return Ok(name.into());
     }
-    let tools = root().join("target/tools");
+    let tools = cache().join("tools");
     let own = tools.join("bin").join(name);
     if !own.exists() {
-        println!("{name} is not installed: building it, once, in target/tools");
+        println!("{name} is not installed: building it, once, in {}", tools.display());
         // It runs for a moment, so what counts is how long it takes to build.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
         run(cargo
