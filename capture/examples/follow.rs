@@ -33,6 +33,6 @@ impl Visitor for Execs {
 fn main() -> nsscope_capture::Result<()> {
     let mut live = Recording::new().live(Execs)?;
     loop {
-        live.round()?;
+        live.poll()?;
     }
 }

@@ -27,11 +27,11 @@ fn main() -> nsscope_capture::Result<()> {
     let mut live = Recording::new().live(Facts(Timeline::new()))?;
     let end = Instant::now() + Duration::from_secs(1);
     while Instant::now() < end {
-        live.round()?;
+        live.poll()?;
     }
     let Facts(timeline) = live.finish();
     for container in timeline.containers(&Definition::auto()) {
-        let state = if container.last.is_none() { "runs" } else { "has ended" };
+        let state = if container.end.is_none() { "runs" } else { "has ended" };
         println!("{:<30} {:<12} {} processes, {state}", container.id(), container.kind(), container.processes);
     }
     Ok(())

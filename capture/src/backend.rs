@@ -42,7 +42,7 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
         Backend::Proc => Ok(Box::new(Proc::new(target))),
         Backend::Auto if only_perf => perf(),
         Backend::Auto => perf().or_else(|perf_error| {
-            if !perf_error.is_of_backend() {
+            if !perf_error.another_backend_may_work() {
                 return Err(perf_error);
             }
             match bpf() {
@@ -50,7 +50,7 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
                     log::warn!("recording by eBPF programs instead: {perf_error}");
                     Ok(source)
                 }
-                Err(bpf_error) if bpf_error.is_of_backend() && !wanted.switches => {
+                Err(bpf_error) if bpf_error.another_backend_may_work() && !wanted.switches => {
                     log::warn!(
                         "looking at /proc every {} ms instead, which misses what is over in between: {perf_error}; \
                          {bpf_error}",
@@ -58,7 +58,7 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
                     );
                     Ok(Box::new(Proc::new(target)))
                 }
-                Err(bpf_error) if bpf_error.is_of_backend() => Err(perf_error),
+                Err(bpf_error) if bpf_error.another_backend_may_work() => Err(perf_error),
                 Err(error) => Err(error),
             }
         }),

@@ -1,4 +1,4 @@
-//! What this kernel and this user can record, and what mends what is missing. Not here: how to record.
+//! What this kernel and this user can record, and what to do about what is missing. Not here: how to record.
 
 use crate::error::reason;
 use crate::mounts::cgroup2_mount;
@@ -19,8 +19,8 @@ pub struct Check {
     pub state: State,
     /// What was found.
     pub found: String,
-    /// The command or setting that mends it.
-    pub mend: Option<Cow<'static, str>>,
+    /// The command or setting that helps.
+    pub help: Option<Cow<'static, str>>,
 }
 
 /// How well something works.
@@ -48,12 +48,12 @@ fn kernel() -> Check {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let (state, mend) = match version {
+    let (state, help) = match version {
         (0..=3, _) | (4, 0..=11) => (State::Fails, Some("namespace records need Linux 4.12 or newer")),
         (4, _) | (5, 0..=6) => (State::Limited, Some("cgroup records need Linux 5.7 or newer")),
         _ => (State::Works, None),
     };
-    Check { name: "kernel", state, found: format!("Linux {release}"), mend: mend.map(Cow::from) }
+    Check { name: "kernel", state, found: format!("Linux {release}"), help: help.map(Cow::from) }
 }
 
 /// What a kernel without perf events leaves.
@@ -74,18 +74,18 @@ fn rights() -> String {
 
 /// The one check that counts: the event is opened as `record` does it.
 fn perf_event() -> Check {
-    let (state, found, mend) = match perf::can_open() {
+    let (state, found, help) = match perf::can_open() {
         Ok(()) => (State::Works, "the whole system can be recorded".into(), None),
         Err(error) => {
-            let mend = match error.raw_os_error() {
+            let help = match error.raw_os_error() {
                 Some(libc::EACCES | libc::EPERM) => rights().into(),
                 Some(libc::EINVAL) => "this kernel lacks a record type: Linux 5.7 or newer has them all".into(),
                 _ => NO_PERF.into(),
             };
-            (State::Fails, format!("perf_event_open: {}", reason(&error)), Some(mend))
+            (State::Fails, format!("perf_event_open: {}", reason(&error)), Some(help))
         }
     };
-    Check { name: "namespace records", state, found, mend }
+    Check { name: "namespace records", state, found, help }
 }
 
 fn capability() -> Check {
@@ -100,7 +100,7 @@ fn capability() -> Check {
         name: "capabilities",
         state: if any { State::Works } else { State::Limited },
         found: held.map(|(name, has)| format!("{name} {}", if has { "yes" } else { "no" })).join(", "),
-        mend: (!any)
+        help: (!any)
             .then_some("CAP_PERFMON (or CAP_SYS_ADMIN) allows namespace records: sudo, or setcap as above".into()),
     }
 }
@@ -111,13 +111,13 @@ fn paranoid() -> Check {
             name: "perf_event_paranoid",
             state: State::Works,
             found: format!("{level} (namespace records need CAP_PERFMON at every level)"),
-            mend: None,
+            help: None,
         },
         None => Check {
             name: "perf_event_paranoid",
             state: State::Fails,
             found: "absent: the kernel has no perf events".into(),
-            mend: Some(NO_PERF.into()),
+            help: Some(NO_PERF.into()),
         },
     }
 }
@@ -132,7 +132,7 @@ fn synthesis() -> Check {
         name: "running processes",
         state: if some_hidden { State::Limited } else { State::Works },
         found: format!("the namespaces of {read} of {} can be read from /proc", all.len()),
-        mend: some_hidden.then_some(
+        help: some_hidden.then_some(
             "CAP_SYS_PTRACE shows other users' processes; those with more capabilities than you stay hidden".into(),
         ),
     }
@@ -149,7 +149,7 @@ fn locked_memory() -> Check {
         } else {
             format!("perf_event_mlock_kb is {} per CPU; rings are made to fit", kib.trim())
         },
-        mend: None,
+        help: None,
     }
 }
 
@@ -159,13 +159,13 @@ fn tracefs() -> Check {
             name: "cgroup tracepoints",
             state: State::Works,
             found: found.iter().map(|t| t.format.name.as_str()).collect::<Vec<_>>().join(", "),
-            mend: None,
+            help: None,
         },
         Err(why) => Check {
             name: "cgroup tracepoints",
             state: State::Limited,
             found: format!("{why}: moves between cgroups are not recorded"),
-            mend: Some(
+            help: Some(
                 "run as root, or: sudo mount -t tracefs -o gid=$(id -g),mode=750 tracefs /sys/kernel/tracing".into(),
             ),
         },
@@ -180,9 +180,9 @@ fn cgroups() -> Check {
         (None, true) => (State::Limited, "v1 only: the kernel reports no paths of cgroups".into()),
         (None, false) => (State::Limited, "none mounted: containers are told by their namespaces alone".into()),
     };
-    let mend = (state != State::Works)
+    let help = (state != State::Works)
         .then_some("mount -t cgroup2 none /sys/fs/cgroup (systemd.unified_cgroup_hierarchy=1)".into());
-    Check { name: "cgroups", state, found, mend }
+    Check { name: "cgroups", state, found, help }
 }
 
 fn namespace(kind: NsKind) -> Check {
@@ -199,12 +199,12 @@ fn namespace(kind: NsKind) -> Check {
     let note = if kind == NsKind::Time { "; only the bpf backend records it" } else { "" };
     let link = fs::read_link(Path::new("/proc/self/ns").join(kind.name()));
     match link {
-        Ok(link) => Check { name, state: State::Works, found: format!("ours is {}{note}", link.display()), mend: None },
+        Ok(link) => Check { name, state: State::Works, found: format!("ours is {}{note}", link.display()), help: None },
         Err(_) => Check {
             name,
             state: State::Limited,
             found: "not in this kernel: records carry zeros for it".into(),
-            mend: Some("a kernel with CONFIG_NAMESPACES and this type compiled in".into()),
+            help: Some("a kernel with CONFIG_NAMESPACES and this type compiled in".into()),
         },
     }
 }
@@ -218,7 +218,7 @@ fn bpf() -> Vec<Check> {
                 name: "eBPF programs",
                 state: State::Limited,
                 found: error.to_string(),
-                mend: Some(
+                help: Some(
                     "the perf backend records without them; they add time namespaces, reasons and pids inside".into(),
                 ),
             }];
@@ -231,7 +231,7 @@ fn bpf() -> Vec<Check> {
             Ok(place) => format!("{what}: {place}"),
             Err(why) => format!("{what} cannot be seen: {why}"),
         },
-        mend: None,
+        help: None,
     };
     ways.into_iter().map(one).collect()
 }

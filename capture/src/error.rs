@@ -1,4 +1,4 @@
-//! What can go wrong in a recording, and what mends it. Not here: how an error is shown, and the flags of a command
+//! What can go wrong in a recording, and what helps. Not here: how an error is shown, and the flags of a command
 //! line.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why something could not be recorded. [`Display`](fmt::Display) says what happened and why, in one line;
-/// [`mend`](Self::mend) says what to do about it.
+/// [`help`](Self::help) says what to do about it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,21 +16,21 @@ pub enum Error {
         /// What was refused, and why.
         what: String,
         /// What would allow it.
-        mend: String,
+        help: String,
     },
     /// This kernel, or this build, cannot do it at all.
     Unsupported {
         /// What is missing.
         what: String,
         /// What has it.
-        mend: String,
+        help: String,
     },
     /// A limit of this user or machine was met.
     Limit {
         /// Which.
         what: String,
         /// How to stay below it, or to raise it.
-        mend: String,
+        help: String,
     },
     /// A ring of so many bytes per CPU cannot be had ([`Recording::ring_size`](crate::Recording::ring_size)).
     Ring {
@@ -91,9 +91,9 @@ impl Error {
     }
 
     /// What to do about it, where that is known: one or more lines.
-    pub fn mend(&self) -> Option<&str> {
+    pub fn help(&self) -> Option<&str> {
         match self {
-            Self::NotPermitted { mend, .. } | Self::Unsupported { mend, .. } | Self::Limit { mend, .. } => Some(mend),
+            Self::NotPermitted { help, .. } | Self::Unsupported { help, .. } | Self::Limit { help, .. } => Some(help),
             Self::Ring { source, size } if source.raw_os_error() == Some(libc::EPERM) => Some(if *size > 128 << 10 {
                 "ask for a smaller ring (128 KiB), or raise kernel.perf_event_mlock_kb, or use CAP_IPC_LOCK"
             } else {
@@ -108,7 +108,7 @@ impl Error {
     }
 
     /// Whether another [`Backend`](crate::Backend) may work where this one does not.
-    pub fn is_of_backend(&self) -> bool {
+    pub fn another_backend_may_work(&self) -> bool {
         matches!(self, Self::NotPermitted { .. } | Self::Unsupported { .. })
     }
 }

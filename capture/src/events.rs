@@ -7,7 +7,7 @@ use nsscope_codec::{Native, synthetic};
 
 /// An event as the file describes it.
 #[derive(Debug)]
-pub struct Described {
+pub struct EventDesc {
     /// Its `perf_event_attr`.
     pub attr: Attr<Native>,
     /// Its name, such as `cgroup:cgroup_mkdir`.
@@ -21,8 +21,8 @@ const SAMPLE_TYPE: SampleType =
     SampleType(SampleType::TID.0 | SampleType::TIME.0 | SampleType::CPU.0 | SampleType::IDENTIFIER.0);
 
 /// The side-band event as a file describes it.
-pub(crate) fn side_band(attr: Attr<Native>, ids: Vec<u64>) -> Described {
-    Described { attr, name: "dummy:u".into(), ids }
+pub(crate) fn side_band(attr: Attr<Native>, ids: Vec<u64>) -> EventDesc {
+    EventDesc { attr, name: "dummy:u".into(), ids }
 }
 
 /// The side-band event: counts nothing, carries the records.
@@ -77,8 +77,8 @@ pub(crate) fn synthetic_id(event: synthetic::Event) -> u64 {
 }
 
 /// The synthesized events.
-pub(crate) fn synthetic_events() -> impl Iterator<Item = Described> {
-    synthetic::EVENTS.into_iter().map(|event| Described {
+pub(crate) fn synthetic_events() -> impl Iterator<Item = EventDesc> {
+    synthetic::EVENTS.into_iter().map(|event| EventDesc {
         attr: tracepoint_attr(event.id),
         name: event.name.into(),
         ids: vec![synthetic_id(event)],
@@ -86,17 +86,17 @@ pub(crate) fn synthetic_events() -> impl Iterator<Item = Described> {
 }
 
 /// The events of a recording that is synthesized altogether.
-pub(crate) fn without_kernel() -> Vec<Described> {
+pub(crate) fn without_kernel() -> Vec<EventDesc> {
     let side_band = side_band(side_band_attr(false), vec![1]);
     std::iter::once(side_band).chain(synthetic_events()).collect()
 }
 
 /// The id that synthesized records of the kernel's types carry: that of the first event.
-pub(crate) fn first_id(described: &[Described]) -> u64 {
+pub(crate) fn first_id(described: &[EventDesc]) -> u64 {
     described.first().and_then(|event| event.ids.first()).copied().unwrap_or(0)
 }
 
 /// The trailer of the records.
-pub(crate) fn layout(described: &[Described]) -> SampleIdLayout {
+pub(crate) fn layout(described: &[EventDesc]) -> SampleIdLayout {
     SampleIdLayout::new(SampleType(described.first().map_or(0, |event| event.attr.sample_type.get())))
 }

@@ -2,7 +2,7 @@
 //! codec's.
 
 use crate::clock::{self, CLOCK};
-use crate::events::Described;
+use crate::events::EventDesc;
 use crate::machine;
 use crate::tracefs::Tracepoint;
 use nsscope_codec::perf_data::{Feature, tracing};
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use zerocopy::IntoBytes;
 
 /// Sections in ascending order, as the file wants them.
-pub(crate) fn sections(described: &[Described], tracepoints: &[Tracepoint]) -> Vec<(Feature, Vec<u8>)> {
+pub(crate) fn sections(described: &[EventDesc], tracepoints: &[Tracepoint]) -> Vec<(Feature, Vec<u8>)> {
     let uname = rustix::system::uname();
     let version = concat!("nsscope ", env!("CARGO_PKG_VERSION"));
     vec![
@@ -78,7 +78,7 @@ fn command_line() -> Vec<u8> {
 }
 
 /// `u32 count, attr_size; { attr; u32 nr_ids; string; u64 ids[] } [count]`.
-fn event_desc(described: &[Described]) -> Vec<u8> {
+fn event_desc(described: &[EventDesc]) -> Vec<u8> {
     let mut out = (described.len() as u32).to_ne_bytes().to_vec();
     out.extend((size_of::<Attr<Native>>() as u32).to_ne_bytes());
     for event in described {

@@ -1,7 +1,7 @@
 //! Where a recording goes: a perf.data file, or a pipe. Not here: what the records say.
 
 use crate::error::{Error, Result};
-use crate::events::Described;
+use crate::events::EventDesc;
 use crate::features;
 use crate::machine;
 use nsscope_codec::Native;
@@ -153,7 +153,7 @@ impl Sink {
     /// A stream, with the metadata written.
     pub(crate) fn pipe(
         out: Box<dyn Write + Send>,
-        events: &[Described],
+        events: &[EventDesc],
         sections: &[(Feature, Vec<u8>)],
     ) -> Result<Self> {
         let mut sink = Self::Pipe { out, bytes: 0 };
@@ -165,7 +165,7 @@ impl Sink {
     pub(crate) fn create(
         path: &Path,
         older: Older,
-        events: &[Described],
+        events: &[EventDesc],
         sections: &[(Feature, Vec<u8>)],
     ) -> Result<Self> {
         let fail = |error: io::Error| Error::file("create", path, error);
@@ -204,7 +204,7 @@ impl Sink {
         Ok(())
     }
 
-    fn begin(file: File, path: &Path, events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Result<Self> {
+    fn begin(file: File, path: &Path, events: &[EventDesc], sections: &[(Feature, Vec<u8>)]) -> Result<Self> {
         let attrs: Vec<_> = events.iter().map(|event| AttrIds { attr: &event.attr, ids: &event.ids }).collect();
         let sections: Vec<_> = sections.iter().map(|(feature, bytes)| (*feature, bytes.as_slice())).collect();
         let writer = FileWriter::begin(PositionedFile { file, reserved: 0 }, &attrs, &sections)
@@ -294,7 +294,7 @@ impl Sink {
 }
 
 /// Header, events and features as the records of pipe mode.
-pub(crate) fn pipe_metadata(events: &[Described], sections: &[(Feature, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn pipe_metadata(events: &[EventDesc], sections: &[(Feature, Vec<u8>)]) -> Vec<u8> {
     let mut out = if cfg!(target_endian = "little") { MAGIC_LE } else { MAGIC_BE }.to_vec();
     out.extend(PIPE_HEADER_SIZE.to_ne_bytes());
     for event in events {

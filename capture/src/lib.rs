@@ -29,7 +29,7 @@
 //!
 //! # Rights
 //! perf wants `CAP_PERFMON`, eBPF `CAP_BPF` too, /proc nothing. [`check::checks`] says what works here, and each
-//! [`Error`] what mends it. What is less than an error, such as threads that may not be looked at, is said by the crate
+//! [`Error`] what to do about it. What is less than an error, such as threads that may not be looked at, is said by the crate
 //! [`log`] at its level `warn`.
 //!
 //! # Loss
@@ -79,7 +79,7 @@ mod tracefs;
 pub use backend::Backend;
 pub use clock::now;
 pub use error::{Error, Result, reason};
-pub use events::Described;
+pub use events::EventDesc;
 pub use handle::Handle;
 pub use import::{Imported, import};
 pub use live::Live;

@@ -30,17 +30,17 @@ impl<V: Visitor> Live<V> {
     ///
     /// # Errors
     /// Where the source can no longer be read.
-    pub fn round(&mut self) -> Result<()> {
+    pub fn poll(&mut self) -> Result<()> {
         self.recorder.wait(None)?;
         self.recorder.round()?;
-        self.hand_out()
+        self.flush()
     }
 
     /// Hands out what is there already: to begin with, what runs.
     ///
     /// # Errors
-    /// As [`round`](Self::round).
-    pub fn hand_out(&mut self) -> Result<()> {
+    /// As [`poll`](Self::poll).
+    pub fn flush(&mut self) -> Result<()> {
         if let Sink::Memory(held) = &mut self.recorder.sink {
             self.decoder.push(held, &mut self.ordered).map_err(|error| Error::other(error.to_string()))?;
             held.clear();

@@ -1,7 +1,7 @@
 //! The eBPF backend of a build without the feature `bpf`: says what is missing. Not here: the backend itself.
 
 use crate::error::{Error, Result};
-use crate::events::Described;
+use crate::events::EventDesc;
 use crate::perf::Wanted;
 use crate::source::{Chunk, Source};
 use crate::target::Target;
@@ -23,7 +23,7 @@ impl Source for Bpf {
         match self.0 {}
     }
 
-    fn events(&self) -> &[Described] {
+    fn events(&self) -> &[EventDesc] {
         match self.0 {}
     }
 
@@ -56,7 +56,7 @@ pub(crate) fn ways() -> Result<Vec<(&'static str, Result<String, String>)>> {
 fn missing() -> Error {
     Error::Unsupported {
         what: "this program was built without the eBPF programs".into(),
-        mend: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
+        help: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
     }
 }
 
@@ -68,9 +68,9 @@ mod tests {
     fn a_plain_build_says_how_to_get_one_with_programs() {
         let Err(error) = Bpf::open(&Target::System, &Wanted::default());
         assert!(error.to_string().contains("without the eBPF programs"), "{error}");
-        let mend = error.mend().expect("there is a way");
+        let help = error.help().expect("there is a way");
         for part in ["cargo xtask bpf", "--features bpf"] {
-            assert!(mend.contains(part), "{mend}");
+            assert!(help.contains(part), "{help}");
         }
     }
 }

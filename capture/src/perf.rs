@@ -2,7 +2,7 @@
 //! say, and where they go.
 
 use crate::error::{Error, Result, reason};
-use crate::events::{Described, clock_attr, side_band, side_band_attr, synthetic_events, tracepoint_attr};
+use crate::events::{EventDesc, clock_attr, side_band, side_band_attr, synthetic_events, tracepoint_attr};
 use crate::source::{Chunk, Source};
 use crate::sys::{Event, Ring};
 use crate::target::Target;
@@ -37,7 +37,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Perf {
     /// For the file: the side-band event, the kernel's cgroup tracepoints, those of our own.
-    described: Vec<Described>,
+    described: Vec<EventDesc>,
     /// Formats for the file.
     tracepoints: Vec<Tracepoint>,
     /// The rings, one a CPU, with the event to wait on.
@@ -84,7 +84,7 @@ impl Perf {
             for event in own..events.open.len() {
                 events.open[event].redirect(&events.open[(event - own) % events.rings.len()])?;
             }
-            events.described.push(Described { attr, name: "cpu-clock".into(), ids });
+            events.described.push(EventDesc { attr, name: "cpu-clock".into(), ids });
         }
         match tracefs::cgroup_tracepoints() {
             Ok(found) => {
@@ -241,7 +241,7 @@ impl Perf {
             }
         }
         let name = format!("{}:{}", tracepoint.format.system, tracepoint.format.name);
-        self.described.push(Described { attr, name, ids });
+        self.described.push(EventDesc { attr, name, ids });
         self.tracepoints.push(tracepoint);
     }
 }
@@ -251,7 +251,7 @@ impl Source for Perf {
         "perf"
     }
 
-    fn events(&self) -> &[Described] {
+    fn events(&self) -> &[EventDesc] {
         &self.described
     }
 
@@ -360,7 +360,7 @@ fn cannot_open(error: &io::Error, pid: i32) -> Error {
             let paranoid = machine::paranoid().map_or("unknown".into(), |level| level.to_string());
             Error::NotPermitted {
                 what: format!("the kernel refuses perf_event_open: {}", reason(error)),
-                mend: format!(
+                help: format!(
                     "Namespace records need CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), whatever \
                      kernel.perf_event_paranoid is (here: {paranoid})."
                 ),
@@ -368,16 +368,16 @@ fn cannot_open(error: &io::Error, pid: i32) -> Error {
         }
         Some(libc::ENOSYS | libc::ENOENT) => Error::Unsupported {
             what: format!("this kernel has no perf events ({})", reason(error)),
-            mend: "They need CONFIG_PERF_EVENTS.".into(),
+            help: "They need CONFIG_PERF_EVENTS.".into(),
         },
         Some(libc::EINVAL) => Error::Unsupported {
             what: "this kernel does not know namespace records".into(),
-            mend: "They need Linux 4.12 or newer with CONFIG_NAMESPACES.".into(),
+            help: "They need Linux 4.12 or newer with CONFIG_NAMESPACES.".into(),
         },
         Some(libc::ESRCH) => Error::NotFound(format!("there is no process {pid}")),
         Some(libc::EMFILE) => Error::Limit {
             what: "too many open files: each CPU and each thread of the target takes a descriptor".into(),
-            mend: "raise the limit: ulimit -n 65536".into(),
+            help: "raise the limit: ulimit -n 65536".into(),
         },
         _ => Error::other(format!("perf_event_open failed: {}", reason(error))),
     }

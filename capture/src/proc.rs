@@ -7,7 +7,7 @@
 
 use crate::clock;
 use crate::error::Result;
-use crate::events::{self, Described};
+use crate::events::{self, EventDesc};
 use crate::source::{Chunk, Source};
 use crate::synth::{Fact, Synthesizer};
 use crate::target::Target;
@@ -28,7 +28,7 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// Processes as /proc had them last.
 #[derive(Debug)]
 pub(crate) struct Proc {
-    described: Vec<Described>,
+    described: Vec<EventDesc>,
     known: BTreeMap<u32, Seen>,
     /// Only these and their descendants; `None`: all.
     within: Option<Within>,
@@ -184,11 +184,11 @@ impl Source for Proc {
         "proc"
     }
 
-    fn interval(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         INTERVAL
     }
 
-    fn events(&self) -> &[Described] {
+    fn events(&self) -> &[EventDesc] {
         &self.described
     }
 
@@ -199,7 +199,7 @@ impl Source for Proc {
     fn disable(&mut self) {}
 
     /// Writes what is so of a process that runs already: it is looked at from now on.
-    fn begin(&mut self, pid: u32, synth: &mut Synthesizer) {
+    fn describe_process(&mut self, pid: u32, synth: &mut Synthesizer) {
         if let Some(seen) = Seen::of(pid, || synth.describe(pid)).filter(|seen| self.concerns(pid, &seen.facts)) {
             self.known.insert(pid, seen);
         }

@@ -239,7 +239,7 @@ impl Recorder {
 
     /// Waits for records, for the command's end or a tick. Returns whether all targets have ended.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Result<bool> {
-        let interval = self.source.interval();
+        let interval = self.source.poll_interval();
         let tick = if interval.is_zero() { TICK } else { interval };
         let sources = self.source.fds();
         let command = self.command.as_ref().and_then(Running::fd);
@@ -315,7 +315,7 @@ impl Recorder {
     /// What a recording begins with.
     fn preamble(&self, synth: &mut Synthesizer) {
         synth.kernel_map();
-        synth.recorder(self.source.name(), self.source.interval().as_nanos() as u32);
+        synth.recorder(self.source.name(), self.source.poll_interval().as_nanos() as u32);
         synth.cgroups();
     }
 
@@ -353,7 +353,7 @@ impl Recorder {
         }
         for batch in self.running().chunks(SYNTH_BATCH) {
             for &pid in batch {
-                self.source.begin(pid, &mut synth);
+                self.source.describe_process(pid, &mut synth);
             }
             self.take(&mut synth)?;
             self.round()?;

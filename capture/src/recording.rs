@@ -98,7 +98,7 @@ impl Recording {
     /// Called with the name of the backend once all is open that needs privileges, and before any thread is started: to
     /// give up what is not needed any more. Whoever reads other users' processes, asks runtimes for names and begins new
     /// files needs `CAP_SYS_PTRACE`, `CAP_DAC_READ_SEARCH`, and where it may write.
-    pub fn once_open(mut self, opened: impl FnOnce(&'static str) -> Result<()> + Send + 'static) -> Self {
+    pub fn on_open(mut self, opened: impl FnOnce(&'static str) -> Result<()> + Send + 'static) -> Self {
         self.opened = Some(Box::new(opened));
         self
     }
@@ -149,7 +149,7 @@ impl Recording {
 
     /// The same, and a file that is complete is `FILE.TIME` from then on, the last one too, for whoever takes it away. The
     /// time is that of its end, ns since 1970 in 19 digits.
-    pub fn rotate_stamped(mut self, max_size: usize) -> Self {
+    pub fn rotate_with_timestamps(mut self, max_size: usize) -> Self {
         (self.max_size, self.stamped) = (Some(max_size), true);
         self
     }

@@ -21,7 +21,7 @@ pub struct Snapshot {
     /// Threads that run.
     pub threads: u64,
     /// Those of them whose namespaces may not be read: other users' need `CAP_SYS_PTRACE`.
-    pub hidden: u64,
+    pub unreadable_threads: u64,
     /// Records written.
     pub records: u64,
     /// Their size in bytes.
@@ -57,12 +57,12 @@ pub fn snapshot(names: bool) -> (Vec<u8>, Snapshot) {
 
 fn facts(synth: &Synthesizer, records: u64) -> Snapshot {
     synth.warn_of_hidden();
-    Snapshot { threads: synth.tasks, hidden: synth.hidden, records, bytes: synth.records.len() as u64 }
+    Snapshot { threads: synth.tasks, unreadable_threads: synth.hidden, records, bytes: synth.records.len() as u64 }
 }
 
 type Sections = [(nsscope_codec::perf_data::Feature, Vec<u8>)];
 
-fn write(names: bool, create: impl FnOnce(&[events::Described], &Sections) -> Result<Sink>) -> Result<Snapshot> {
+fn write(names: bool, create: impl FnOnce(&[events::EventDesc], &Sections) -> Result<Sink>) -> Result<Snapshot> {
     let described = events::without_kernel();
     let mut sink = create(&described, &features::sections(&described, &[]))?;
     let synth = all_that_runs(&described, names);
@@ -74,7 +74,7 @@ fn write(names: bool, create: impl FnOnce(&[events::Described], &Sections) -> Re
     Ok(facts(&synth, counter.total()))
 }
 
-fn all_that_runs(described: &[events::Described], names: bool) -> Synthesizer {
+fn all_that_runs(described: &[events::EventDesc], names: bool) -> Synthesizer {
     let mut synth = Synthesizer::of(described, true);
     synth.kernel_map();
     synth.recorder("snapshot", 0);

@@ -1,7 +1,7 @@
 //! What a source of records is. Not here: which sources there are, and which one is used.
 
 use crate::error::{Error, Result};
-use crate::events::Described;
+use crate::events::EventDesc;
 use crate::synth::Synthesizer;
 use crate::tracefs::Tracepoint;
 use std::os::fd::BorrowedFd;
@@ -17,12 +17,12 @@ pub trait Source: Send {
     fn name(&self) -> &'static str;
 
     /// How far apart the source's looks at the system are; zero where it is told of each change.
-    fn interval(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         Duration::ZERO
     }
 
     /// The events whose records it has, for the file's header.
-    fn events(&self) -> &[Described];
+    fn events(&self) -> &[EventDesc];
 
     /// Formats of the tracepoints among them.
     fn tracepoints(&self) -> &[Tracepoint] {
@@ -45,7 +45,7 @@ pub trait Source: Send {
     fn disable(&mut self);
 
     /// Describes a process that runs already.
-    fn begin(&mut self, pid: u32, synth: &mut Synthesizer) {
+    fn describe_process(&mut self, pid: u32, synth: &mut Synthesizer) {
         synth.process(pid);
     }
 

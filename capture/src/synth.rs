@@ -3,7 +3,7 @@
 //! Each record is stamped with a time taken *before* its facts were read. If the task changes while it is read,
 //! the kernel's own record of the change is later and wins; if it had changed before, saying so twice does no harm.
 
-use crate::events::{Described, first_id, layout, synthetic_id};
+use crate::events::{EventDesc, first_id, layout, synthetic_id};
 use crate::kept::{Candidates, Inhabited, Kept};
 use crate::limits::{CpuStat, Limits};
 use crate::names::Answer;
@@ -59,7 +59,7 @@ pub struct Synthesizer {
 
 impl Synthesizer {
     /// For a recording of these events. `whole`: see [`Self::whole`].
-    pub(crate) fn of(described: &[Described], whole: bool) -> Self {
+    pub(crate) fn of(described: &[EventDesc], whole: bool) -> Self {
         Self {
             layout: layout(described),
             id: first_id(described),

@@ -1,7 +1,7 @@
 //! A source of one's own: records that another program writes into a pipe.
 #![allow(missing_docs)]
 
-use nsscope_capture::{Chunk, Described, Error, Recording, Result, Source, now};
+use nsscope_capture::{Chunk, Error, EventDesc, Recording, Result, Source, now};
 use nsscope_codec::encode::{Comm, Encode};
 use nsscope_codec::perf_data::{Decoder, Session, Visitor};
 use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE};
@@ -14,7 +14,7 @@ const TRAILER: SampleType = SampleType(SampleType::TID.0 | SampleType::TIME.0 | 
 
 /// Whole records from a pipe, until its writer has gone.
 struct Piped {
-    events: Vec<Described>,
+    events: Vec<EventDesc>,
     pipe: PipeReader,
     held: Vec<u8>,
     over: bool,
@@ -26,7 +26,7 @@ impl Piped {
         attr.sample_type.set(TRAILER.0);
         attr.set_flags(AttrFlags::SAMPLE_ID_ALL | AttrFlags::COMM);
         Self {
-            events: vec![Described { attr, name: "piped".into(), ids: vec![7] }],
+            events: vec![EventDesc { attr, name: "piped".into(), ids: vec![7] }],
             pipe,
             held: Vec::new(),
             over: false,
@@ -39,7 +39,7 @@ impl Source for Piped {
         "piped"
     }
 
-    fn events(&self) -> &[Described] {
+    fn events(&self) -> &[EventDesc] {
         &self.events
     }
 
@@ -115,7 +115,7 @@ fn live_records_come_without_a_file_and_what_is_held_at_the_end() {
     let recording = Recording::new().source(Box::new(Piped::new(reader))).without_synthesis();
     let mut live = recording.live(Names::default()).unwrap();
     write(writer, &["one", "two"]);
-    live.round().unwrap();
+    live.poll().unwrap();
     assert_eq!(live.finish().0, ["one", "two"]);
 }
 

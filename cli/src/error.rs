@@ -111,7 +111,7 @@ impl From<nsscope_capture::Error> for Failure {
             }
             _ => "".into(),
         };
-        let lines = std::iter::once(error.to_string()).chain(error.mend().map(String::from));
+        let lines = std::iter::once(error.to_string()).chain(error.help().map(String::from));
         let lines = lines.chain((!next.is_empty()).then(|| next.to_string()));
         Self::Failed(lines.collect::<Vec<_>>().join("\n  "))
     }

@@ -3,13 +3,13 @@
 
 use crate::select::{Selection, role, running, sharers, title};
 use nsscope_codec::wire::namespaces::NsKind;
-use nsscope_timeline::{Container, Group, Kept, Key, Limit, NsSet, Process, Timeline};
+use nsscope_timeline::{Container, CpuStat, Group, KeptNamespace, Key, NsSet, Process, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// A namespace that something but a task keeps, for a program.
-pub(crate) fn kept_json(kept: &Kept) -> Value {
-    let Kept { kind, id, unique, by } = kept;
+pub(crate) fn kept_json(kept: &KeptNamespace) -> Value {
+    let KeptNamespace { kind, id, unique, by } = kept;
     json!({ "type": kind.name(), "ino": id.ino, "unique": (*unique != 0).then_some(unique), "by": by })
 }
 
@@ -54,9 +54,9 @@ pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Valu
         "cgroup_inferred": container.inferred,
         "samples": container.samples,
         "cpu_ns": container.cpu,
-        "first": container.first,
-        "first_exact": container.first_exact,
-        "last": container.last,
+        "first": container.start,
+        "first_exact": container.start_exact,
+        "last": container.end,
         "commands": container.commands,
     })
 }
@@ -105,7 +105,7 @@ pub(crate) fn kind_names(kinds: &[NsKind]) -> Vec<&'static str> {
 
 /// A process for a program.
 pub(crate) fn process_json(timeline: &Timeline, process: &Process) -> Value {
-    let leader = timeline.at(process.leader);
+    let leader = timeline.task_at(process.leader);
     let names: Vec<Value> = leader
         .names
         .iter()
@@ -130,8 +130,8 @@ pub(crate) fn process_json(timeline: &Timeline, process: &Process) -> Value {
 }
 
 /// What a limit of CPU time did, for a program.
-pub(crate) fn limit_json(limit: Limit) -> Value {
-    let Limit { used, throttled, periods, throttled_periods } = limit;
+pub(crate) fn limit_json(limit: CpuStat) -> Value {
+    let CpuStat { usage: used, throttled, periods, throttled_periods } = limit;
     json!({
         "used_ns": used, "throttled_ns": throttled, "periods": periods, "throttled_periods": throttled_periods,
     })

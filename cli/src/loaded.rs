@@ -19,7 +19,7 @@ pub(crate) struct Capture {
 impl Capture {
     /// Reads a perf.data file (`-`: standard input).
     pub(crate) fn read(path: &Path) -> Outcome<Self> {
-        let mut reader = Facts { timeline: Timeline::keeping(KEEP) };
+        let mut reader = Facts { timeline: Timeline::with_ended_limit(KEEP) };
         let session = input::read(path, &mut reader)?;
         let mut timeline = reader.timeline;
         timeline.finish(&session);
@@ -30,8 +30,8 @@ impl Capture {
                 path.display()
             )));
         }
-        if timeline.faulty() > 0 {
-            note(format_args!("{} records could not be read and are left out", timeline.faulty()));
+        if timeline.malformed() > 0 {
+            note(format_args!("{} records could not be read and are left out", timeline.malformed()));
         }
         Ok(Self { session, timeline })
     }

@@ -57,7 +57,7 @@ pub(crate) fn role(container: &Container, process: &Process) -> &'static str {
 
 /// Whether two containers were there at the same time.
 fn together(a: &Container, b: &Container) -> bool {
-    a.first <= b.last.unwrap_or(u64::MAX) && b.first <= a.last.unwrap_or(u64::MAX)
+    a.start <= b.end.unwrap_or(u64::MAX) && b.start <= a.end.unwrap_or(u64::MAX)
 }
 
 /// The others that have a namespace of a container, which is not the host's, too.
@@ -77,6 +77,6 @@ pub(crate) fn sharers<'c>(
 
 /// How many of its processes live.
 pub(crate) fn running(timeline: &Timeline, container: &Container) -> usize {
-    let tasks = container.tasks.iter().map(|&task| timeline.at(task));
+    let tasks = container.tasks.iter().map(|&task| timeline.task_at(task));
     tasks.filter(|task| task.leads() && task.end.is_none()).count()
 }

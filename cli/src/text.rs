@@ -1,7 +1,7 @@
 //! What several commands say to people. Not here: what single commands say.
 
 use crate::safe::safe;
-use nsscope_timeline::{Kept, Runner, Timeline};
+use nsscope_timeline::{KeptNamespace, Runner, Timeline};
 use std::fmt::Write as _;
 
 /// Those that there are, for people.
@@ -10,7 +10,7 @@ pub(crate) fn kept_text(timeline: &Timeline) -> String {
     if !timeline.kept().is_empty() {
         out += "\nnamespaces without a process:\n";
     }
-    for Kept { kind, id, by, .. } in timeline.kept() {
+    for KeptNamespace { kind, id, by, .. } in timeline.kept() {
         let _ = writeln!(out, "  {}:[{}]  {}", kind.name(), id.ino, safe(by.as_bytes()));
     }
     out

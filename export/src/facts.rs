@@ -4,7 +4,7 @@ use crate::table::{Rows, Value};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::select::title;
-use nsscope_timeline::{Container, CpuUse, Definition, Group, Runner, Timeline};
+use nsscope_timeline::{Container, CpuUsage, Definition, Group, Runner, Timeline};
 use std::collections::HashMap;
 use std::io;
 
@@ -48,9 +48,9 @@ impl Facts<'_> {
         self.session.wall_clock(time).map_or(Value::Null, Value::Time)
     }
 
-    fn uses(&self) -> Vec<CpuUse> {
+    fn uses(&self) -> Vec<CpuUsage> {
         let end = self.timeline.span().map_or(0, |(_, end)| end);
-        self.timeline.cpu_use(self.definition, end)
+        self.timeline.cpu_usage(self.definition, end)
     }
 
     fn containers(&self, rows: &mut dyn Rows) -> io::Result<u64> {
@@ -59,7 +59,7 @@ impl Facts<'_> {
         let uses = self.uses();
         for (container, group) in self.containers.iter().zip(group_of) {
             let group = group.map(|number| &groups[number]);
-            let its = |one: &&CpuUse| matches!(&one.runner, Runner::Container(key) if *key == container.key);
+            let its = |one: &&CpuUsage| matches!(&one.runner, Runner::Container(key) if *key == container.key);
             let uses = uses.iter().find(its);
             let named = container.named.as_ref();
             let labels: serde_json::Map<_, _> = named
@@ -79,11 +79,11 @@ impl Facts<'_> {
                 group.map(|group| group.kind).into(),
                 group.map(|group| group.name.as_str()).into(),
                 labels.as_str().into(),
-                container.first.into(),
-                self.wall(container.first),
-                container.first_exact.into(),
-                container.last.into(),
-                container.last.map_or(Value::Null, |last| self.wall(last)),
+                container.start.into(),
+                self.wall(container.start),
+                container.start_exact.into(),
+                container.end.into(),
+                container.end.map_or(Value::Null, |last| self.wall(last)),
                 container.processes.into(),
                 container.peak_processes.into(),
                 container.threads.into(),
@@ -115,7 +115,7 @@ impl Facts<'_> {
         }
         let processes = self.timeline.processes(self.timeline.tasks().map(|(index, _)| index));
         for process in &processes {
-            let leader = self.timeline.at(process.leader);
+            let leader = self.timeline.task_at(process.leader);
             let comm = self.timeline.last_name(leader);
             rows.row(&[
                 self.host.into(),
@@ -156,7 +156,7 @@ impl Facts<'_> {
         let mut written = 0;
         for uses in self.uses() {
             let waiter = runner(&uses.runner);
-            for meanwhile in &uses.meanwhile {
+            for meanwhile in &uses.ran_instead {
                 let ran = runner(&meanwhile.runner);
                 for &(cpu, ns) in &meanwhile.cpus {
                     rows.row(&[self.host.into(), waiter.as_str().into(), ran.as_str().into(), cpu.into(), ns.into()])?;

@@ -110,7 +110,7 @@ impl Firefox {
         containers.push(None);
         for container in containers {
             let (name, first, last, pid) = match &container {
-                Some(one) => (title(one), one.first, one.last, one.root_pid.unwrap_or(0)),
+                Some(one) => (title(one), one.start, one.end, one.root_pid.unwrap_or(0)),
                 None => ("host".into(), begin, None, 0),
             };
             let process = profile.add_process(&name, pid, at(first));
@@ -121,7 +121,7 @@ impl Firefox {
             profile.set_thread_name(main, &name);
             profile.set_thread_show_markers_in_timeline(main, true);
             for one in container.iter().flat_map(|one| timeline.processes(one.tasks.iter().copied())) {
-                let comm = timeline.last_name(timeline.at(one.leader)).unwrap_or_else(|| UNKNOWN.into());
+                let comm = timeline.last_name(timeline.task_at(one.leader)).unwrap_or_else(|| UNKNOWN.into());
                 let life = Life { comm: profile.intern_string(&comm), pid: one.pid };
                 let timing = MarkerTiming::Interval(at(one.start), at(one.end.unwrap_or(end).max(one.start)));
                 profile.add_marker(main, timing, life);

@@ -6,9 +6,6 @@ use nsscope_codec::wire::header::RecordType;
 use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::{Definition, Key, Task, Timeline};
 
-/// How many tasks that have ended are remembered: their last records may come a little later.
-const KEEP: usize = 1000;
-
 /// A thread whose name is not known.
 pub(crate) const UNKNOWN: &str = "[unknown]";
 
@@ -32,16 +29,13 @@ pub struct Seen {
 impl Follow {
     /// Follows a stream; `host` is the name of its machine.
     pub fn new(definition: Definition, host: impl Into<String>) -> Self {
-        Self { timeline: Timeline::keeping(KEEP), definition, host: host.into() }
+        Self { timeline: Timeline::for_stream(), definition, host: host.into() }
     }
 
     /// Takes the next record, and finds whose it is.
     pub fn take<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Option<Seen> {
-        let of_record = self.timeline.push(session, record);
-        let current = |tid| self.timeline.current(tid).map(|(index, _)| index);
-        let task = of_record.or_else(|| session.sample_id(record).tid.and_then(current))?;
-        let container = self.timeline.container_of(task, &self.definition);
-        Some(Seen { tid: self.timeline.at(task).tid, container, task })
+        let (task, container) = self.timeline.attribute(session, record, &self.definition)?;
+        Some(Seen { tid: self.timeline.task_at(task).tid, container, task })
     }
 
     /// Takes the next record; of a sample of CPU time, also whose it is and the thread's name then. Samples of tracepoints
@@ -61,7 +55,7 @@ impl Follow {
 
     /// The task that a record is of.
     pub(crate) fn task(&self, seen: &Seen) -> &Task {
-        self.timeline.at(seen.task)
+        self.timeline.task_at(seen.task)
     }
 
     /// Its name, as it is now.

@@ -52,12 +52,12 @@ pub fn write_otlp(
             }
             (id, span)
         };
-        let life = (container.first, container.last);
+        let life = (container.start, container.end);
         let counts = vec![number_of("processes", container.processes as u64), number_of("cpu.time", container.cpu)];
         let (root, whole) = span("", &title(container), life, counts);
         let mut all = vec![whole];
         for process in timeline.processes(container.tasks.iter().copied()) {
-            let comm = timeline.last_name(timeline.at(process.leader)).unwrap_or_default();
+            let comm = timeline.last_name(timeline.task_at(process.leader)).unwrap_or_default();
             let mut attributes = vec![number_of("process.pid", process.pid), text("process.executable.name", &comm)];
             attributes.extend(process.ppid.map(|ppid| number_of("process.parent_pid", ppid)));
             all.push(span(&root, &comm, (process.start, process.end), attributes).1);

@@ -52,7 +52,7 @@ impl<W: Write> Perfetto<W> {
         let before = match &parsed {
             Ok(Record::Namespaces(ns)) if id.tid.is_some() => {
                 let timeline = self.follow.timeline();
-                timeline.current(ns.tid()).and_then(|(_, task)| timeline.last_namespaces(task))
+                timeline.task_of_tid(ns.tid()).and_then(|(_, task)| timeline.last_namespaces(task))
             }
             _ => None,
         };
@@ -105,7 +105,7 @@ impl<W: Write> Perfetto<W> {
             if tid == 0 {
                 return "swapper".into();
             }
-            let task = self.follow.timeline().current(tid).map(|(_, task)| task);
+            let task = self.follow.timeline().task_of_tid(tid).map(|(_, task)| task);
             task.and_then(|task| self.follow.timeline().last_name(task)).unwrap_or_default()
         };
         let event = FtraceEvent {
@@ -191,8 +191,8 @@ impl<W: Write> Perfetto<W> {
         let mut group_tracks = Vec::new();
         for group in &groups {
             let of = group.containers.iter().map(|&at| &containers[at]);
-            let from = of.clone().map(|container| container.first).min().unwrap_or(0);
-            let to = of.map(|container| container.last.unwrap_or(end)).max().unwrap_or(end);
+            let from = of.clone().map(|container| container.start).min().unwrap_or(0);
+            let to = of.map(|container| container.end.unwrap_or(end)).max().unwrap_or(end);
             let track = TrackDescriptor { uuid: uuid(), name: Some(group.title()), ..TrackDescriptor::default() };
             let track = self.track(track)?;
             self.slice(track, (from, to), group.kind, &group.title(), vec![text("id", &group.id)])?;
@@ -204,7 +204,7 @@ impl<W: Write> Perfetto<W> {
             let track =
                 TrackDescriptor { uuid: uuid(), name: Some(title.clone()), parent_uuid, ..TrackDescriptor::default() };
             let track = self.track(track)?;
-            let life = (container.first, container.last.unwrap_or(end));
+            let life = (container.start, container.end.unwrap_or(end));
             self.slice(track, life, "container", &title, facts(container))?;
             for process in timeline.processes(container.tasks.iter().copied()) {
                 let name = name(timeline, &process);
@@ -227,7 +227,7 @@ impl<W: Write> Perfetto<W> {
             let parent =
                 self.track(TrackDescriptor { uuid: uuid(), process: Some(descriptor), ..TrackDescriptor::default() })?;
             for &thread in &process.threads {
-                let task = timeline.at(thread);
+                let task = timeline.task_at(thread);
                 let thread =
                     ThreadDescriptor { pid, tid: Some(task.tid as i32), thread_name: timeline.last_name(task) };
                 let (thread, parent_uuid) = (Some(thread), Some(parent));
@@ -252,7 +252,7 @@ impl<W: Write> Perfetto<W> {
 }
 
 fn name(timeline: &Timeline, process: &Process) -> String {
-    timeline.last_name(timeline.at(process.leader)).unwrap_or_default()
+    timeline.last_name(timeline.task_at(process.leader)).unwrap_or_default()
 }
 
 fn text(name: &str, value: &str) -> DebugAnnotation {

@@ -69,13 +69,13 @@ impl Visitor for Reading {
 
 /// All that a report does with a file, but for printing it.
 fn read(bytes: &[u8]) -> usize {
-    let mut ordered = Ordered::new(Reading(Timeline::keeping(1000)), 1 << 20);
+    let mut ordered = Ordered::new(Reading(Timeline::for_stream()), 1 << 20);
     let mut decoder = Decoder::new();
     let pushed = decoder.push(bytes, &mut ordered).and_then(|()| decoder.finish(&mut ordered));
     let mut timeline = ordered.finish(decoder.session()).0;
     timeline.finish(decoder.session());
     let containers = timeline.containers(&Definition::auto());
-    timeline.cpu_use(&Definition::auto(), timeline.span().map_or(0, |(_, end)| end)).len()
+    timeline.cpu_usage(&Definition::auto(), timeline.span().map_or(0, |(_, end)| end)).len()
         + containers.len()
         + usize::from(pushed.is_ok())
 }

@@ -91,7 +91,7 @@ fn main() {
     for count in [100_000u32, 1_000_000, 10_000_000] {
         let base = HELD.load(Relaxed);
         MOST.store(base, Relaxed);
-        let mut timeline = Timeline::keeping(KEEP);
+        let mut timeline = Timeline::with_ended_limit(KEEP);
         let (mut records, mut spent, mut buf) = (0u64, Duration::ZERO, Vec::new());
         let mut batch = Vec::new();
         for begin in (0..count).step_by(1000) {

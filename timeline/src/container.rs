@@ -32,7 +32,7 @@ pub struct Container {
     pub differs: Vec<NsKind>,
     /// Who made it, and how long that took, where the recording has seen it.
     pub created: Option<Created>,
-    /// The thread that is its root: its first, once it is made. An index for [`Timeline::at`].
+    /// The thread that is its root: its first, once it is made. An index for [`Timeline::task_at`].
     pub root: Option<usize>,
     /// The number of its pid namespace that the kernel never gives again (`NS_GET_ID`), where the recording has it.
     #[cfg(feature = "full")]
@@ -43,7 +43,7 @@ pub struct Container {
     pub root_pid: Option<u32>,
     /// See [`root_pid`](Self::root_pid); empty where it is not known.
     pub command: String,
-    /// Tasks that were in it, in order: indices for [`Timeline::at`]. Those that are only counted are not among them, nor
+    /// Tasks that were in it, in order: indices for [`Timeline::task_at`]. Those that are only counted are not among them, nor
     /// are those of a runtime that only set it up, or entered it to start a program there.
     pub tasks: Vec<usize>,
     /// Of those, the ones that came into it from outside, each with the first of a program: `docker exec`, `nsenter`.
@@ -56,9 +56,9 @@ pub struct Container {
     pub checks: Vec<usize>,
     /// How many of those there were.
     pub health_checks: usize,
-    /// The numbers of the places of its tasks, as [`Timeline::placement_of`] has them. Where nothing was counted in a place, an
+    /// The placements of its tasks, as [`Timeline::placement_of`] has them. Where nothing was counted in a placement, an
     /// earlier container with the same namespaces may have had the same number.
-    pub places: Vec<u32>,
+    pub placements: Vec<u32>,
     /// Processes of a runtime that only set it up, or entered it, and are not counted among its own.
     pub helpers: usize,
     /// Threads that were in it.
@@ -74,11 +74,11 @@ pub struct Container {
     /// CPU time that they stand for, ns; 0 where they count something else.
     pub cpu: u64,
     /// When it was first seen, ns.
-    pub first: u64,
-    /// Whether `first` is its beginning; otherwise it was already there.
-    pub first_exact: bool,
+    pub start: u64,
+    /// Whether `start` is its beginning; otherwise it was already there.
+    pub start_exact: bool,
     /// When its last process ended or left, ns; `None` while there is one.
-    pub last: Option<u64>,
+    pub end: Option<u64>,
     /// Names its processes had, in the order of appearance.
     pub commands: Vec<String>,
 }
@@ -143,7 +143,7 @@ impl Container {
         if runs(&["chrome", "chromium", "firefox", "Web Content", "Isolated Web Co", "WebKitWebProces"]) {
             return "browser sandbox".into();
         }
-        let unit = self.cgroup.as_ref().and_then(|path| runtime::unit(path.as_bytes()));
+        let unit = self.cgroup.as_ref().and_then(|path| runtime::systemd_unit(path.as_bytes()));
         match unit {
             Some((unit, "service")) => format!("{unit}.service"),
             _ if runs(&["unshare"]) => "unshare".into(),
@@ -155,7 +155,7 @@ impl Container {
 /// A task that has namespaces of its own but is in no container.
 #[derive(Clone, Debug)]
 pub struct Namespaced {
-    /// Index for [`Timeline::at`].
+    /// Index for [`Timeline::task_at`].
     pub task: usize,
     /// The types in which it differs from the host.
     pub differs: Vec<NsKind>,
@@ -195,7 +195,7 @@ impl Timeline {
         }
         for (number, group) in self.ended_groups.groups().iter().enumerate() {
             if group.names.is_empty()
-                && group.placements.iter().all(|&placement| self.at_placement(placement).0.is_none())
+                && group.placements.iter().all(|&placement| self.sets_of_placement(placement).0.is_none())
             {
                 continue;
             }
@@ -222,7 +222,7 @@ impl Timeline {
                 places = later;
             }
         }
-        sorted(containers, |container| (container.first, 0))
+        sorted(containers, |container| (container.start, 0))
     }
 
     /// The numbers that places have, in order, each with a 0.
@@ -420,11 +420,11 @@ impl Timeline {
             peak_processes: peak(self, &stays).max(if ended.is_empty() { 0 } else { seen_peak }),
             samples: usage().map(|usage| usage.samples).sum(),
             cpu: self.exact_cpu(&own).unwrap_or_else(|| usage().map(|usage| usage.cpu).sum()),
-            places: own,
+            placements: own,
             tasks,
-            first,
-            first_exact,
-            last,
+            start: first,
+            start_exact: first_exact,
+            end: last,
             commands: commands.into_iter().map(|(_, of)| name(of)).collect(),
             key: key.clone(),
         }

@@ -3,7 +3,7 @@
 
 use crate::definition::Definition;
 use crate::keys::{Key, Keys};
-use crate::limit::{Limit, Read};
+use crate::limit::{CpuStat, Read};
 use crate::order::sorted;
 use crate::placement::Placement;
 use crate::switches::{ALL_CPUS, Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
@@ -33,7 +33,7 @@ pub enum Runner {
 
 /// CPU time and waits of one who runs.
 #[derive(Clone, Debug)]
-pub struct CpuUse {
+pub struct CpuUsage {
     /// Whose.
     pub runner: Runner,
     /// Time on each CPU, ns. Empty where it was [summed](Timeline::is_summed).
@@ -45,11 +45,11 @@ pub struct CpuUse {
     /// How many waits that were.
     pub waits: u64,
     /// What half of them did not exceed, ns, within an eighth. Not known where it was [summed](Timeline::is_summed).
-    pub median: Option<u64>,
-    /// What 99 of 100 did not exceed, ns, within an eighth. See `median`.
+    pub p50: Option<u64>,
+    /// What 99 of 100 did not exceed, ns, within an eighth. See `p50`.
     pub p99: Option<u64>,
     /// The longest, ns.
-    pub longest: u64,
+    pub max: u64,
     /// How often a thread gave up its CPU.
     pub slept: u64,
     /// How often its CPU was taken from a thread.
@@ -57,14 +57,14 @@ pub struct CpuUse {
     /// How often a thread came to another CPU.
     pub migrations: u64,
     /// Who ran on the CPUs that it waited for; the longest first.
-    pub meanwhile: Vec<Meanwhile>,
+    pub ran_instead: Vec<RanInstead>,
     /// What its cgroup's limit of CPU time did to it, where the recording says so.
-    pub limit: Option<Limit>,
+    pub limit: Option<CpuStat>,
 }
 
 /// Who ran while another waited.
 #[derive(Clone, Debug)]
-pub struct Meanwhile {
+pub struct RanInstead {
     /// Who.
     pub runner: Runner,
     /// For how long, ns.
@@ -86,7 +86,7 @@ impl Timeline {
 
     /// Who ran and who waited until `time` (ns), most CPU time first; the sum of all is the time of all CPUs. Empty without
     /// context switches.
-    pub fn cpu_use(&self, definition: &Definition, time: u64) -> Vec<CpuUse> {
+    pub fn cpu_usage(&self, definition: &Definition, time: u64) -> Vec<CpuUsage> {
         let mut keys = self.keys(definition);
         let mut number = |who: u64| runner(who as u32, &mut keys);
         // By runner; containers by their keys' numbers.
@@ -127,26 +127,26 @@ impl Timeline {
                     *meanwhile.entry(UNKNOWN.into()).or_default().entry(ALL_CPUS).or_default() += unknown;
                 }
             }
-            let meanwhile = meanwhile.into_iter().map(|(who, cpus)| Meanwhile {
+            let meanwhile = meanwhile.into_iter().map(|(who, cpus)| RanInstead {
                 runner: named(who),
                 ns: cpus.values().sum(),
                 cpus: on_cpus(cpus),
             });
             let quantile = |per_mille| (!summed).then(|| counted.lengths.quantile(per_mille).min(counted.longest));
-            CpuUse {
+            CpuUsage {
                 limit: self.limit(&runner),
                 runner,
                 on_cpu: counted.on_cpu.values().sum(),
                 cpus: on_cpus(counted.on_cpu.into_iter().map(|(cpu, ns)| (cpu as u32, ns))),
                 waited: counted.waited,
                 waits: counted.waits,
-                median: quantile(500),
+                p50: quantile(500),
                 p99: quantile(990),
-                longest: counted.longest,
+                max: counted.longest,
                 slept: counted.slept,
                 preempted: counted.preempted,
                 migrations: counted.migrations,
-                meanwhile: sorted(meanwhile.collect(), |one| (u64::MAX - one.ns, 0)),
+                ran_instead: sorted(meanwhile.collect(), |one| (u64::MAX - one.ns, 0)),
             }
         });
         sorted(all.collect(), |one| (u64::MAX - one.on_cpu, 0))
@@ -167,14 +167,14 @@ impl Timeline {
     }
 
     /// What the limit of a container's own cgroup did, the outermost of its cgroups that has one.
-    fn limit(&self, runner: &Runner) -> Option<Limit> {
+    fn limit(&self, runner: &Runner) -> Option<CpuStat> {
         let Runner::Container(Key::Runtime(runtime)) = runner else { return None };
         let container = self.registry.find(&runtime.identity())?;
         let own = self.limits.iter().filter(|&(&path, _)| self.registry.of_path(path as u32) == Some(container));
         let (_, read) = own.min_by_key(|&(&path, _)| self.paths.get(path as u32).len())?;
         let Read { first, last } = read;
-        Some(Limit {
-            used: last.used.saturating_sub(first.used),
+        Some(CpuStat {
+            usage: last.usage.saturating_sub(first.usage),
             throttled: last.throttled.saturating_sub(first.throttled),
             periods: last.periods.saturating_sub(first.periods),
             throttled_periods: last.throttled_periods.saturating_sub(first.throttled_periods),
@@ -288,7 +288,7 @@ impl Timeline {
     }
 
     /// `cpu.stat` of a cgroup was read.
-    pub(crate) fn read_limit(&mut self, path: &[u8], read: Limit) {
+    pub(crate) fn read_limit(&mut self, path: &[u8], read: CpuStat) {
         let path = self.paths.intern(path);
         let both = self.limits.entry(u64::from(path)).or_insert(Read { first: read, last: read });
         both.last = read;

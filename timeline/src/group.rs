@@ -100,7 +100,7 @@ impl Timeline {
             let why = format!("its containers share {} and {}", label(NsKind::Net, net), label(NsKind::Ipc, ipc));
             // The kernel gives a number again: those who share it at different times share nothing.
             let together = distinct(members.into_iter().map(|member| {
-                let life = lives[number].partition_point(|&(_, end)| end < containers[member].first);
+                let life = lives[number].partition_point(|&(_, end)| end < containers[member].start);
                 (life as u64, member as u64)
             }));
             for members in together.chunk_by(|a, b| a.0 == b.0).filter(|members| members.len() > 1) {

@@ -8,7 +8,9 @@ use crate::task::Since;
 use crate::timeline::Timeline;
 use alloc::string::String;
 use alloc::vec::Vec;
+use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
+use nsscope_codec::{Order, RawRecord};
 
 /// What tells one container from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +137,20 @@ impl Timeline {
         }
     }
 
+    /// Takes the next record, as [`push`](Self::push) does, and finds whose it is: the thread that it tells of or that its
+    /// trailer names, as an index for [`task_at`](Self::task_at), and what tells that thread's container.
+    pub fn attribute<O: Order>(
+        &mut self,
+        session: &Session,
+        record: &RawRecord<'_, O>,
+        definition: &Definition,
+    ) -> Option<(usize, Option<Key>)> {
+        let of_record = self.push(session, record);
+        let current = |tid| self.task_of_tid(tid).map(|(index, _)| index);
+        let task = of_record.or_else(|| session.sample_id(record).tid.and_then(current))?;
+        Some((task, self.container_of(task, definition)))
+    }
+
     /// What tells the container that a task is in now, if it is in one. A runtime that has made namespaces, and not
     /// started a program in them, is in none yet: what becomes of them is not known.
     pub fn container_of(&self, task: usize, definition: &Definition) -> Option<Key> {
@@ -155,7 +171,7 @@ impl Timeline {
     /// has the same; where neither is in the recording, the kernel's fixed inode numbers.
     pub fn host(&self) -> NsSet {
         let of = |pid: u32| {
-            let (_, task) = self.current(pid).filter(|(_, task)| !task.namespaces.is_empty())?;
+            let (_, task) = self.task_of_tid(pid).filter(|(_, task)| !task.namespaces.is_empty())?;
             let kthreadd = task.names.iter().any(|since| self.names.get(since.value) == b"kthreadd");
             (pid == 1 || kthreadd).then(|| *self.ns_sets.get(task.namespaces[0].value))
         };

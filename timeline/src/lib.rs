@@ -3,7 +3,7 @@
 //! Push records in time order into a [`Timeline`]; then ask which [`containers`](Timeline::containers) they reveal, by
 //! whichever [`Definition`]. Memory grows with the tasks that live, with names and with namespace sets, not with
 //! records: equal sets and strings are stored once, and of the tasks that have ended so many are kept as the caller
-//! [asks for](Timeline::keeping); the others are counted.
+//! [asks for](Timeline::with_ended_limit); the others are counted.
 //!
 //! ```
 //! # use nsscope_codec::encode::{Comm, Encode, Fork, Namespaces, TaskIds};
@@ -96,13 +96,13 @@ mod why;
 
 pub use container::{Container, Created, Namespaced};
 #[cfg(feature = "full")]
-pub use cpu::{CpuUse, Meanwhile, Runner};
+pub use cpu::{CpuUsage, RanInstead, Runner};
 pub use definition::Definition;
 pub use group::Group;
 pub use intern::Interner;
 pub use keys::{Key, Keys};
 #[cfg(feature = "full")]
-pub use limit::Limit;
+pub use limit::CpuStat;
 pub use placement::NsSet;
 pub use process::Process;
 pub use registry::Named;
@@ -110,5 +110,5 @@ pub use registry::Named;
 pub use switches::Wait;
 pub use task::{Since, Source, Task};
 #[cfg(feature = "full")]
-pub use timeline::Kept;
-pub use timeline::{LostInterval, Recorder, Timeline};
+pub use timeline::KeptNamespace;
+pub use timeline::{LostInterval, RecorderInfo, Timeline};

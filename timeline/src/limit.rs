@@ -2,9 +2,9 @@
 
 /// What a cgroup's limit (`cpu.max`, `cpu.cfs_quota_us`) did in the time of a recording, by its `cpu.stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limit {
+pub struct CpuStat {
     /// CPU time used, ns.
-    pub used: u64,
+    pub usage: u64,
     /// Time that its queues were held back, summed over CPUs, ns.
     pub throttled: u64,
     /// Periods in which it ran, and those in which it was held back.
@@ -16,6 +16,6 @@ pub struct Limit {
 /// `cpu.stat` of a cgroup when it was first and last read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Read {
-    pub(crate) first: Limit,
-    pub(crate) last: Limit,
+    pub(crate) first: CpuStat,
+    pub(crate) last: CpuStat,
 }

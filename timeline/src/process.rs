@@ -16,9 +16,9 @@ pub struct Process {
     pub pid: u32,
     /// Process id of the parent, where known.
     pub ppid: Option<u32>,
-    /// The thread that stands for it, its leader where that is known: an index for [`Timeline::at`].
+    /// The thread that stands for it, its leader where that is known: an index for [`Timeline::task_at`].
     pub leader: usize,
-    /// Its threads: indices for [`Timeline::at`].
+    /// Its threads: indices for [`Timeline::task_at`].
     pub threads: Vec<usize>,
     /// When it began or was first seen, ns.
     pub start: u64,

@@ -21,7 +21,7 @@ pub struct Named {
     pub name: String,
     /// Its image; empty where that is not known.
     pub image: String,
-    /// The runtime that manages it, one of [`runtime::SHAPES`].
+    /// The runtime that manages it, one of [`runtime::CGROUP_PATTERNS`].
     pub runtime: &'static str,
     /// Who says so: a socket or a file.
     pub source: String,

@@ -1,4 +1,4 @@
-//! Which container a cgroup path belongs to. The shapes of paths are a table, [`SHAPES`]; no other code knows a
+//! Which container a cgroup path belongs to. The shapes of paths are a table, [`CGROUP_PATTERNS`]; no other code knows a
 //! runtime. Not here: what a runtime calls its containers.
 
 use alloc::string::{String, ToString};
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 /// A container as its cgroup path, or its runtime, tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Runtime {
-    /// The runtime: one of [`SHAPES`]; [`UNKNOWN`] where the path has an id and nothing says whose.
+    /// The runtime: one of [`CGROUP_PATTERNS`]; [`UNKNOWN`] where the path has an id and nothing says whose.
     pub name: &'static str,
     /// The container's id or name; of flatpak and snap the application's, of batch systems the job's.
     pub id: String,
@@ -45,7 +45,7 @@ pub const UNKNOWN: &str = "container";
 
 /// A shape of cgroup paths.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct CgroupPattern {
     /// The runtime that makes it.
     pub runtime: &'static str,
     /// Components of the path, the last being the container's; with a `/` in front they stand at the path's beginning.
@@ -61,8 +61,8 @@ pub struct Shape {
 }
 
 #[cfg_attr(target_family = "wasm", allow(unused_variables))]
-const fn shape(runtime: &'static str, path: &'static str, source: &'static str) -> Shape {
-    Shape {
+const fn pattern(runtime: &'static str, path: &'static str, source: &'static str) -> CgroupPattern {
+    CgroupPattern {
         runtime,
         path,
         #[cfg(not(target_family = "wasm"))]
@@ -72,63 +72,63 @@ const fn shape(runtime: &'static str, path: &'static str, source: &'static str) 
 
 /// The shapes, for cgroup v1 and v2 alike; of one component the first that fits counts, of several the innermost.
 #[rustfmt::skip]
-pub const SHAPES: &[Shape] = &[
-    shape("buildkit", "buildkit/{alnum25}", "moby: builder/builder-next/executor_linux.go"),
-    shape("docker", "docker-{id}.scope", "moby: daemon/oci_linux.go, runc: libcontainer/cgroups/systemd"),
-    shape("docker", "ecs/{group}/{id}", "amazon-ecs-agent: issue 1119"),
-    shape("docker", "ecs/*/{group}/{id}", "amazon-ecs-agent: agent/config/config_unix.go"),
-    shape("containerd", "ecs/{group}/{fargate}", "cadvisor: pull request 3923"),
-    shape("docker", "docker/{id}", "moby: daemon/oci_linux.go"),
-    shape("docker", "system.slice:docker:{id}", "moby: daemon/oci_linux.go, its systemd form under cgroupfs"),
-    shape("docker", "actions_job/{id}", "actions/runner: --cgroup-parent of job containers"),
-    shape("docker", "azpl_job/{id}", "azure-pipelines-agent: --cgroup-parent of job containers"),
-    shape("balena", "balena-{id}.scope", "balena-engine: daemon/oci_linux.go"),
-    shape("containerd", "cri-containerd-{id}.scope", "containerd: pkg/cri/server/helpers.go"),
-    shape("containerd", "*:cri-containerd:{id}", "containerd: pkg/cri/server/helpers.go, its systemd form under cgroupfs"),
-    shape("containerd", "nerdctl-{id}.scope", "nerdctl: pkg/cmd/container/run_cgroup_linux.go"),
-    shape("containerd", "/moby/{id}", "containerd: oci/spec_opts.go WithNamespacedCgroup"),
-    shape("containerd", "/k8s.io/{name}", "containerd: oci/spec_opts.go WithNamespacedCgroup"),
-    shape("containerd", "/default/{name}", "containerd: oci/spec_opts.go WithNamespacedCgroup"),
-    shape("cri-o", "crio-{id}.scope", "cri-o: internal/config/cgmgr/systemd_linux.go"),
-    shape("cri-o", "crio-{id}", "cri-o: internal/config/cgmgr/cgroupfs_linux.go"),
-    shape("podman", "libpod-payload-{id}", "podman: libpod/container_internal_linux.go, --cgroups=split"),
-    shape("podman", "libpod-{id}.scope", "podman: libpod/container_internal_linux.go"),
-    shape("podman", "libpod-{id}", "podman: libpod/container_internal_linux.go, cgroupfs"),
-    shape("runc", "runc-{id}.scope", "runc: libcontainer/cgroups/systemd/common.go getUnitName"),
-    shape("crun", "crun-{id}.scope", "crun: src/libcrun/cgroup-systemd.c"),
-    shape("youki", "youki-{id}.scope", "youki: crates/libcgroups/src/systemd/manager.rs"),
-    shape("youki", ":youki:{id}", "youki: crates/libcontainer/src/utils.rs get_cgroup_path"),
-    shape("kubernetes", "pod{uid}/{id}", "kubernetes: pkg/kubelet/cm/pod_container_manager_linux.go"),
-    shape("kata", "kata_{id}", "kata-containers: src/runtime/pkg/resourcecontrol/utils.go"),
-    shape("kata", "kata_overhead/{id}", "kata-containers: src/runtime/pkg/resourcecontrol/utils.go"),
-    shape("firecracker", "/firecracker/{name}", "firecracker: docs/jailer.md"),
-    shape("lxc", "lxc.payload.{name}", "lxc: src/lxc/cgroups/cgfsng.c"),
-    shape("lxc", "lxc.payload/{name}", "lxc 4.0: src/lxc/cgroups/cgfsng.c"),
-    shape("lxc", "lxc/{name}", "lxc 3.0 and before, proxmox"),
-    shape("lxc", "machine-lxc\\x2d{name}.scope", "libvirt: src/util/vircgroup.c, systemd-machined's name"),
-    shape("rkt", "machine-rkt\\x2d{name}.scope", "rkt: stage1/init, systemd-machined's name"),
-    shape("systemd-nspawn", "systemd-nspawn@{name}.service", "systemd: units/systemd-nspawn@.service.in"),
-    shape("systemd-nspawn", "machine.slice/machine-{machine}.scope", "systemd: src/nspawn/nspawn-register.c"),
-    shape("garden", "garden/{name}", "guardian (Cloud Foundry, Concourse): rundmc/cgroups"),
-    shape("mesos", "/mesos/{uuid}", "mesos: docs/isolators/cgroups.md"),
-    shape("nomad", "/nomad/{name}", "nomad: drivers/shared/executor, cgroup v1"),
-    shape("nomad", "nomad.slice/{alloc}.scope", "nomad: client/lib/cgroupslib, cgroup v2"),
-    shape("nomad", "nomad.slice/*/{alloc}.scope", "nomad: client/lib/cgroupslib, cgroup v2"),
-    shape("slurm", "slurm/uid_*/job_{number}", "slurm: doc/html/cgroups.shtml, cgroup v1"),
-    shape("slurm", "slurmstepd.scope/job_{number}", "slurm: doc/html/cgroup_v2.shtml"),
-    shape("slurm", "*_slurmstepd.scope/job_{number}", "slurm: doc/html/cgroup_v2.shtml, EnableExtraControllers"),
-    shape("htcondor", "htcondor/condor_{name}", "htcondor: BASE_CGROUP in the manual"),
-    shape("htcondor", "condor.service/condor_{name}", "htcondor: BASE_CGROUP in the manual, cgroup v2"),
-    shape("pbs", "pbs_jobs.service/jobid/{name}", "openpbs: src/hooks/cgroups/pbs_cgroups.PY"),
-    shape("apptainer", "apptainer-{number}.scope", "apptainer: internal/pkg/cgroups/manager_linux.go"),
-    shape("apptainer", "apptainer/{number}", "apptainer: internal/pkg/cgroups/manager_linux.go"),
-    shape("singularity", "singularity-{number}.scope", "singularity: internal/pkg/cgroups/manager_linux.go"),
-    shape("singularity", "singularity/{number}", "singularity: internal/pkg/cgroups/manager_linux.go"),
-    shape("flatpak", "app-flatpak-{app}.scope", "systemd: DESKTOP_ENVIRONMENTS.md"),
-    shape("flatpak", "flatpak-{app}.scope", "flatpak: common/flatpak-run.c"),
-    shape("snap", "snap.{app}.scope", "snapd: sandbox/cgroup/tracking.go"),
-    shape("snap", "snap.{name}.service", "snapd: wrappers/services.go"),
-    shape(UNKNOWN, "{id}", "runtimes with a parent of the user's choice: neuvector share/system/cgroup_test.go"),
+pub const CGROUP_PATTERNS: &[CgroupPattern] = &[
+    pattern("buildkit", "buildkit/{alnum25}", "moby: builder/builder-next/executor_linux.go"),
+    pattern("docker", "docker-{id}.scope", "moby: daemon/oci_linux.go, runc: libcontainer/cgroups/systemd"),
+    pattern("docker", "ecs/{group}/{id}", "amazon-ecs-agent: issue 1119"),
+    pattern("docker", "ecs/*/{group}/{id}", "amazon-ecs-agent: agent/config/config_unix.go"),
+    pattern("containerd", "ecs/{group}/{fargate}", "cadvisor: pull request 3923"),
+    pattern("docker", "docker/{id}", "moby: daemon/oci_linux.go"),
+    pattern("docker", "system.slice:docker:{id}", "moby: daemon/oci_linux.go, its systemd form under cgroupfs"),
+    pattern("docker", "actions_job/{id}", "actions/runner: --cgroup-parent of job containers"),
+    pattern("docker", "azpl_job/{id}", "azure-pipelines-agent: --cgroup-parent of job containers"),
+    pattern("balena", "balena-{id}.scope", "balena-engine: daemon/oci_linux.go"),
+    pattern("containerd", "cri-containerd-{id}.scope", "containerd: pkg/cri/server/helpers.go"),
+    pattern("containerd", "*:cri-containerd:{id}", "containerd: pkg/cri/server/helpers.go, its systemd form under cgroupfs"),
+    pattern("containerd", "nerdctl-{id}.scope", "nerdctl: pkg/cmd/container/run_cgroup_linux.go"),
+    pattern("containerd", "/moby/{id}", "containerd: oci/spec_opts.go WithNamespacedCgroup"),
+    pattern("containerd", "/k8s.io/{name}", "containerd: oci/spec_opts.go WithNamespacedCgroup"),
+    pattern("containerd", "/default/{name}", "containerd: oci/spec_opts.go WithNamespacedCgroup"),
+    pattern("cri-o", "crio-{id}.scope", "cri-o: internal/config/cgmgr/systemd_linux.go"),
+    pattern("cri-o", "crio-{id}", "cri-o: internal/config/cgmgr/cgroupfs_linux.go"),
+    pattern("podman", "libpod-payload-{id}", "podman: libpod/container_internal_linux.go, --cgroups=split"),
+    pattern("podman", "libpod-{id}.scope", "podman: libpod/container_internal_linux.go"),
+    pattern("podman", "libpod-{id}", "podman: libpod/container_internal_linux.go, cgroupfs"),
+    pattern("runc", "runc-{id}.scope", "runc: libcontainer/cgroups/systemd/common.go getUnitName"),
+    pattern("crun", "crun-{id}.scope", "crun: src/libcrun/cgroup-systemd.c"),
+    pattern("youki", "youki-{id}.scope", "youki: crates/libcgroups/src/systemd/manager.rs"),
+    pattern("youki", ":youki:{id}", "youki: crates/libcontainer/src/utils.rs get_cgroup_path"),
+    pattern("kubernetes", "pod{uid}/{id}", "kubernetes: pkg/kubelet/cm/pod_container_manager_linux.go"),
+    pattern("kata", "kata_{id}", "kata-containers: src/runtime/pkg/resourcecontrol/utils.go"),
+    pattern("kata", "kata_overhead/{id}", "kata-containers: src/runtime/pkg/resourcecontrol/utils.go"),
+    pattern("firecracker", "/firecracker/{name}", "firecracker: docs/jailer.md"),
+    pattern("lxc", "lxc.payload.{name}", "lxc: src/lxc/cgroups/cgfsng.c"),
+    pattern("lxc", "lxc.payload/{name}", "lxc 4.0: src/lxc/cgroups/cgfsng.c"),
+    pattern("lxc", "lxc/{name}", "lxc 3.0 and before, proxmox"),
+    pattern("lxc", "machine-lxc\\x2d{name}.scope", "libvirt: src/util/vircgroup.c, systemd-machined's name"),
+    pattern("rkt", "machine-rkt\\x2d{name}.scope", "rkt: stage1/init, systemd-machined's name"),
+    pattern("systemd-nspawn", "systemd-nspawn@{name}.service", "systemd: units/systemd-nspawn@.service.in"),
+    pattern("systemd-nspawn", "machine.slice/machine-{machine}.scope", "systemd: src/nspawn/nspawn-register.c"),
+    pattern("garden", "garden/{name}", "guardian (Cloud Foundry, Concourse): rundmc/cgroups"),
+    pattern("mesos", "/mesos/{uuid}", "mesos: docs/isolators/cgroups.md"),
+    pattern("nomad", "/nomad/{name}", "nomad: drivers/shared/executor, cgroup v1"),
+    pattern("nomad", "nomad.slice/{alloc}.scope", "nomad: client/lib/cgroupslib, cgroup v2"),
+    pattern("nomad", "nomad.slice/*/{alloc}.scope", "nomad: client/lib/cgroupslib, cgroup v2"),
+    pattern("slurm", "slurm/uid_*/job_{number}", "slurm: doc/html/cgroups.shtml, cgroup v1"),
+    pattern("slurm", "slurmstepd.scope/job_{number}", "slurm: doc/html/cgroup_v2.shtml"),
+    pattern("slurm", "*_slurmstepd.scope/job_{number}", "slurm: doc/html/cgroup_v2.shtml, EnableExtraControllers"),
+    pattern("htcondor", "htcondor/condor_{name}", "htcondor: BASE_CGROUP in the manual"),
+    pattern("htcondor", "condor.service/condor_{name}", "htcondor: BASE_CGROUP in the manual, cgroup v2"),
+    pattern("pbs", "pbs_jobs.service/jobid/{name}", "openpbs: src/hooks/cgroups/pbs_cgroups.PY"),
+    pattern("apptainer", "apptainer-{number}.scope", "apptainer: internal/pkg/cgroups/manager_linux.go"),
+    pattern("apptainer", "apptainer/{number}", "apptainer: internal/pkg/cgroups/manager_linux.go"),
+    pattern("singularity", "singularity-{number}.scope", "singularity: internal/pkg/cgroups/manager_linux.go"),
+    pattern("singularity", "singularity/{number}", "singularity: internal/pkg/cgroups/manager_linux.go"),
+    pattern("flatpak", "app-flatpak-{app}.scope", "systemd: DESKTOP_ENVIRONMENTS.md"),
+    pattern("flatpak", "flatpak-{app}.scope", "flatpak: common/flatpak-run.c"),
+    pattern("snap", "snap.{app}.scope", "snapd: sandbox/cgroup/tracking.go"),
+    pattern("snap", "snap.{name}.service", "snapd: wrappers/services.go"),
+    pattern(UNKNOWN, "{id}", "runtimes with a parent of the user's choice: neuvector share/system/cgroup_test.go"),
 ];
 
 /// Beginnings of components that hold an id and no container: monitors beside one.
@@ -148,7 +148,9 @@ pub fn containers(path: &[u8]) -> Vec<Runtime> {
         if MONITORS.iter().any(|monitor| part.starts_with(monitor)) {
             continue;
         }
-        let Some((shape, fit)) = SHAPES.iter().find_map(|shape| Some((shape, fits(shape.path, &parts[..end])?))) else {
+        let Some((shape, fit)) =
+            CGROUP_PATTERNS.iter().find_map(|shape| Some((shape, fits(shape.path, &parts[..end])?)))
+        else {
             continue;
         };
         // A pod of podman's has 64 digits, too.
@@ -172,8 +174,8 @@ pub fn recognise(path: &[u8]) -> Option<Runtime> {
 }
 
 /// The table's word for a runtime, or [`UNKNOWN`].
-pub fn known(name: &str) -> &'static str {
-    SHAPES.iter().map(|shape| shape.runtime).find(|known| *known == name).unwrap_or(UNKNOWN)
+pub fn known_name(name: &str) -> &'static str {
+    CGROUP_PATTERNS.iter().map(|shape| shape.runtime).find(|known| *known == name).unwrap_or(UNKNOWN)
 }
 
 /// What a shape finds in a path.
@@ -253,7 +255,7 @@ fn app(text: &str) -> &str {
 
 /// Name and type of the systemd unit that a path names last, a service or a scope. It says who started a task, not that
 /// it is confined.
-pub fn unit(path: &[u8]) -> Option<(&str, &str)> {
+pub fn systemd_unit(path: &[u8]) -> Option<(&str, &str)> {
     let path = core::str::from_utf8(path).ok()?;
     let units = path.rsplit('/').filter_map(|part| part.rsplit_once('.'));
     units.into_iter().find(|(_, kind)| ["service", "scope"].contains(kind))
@@ -440,10 +442,10 @@ mod tests {
             assert_eq!((found.name, found.id.as_str(), of), (name, id, group), "{path}");
             let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
             for end in 1..=parts.len() {
-                seen.extend(SHAPES.iter().position(|shape| fits(shape.path, &parts[..end]).is_some()));
+                seen.extend(CGROUP_PATTERNS.iter().position(|shape| fits(shape.path, &parts[..end]).is_some()));
             }
         }
-        for (number, shape) in SHAPES.iter().enumerate() {
+        for (number, shape) in CGROUP_PATTERNS.iter().enumerate() {
             assert!(seen.contains(&number), "no case for {} of {} ({})", shape.path, shape.runtime, shape.source);
         }
     }
@@ -487,7 +489,7 @@ mod tests {
             assert_eq!(recognise(filled(path).as_bytes()), None, "{path}");
         }
         assert_eq!(recognise(b"/docker/\xff\xfe"), None);
-        assert_eq!(unit(b"/system.slice/ssh.service/sub"), Some(("ssh", "service")));
-        assert_eq!(unit(b"/user.slice"), None);
+        assert_eq!(systemd_unit(b"/system.slice/ssh.service/sub"), Some(("ssh", "service")));
+        assert_eq!(systemd_unit(b"/user.slice"), None);
     }
 }

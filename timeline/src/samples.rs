@@ -5,8 +5,8 @@ use crate::registry::Named;
 use crate::runtime::{self, Runtime};
 use crate::task::{Since, Source, set_value};
 #[cfg(feature = "full")]
-use crate::timeline::Kept;
-use crate::timeline::Recorder;
+use crate::timeline::KeptNamespace;
+use crate::timeline::RecorderInfo;
 use crate::timeline::Timeline;
 use crate::tracepoint::Tracepoint;
 use alloc::string::String;
@@ -96,7 +96,7 @@ impl Timeline {
             #[cfg(feature = "full")]
             Some(Tracepoint::KeptNamespace { kind, id, unique, by }) => {
                 let kind = NsKind::ALL.into_iter().find(|known| known.name().as_bytes() == kind)?;
-                self.kept.push(Kept { kind, id, unique, by: String::from_utf8_lossy(by).into_owned() });
+                self.kept.push(KeptNamespace { kind, id, unique, by: String::from_utf8_lossy(by).into_owned() });
                 None
             }
             #[cfg(feature = "full")]
@@ -126,10 +126,10 @@ impl Timeline {
             }
             Some(Tracepoint::Recorder { interval, backend, own }) => {
                 let own = String::from_utf8_lossy(own);
-                self.recorder = Some(Recorder {
+                self.recorder = Some(RecorderInfo {
                     backend: String::from_utf8_lossy(backend).into_owned(),
                     interval,
-                    own: own.split_ascii_whitespace().map(String::from).collect(),
+                    own_namespaces: own.split_ascii_whitespace().map(String::from).collect(),
                 });
                 None
             }
@@ -141,7 +141,7 @@ impl Timeline {
     fn declare(&mut self, event: &synthetic::Container<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
-        let name = core::str::from_utf8(event.runtime).map_or(runtime::UNKNOWN, runtime::known);
+        let name = core::str::from_utf8(event.runtime).map_or(runtime::UNKNOWN, runtime::known_name);
         let labels = event.labels.split(|&byte| byte == b'\n');
         let labels = labels.filter_map(|label| {
             let at = label.iter().position(|&byte| byte == b'=')?;

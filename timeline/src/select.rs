@@ -46,7 +46,7 @@ impl Selection {
         sort: impl FnOnce(&mut Vec<Container>),
     ) -> Self {
         let mut containers = timeline.containers(definition);
-        containers.retain(|container| overlaps(window, container.first, container.last));
+        containers.retain(|container| overlaps(window, container.start, container.end));
         sort(&mut containers);
         let mut groups = timeline.groups(&containers);
         let group_of = Group::of_each(&groups, containers.len());
@@ -83,7 +83,7 @@ impl Selection {
 pub fn namespaced(timeline: &Timeline, definition: &Definition, filter: &Filter, window: Window) -> Vec<Namespaced> {
     let mut namespaced = timeline.namespaced(definition);
     namespaced.retain(|other| {
-        let task = timeline.at(other.task);
+        let task = timeline.task_at(other.task);
         let alone = || timeline.processes([other.task]);
         overlaps(window, task.start, task.end)
             && (filter.is_empty() || passes(filter, timeline, None, None, alone().first()))
@@ -100,7 +100,7 @@ pub fn passes(
     process: Option<&Process>,
 ) -> bool {
     let names = |process: &Process| -> Vec<String> {
-        let tasks = process.threads.iter().map(|&at| timeline.at(at));
+        let tasks = process.threads.iter().map(|&at| timeline.task_at(at));
         let names = tasks.flat_map(|task| &task.names);
         names.map(|since| String::from_utf8_lossy(timeline.names().get(since.value)).into_owned()).collect()
     };
@@ -123,7 +123,7 @@ pub fn passes(
             container.and_then(|container| container.label(label)).map(Into::into).into_iter().collect()
         }
         Field::Cgroup => match process {
-            Some(process) => of_task(timeline, timeline.at(process.leader), field),
+            Some(process) => of_task(timeline, timeline.task_at(process.leader), field),
             None => container.and_then(|container| container.cgroup.clone()).into_iter().collect(),
         },
         Field::Comm => match (process, container) {
@@ -131,9 +131,11 @@ pub fn passes(
             (None, Some(container)) => container.commands.clone(),
             (None, None) => Vec::new(),
         },
-        Field::Pid => process.map_or_else(Vec::new, |process| of_task(timeline, timeline.at(process.leader), field)),
+        Field::Pid => {
+            process.map_or_else(Vec::new, |process| of_task(timeline, timeline.task_at(process.leader), field))
+        }
         Field::Namespace => match process {
-            Some(process) => of_task(timeline, timeline.at(process.leader), field),
+            Some(process) => of_task(timeline, timeline.task_at(process.leader), field),
             None => namespaces(container.map(|container| container.namespaces)),
         },
     })

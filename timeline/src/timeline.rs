@@ -46,19 +46,19 @@ impl Usage {
 
 /// How a recording was made, where its recorder says so ([`synthetic::RECORDER`](nsscope_codec::synthetic::RECORDER)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recorder {
+pub struct RecorderInfo {
     /// `perf`, `proc` or `snapshot`.
     pub backend: String,
     /// ns between two looks at /proc; 0 where the kernel told by itself.
     pub interval: u32,
     /// Types of the recorder's own namespaces where they were not the machine's first ones: it ran in a container.
-    pub own: Vec<String>,
+    pub own_namespaces: Vec<String>,
 }
 
 /// A namespace that something but a task keeps, as the recorder found it ([`synthetic::KEPT_NAMESPACE`](nsscope_codec::synthetic::KEPT_NAMESPACE)).
 #[cfg(feature = "full")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptNamespace {
     /// Its type.
     pub kind: NsKind,
     /// Device and inode.
@@ -109,7 +109,7 @@ pub struct Timeline {
     pub(crate) inits: BTreeMap<u64, u32>,
     /// Namespaces that nobody need be in.
     #[cfg(feature = "full")]
-    pub(crate) kept: Vec<Kept>,
+    pub(crate) kept: Vec<KeptNamespace>,
     pub(crate) ns_sets: Interner<NsSet>,
     /// Hierarchy and path of each cgroup that a task is in at a time.
     pub(crate) cgroup_sets: Interner<Vec<[u32; 2]>>,
@@ -125,7 +125,7 @@ pub struct Timeline {
     #[cfg(feature = "full")]
     pub(crate) limits: BTreeMap<u64, crate::limit::Read>,
     pub(crate) tracepoints: Tracepoints,
-    pub(crate) recorder: Option<Recorder>,
+    pub(crate) recorder: Option<RecorderInfo>,
     pub(crate) span: Option<(u64, u64)>,
     /// The time of the record that was pushed last, ns.
     pub(crate) now: u64,
@@ -141,12 +141,18 @@ impl Timeline {
 
     /// An empty timeline that keeps about so many of the tasks that have ended, the latest; of the others it keeps
     /// counts.
-    pub fn keeping(ended: usize) -> Self {
+    pub fn with_ended_limit(ended: usize) -> Self {
         Self { keep: Some(ended), ..Self::default() }
     }
 
+    /// An empty timeline for a stream without an end: it keeps the last thousand tasks that have ended, because their
+    /// last records may come a little later.
+    pub fn for_stream() -> Self {
+        Self::with_ended_limit(1000)
+    }
+
     /// Takes the next record in time order, and returns the task that it tells of. Records of types that do not matter
-    /// here are ignored; a record that cannot be read is counted in [`faulty`](Self::faulty).
+    /// here are ignored; a record that cannot be read is counted in [`malformed`](Self::malformed).
     pub fn push<O: Order>(&mut self, session: &Session, raw: &RawRecord<'_, O>) -> Option<usize> {
         if raw.kind().is_user() {
             return None;
@@ -273,12 +279,12 @@ impl Timeline {
     }
 
     /// The thread at an index that a container or a process names.
-    pub fn at(&self, index: usize) -> &Task {
+    pub fn task_at(&self, index: usize) -> &Task {
         &self.tasks[index]
     }
 
     /// The thread that has this id now, or had it last.
-    pub fn current(&self, tid: u32) -> Option<(usize, &Task)> {
+    pub fn task_of_tid(&self, tid: u32) -> Option<(usize, &Task)> {
         let index = self.has(tid)?;
         Some((index, &self.tasks[index]))
     }
@@ -289,7 +295,7 @@ impl Timeline {
     }
 
     /// Namespace set and cgroup set of a place, by number, each where it is known.
-    pub fn at_placement(&self, placement: u32) -> (Option<u32>, Option<u32>) {
+    pub fn sets_of_placement(&self, placement: u32) -> (Option<u32>, Option<u32>) {
         let Placement { namespaces, cgroups, .. } = self.usage[placement as usize].placement;
         (namespaces, cgroups)
     }
@@ -320,24 +326,24 @@ impl Timeline {
     }
 
     /// How many records could not be read.
-    pub fn faulty(&self) -> u64 {
+    pub fn malformed(&self) -> u64 {
         self.faulty
     }
 
     /// How many records are of tasks outside the recorder's pid namespace, which have no pid there
     /// (`perf_event_pid_type()` in kernel/events/core.c); they are left out.
-    pub fn outside(&self) -> u64 {
+    pub fn outside_pid_namespace(&self) -> u64 {
         self.outside
     }
 
     /// How the recording was made, where its recorder says so.
-    pub fn recorder(&self) -> Option<&Recorder> {
+    pub fn recorder(&self) -> Option<&RecorderInfo> {
         self.recorder.as_ref()
     }
 
     /// Namespaces that something but a task keeps, as far as the recorder looked.
     #[cfg(feature = "full")]
-    pub fn kept(&self) -> &[Kept] {
+    pub fn kept(&self) -> &[KeptNamespace] {
         &self.kept
     }
 

@@ -34,7 +34,7 @@ pub(crate) enum Tracepoint<'a> {
     Namespace { ino: u32, unique: u64 },
     /// [`synthetic::CGROUP_CPU`]: a cgroup's CPU time and what its limit did.
     #[cfg(feature = "full")]
-    CgroupCpu { path: &'a [u8], read: crate::limit::Limit },
+    CgroupCpu { path: &'a [u8], read: crate::limit::CpuStat },
     /// [`synthetic::CPU_SUM`]: what the tasks of a place did to the CPUs.
     #[cfg(feature = "full")]
     CpuSum(synthetic::CpuSum),
@@ -267,8 +267,8 @@ impl Tracepoints {
             Fields::CgroupCpu { path, numbers: [used, throttled, periods, throttled_periods] } => {
                 Tracepoint::CgroupCpu {
                     path: path.text(raw, big)?,
-                    read: crate::limit::Limit {
-                        used: used.number(raw, big)?,
+                    read: crate::limit::CpuStat {
+                        usage: used.number(raw, big)?,
                         throttled: throttled.number(raw, big)?,
                         periods: periods.number(raw, big)?,
                         throttled_periods: throttled_periods.number(raw, big)?,

@@ -63,7 +63,9 @@ pub(crate) fn why(key: &Key, cgroup: Option<&str>, namespaces: &NsSet, differs: 
             list(&mut others.into_iter().map(|kind| (kind, namespaces.get(kind))))
         ));
     }
-    if let (Key::Namespaces(_), Some((unit, kind))) = (key, cgroup.and_then(|path| runtime::unit(path.as_bytes()))) {
+    if let (Key::Namespaces(_), Some((unit, kind))) =
+        (key, cgroup.and_then(|path| runtime::systemd_unit(path.as_bytes())))
+    {
         why.push(format!("started by {unit}.{kind}"));
     }
     why

@@ -137,7 +137,7 @@ fn a_sample_of_a_thread_that_has_just_ended_is_of_that_thread() {
 fn a_task_whose_fork_was_lost_was_already_there() {
     let mut scene = Scene::new(Timeline::new());
     scene.comm(60, 60, "late", false);
-    let (_, task) = scene.timeline.current(60).unwrap();
+    let (_, task) = scene.timeline.task_of_tid(60).unwrap();
     assert!(!task.start_exact && task.ppid.is_none());
     // A record for it after its end is of a new one.
     scene.exit(60, 60);
@@ -146,7 +146,7 @@ fn a_task_whose_fork_was_lost_was_already_there() {
     // A synthesized FORK only tells the parent of a known task.
     let ids = TaskIds { pid: 60, tid: 60, ppid: 1, ptid: 1, time: 0 };
     scene.put(&Fork(ids), MISC_FORK_EXEC);
-    assert_eq!(scene.timeline.current(60).unwrap().1.ppid, Some(1));
+    assert_eq!(scene.timeline.task_of_tid(60).unwrap().1.ppid, Some(1));
     assert_eq!(scene.timeline.tasks().filter(|(_, task)| task.tid == 60).count(), 2);
 }
 
@@ -160,7 +160,7 @@ fn exec_by_a_thread_that_does_not_lead_leaves_one_thread() {
     scene.exit(70, 72);
     scene.exit(70, 70);
     scene.comm(70, 70, "new", true);
-    let of = |scene: &Scene, tid: u32| scene.timeline.current(tid).map(|(_, task)| (task.start_exact, task.end));
+    let of = |scene: &Scene, tid: u32| scene.timeline.task_of_tid(tid).map(|(_, task)| (task.start_exact, task.end));
     assert_eq!(of(&scene, 70), Some((true, None)), "the process goes on, from its own beginning");
     assert!(of(&scene, 71).unwrap().1.is_some(), "the thread is the leader now");
     let processes = scene.timeline.processes(scene.timeline.tasks().map(|(index, _)| index));
@@ -193,7 +193,7 @@ fn namespaces_are_inherited_and_setns_moves_out_again() {
     scene.exit(90, 90);
     let container = &scene.containers()[0];
     assert_eq!((container.processes, container.peak_processes), (2, 2));
-    assert!(container.last.is_some(), "one left, the other ended");
+    assert!(container.end.is_some(), "one left, the other ended");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_number_that_is_used_again_is_another_container() {
     }
     let containers = scene.containers();
     assert_eq!(containers.len(), 2);
-    assert!(containers[0].last.unwrap() < containers[1].first);
+    assert!(containers[0].end.unwrap() < containers[1].start);
     // Nor are they a pod: nothing held the network namespace in between.
     assert_eq!(scene.timeline.groups(&containers), []);
 }
@@ -254,7 +254,7 @@ fn a_container_that_already_ran_is_one_whenever_its_init_is_seen() {
     scene.time -= 1;
     scene.namespaces(120, 120, set);
     let containers = scene.containers();
-    assert_eq!((containers.len(), containers[0].processes, containers[0].last), (1, 2, None));
+    assert_eq!((containers.len(), containers[0].processes, containers[0].end), (1, 2, None));
 }
 
 /// What is only counted adds up with what is kept, whatever the limit.
@@ -288,11 +288,11 @@ fn counts_are_the_same_however_few_tasks_are_kept() {
         let fact = |c: &nsscope_timeline::Container| {
             let mut commands = c.commands.clone();
             commands.sort();
-            (c.id(), c.threads, c.processes, c.peak_processes, c.first, c.first_exact, c.last, commands)
+            (c.id(), c.threads, c.processes, c.peak_processes, c.start, c.start_exact, c.end, commands)
         };
         containers.iter().map(fact).collect()
     };
-    let (all, few) = (play(Timeline::new()), play(Timeline::keeping(10)));
+    let (all, few) = (play(Timeline::new()), play(Timeline::with_ended_limit(10)));
     assert_eq!(facts(&few), facts(&all));
     assert_eq!(facts(&all)[0].1, 6001);
     assert_eq!(few.timeline.threads_seen(), all.timeline.threads_seen());

@@ -34,7 +34,7 @@ impl Trace {
         let key = keys.of_placement(place);
         let containers = &self.model.selection.containers;
         let row = self.rows_of(Kind::Container).find(|&(of, _)| Some(keys.number(&containers[of].key)) == key);
-        vec![row.map_or(NOWHERE, |(_, row)| row), timeline.at_placement(place).0.map_or(0, |set| set + 1)]
+        vec![row.map_or(NOWHERE, |(_, row)| row), timeline.sets_of_placement(place).0.map_or(0, |set| set + 1)]
     }
 
     /// The row of a thread, or of its process where it has none of its own, that lived at a time (ns since the beginning).
@@ -42,7 +42,7 @@ impl Trace {
         let timeline = &self.known().timeline;
         let at = time as u64 + self.span().0;
         let lived = |index: usize| {
-            let task = timeline.at(index);
+            let task = timeline.task_at(index);
             task.tid == tid && task.start <= at && task.end.is_none_or(|end| end >= at)
         };
         let thread = self.rows_of(Kind::Thread).find(|&(of, _)| lived(of));

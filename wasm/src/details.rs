@@ -29,15 +29,15 @@ impl Trace {
                 let containers = || group.containers.iter().map(|&at| &selection.containers[at]);
                 let mut lines = vec![("why".to_string(), group.why.clone())];
                 lines.extend(containers().map(|container| ("container".into(), title(container))));
-                let first = containers().map(|container| container.first).min();
-                let last = containers().map(|container| container.last).collect::<Option<Vec<_>>>();
+                let first = containers().map(|container| container.start).min();
+                let last = containers().map(|container| container.end).collect::<Option<Vec<_>>>();
                 let last = last.and_then(|ends| ends.into_iter().max());
                 let filter = format!("{}={}", group.kind, group.id);
                 self.lines(&group.title(), lines, (first.unwrap_or(0), last), filter)
             }
             Kind::Container => {
                 let container = &selection.containers[row.of as usize];
-                let span = (container.first, container.last);
+                let span = (container.start, container.end);
                 self.lines(&title(container), container_lines(container), span, format!("container={}", container.id()))
             }
             Kind::Process => {
@@ -47,7 +47,7 @@ impl Trace {
                 self.lines(&format!("process {}", process.pid), lines, span, format!("pid={}", process.pid))
             }
             Kind::Thread => {
-                let thread = timeline.at(row.of as usize);
+                let thread = timeline.task_at(row.of as usize);
                 let lines = self.task_lines(row.of as usize, Some(thread.pid));
                 let span = (thread.start, thread.end);
                 self.lines(&format!("thread {}", thread.tid), lines, span, format!("pid={}", thread.pid))
@@ -59,7 +59,7 @@ impl Trace {
 impl Trace {
     fn task_lines(&self, index: usize, ppid: Option<u32>) -> Vec<(String, String)> {
         let timeline = &self.known().timeline;
-        let task = timeline.at(index);
+        let task = timeline.task_at(index);
         let mut lines = vec![("pid".to_string(), task.tid.to_string())];
         if task.nspids.len() > 1 {
             let pids: Vec<_> = task.nspids.iter().map(u32::to_string).collect();

@@ -64,7 +64,7 @@ pub(crate) struct Event {
     pub(crate) tid: u32,
     /// Its name then, an index into [`Timeline::names`].
     pub(crate) name: Option<u32>,
-    /// Where it was then, for [`Timeline::at_placement`]; `None` where the event is no task's.
+    /// Where it was then, for [`Timeline::sets_of_placement`]; `None` where the event is no task's.
     pub(crate) place: Option<u32>,
     pub(crate) what: What,
 }
@@ -88,13 +88,13 @@ pub(crate) struct Facts {
 impl Facts {
     /// Keeps about so many of the tasks that have ended.
     pub(crate) fn keeping(ended: usize) -> Self {
-        Self { timeline: Timeline::keeping(ended), ..Self::default() }
+        Self { timeline: Timeline::with_ended_limit(ended), ..Self::default() }
     }
 
     fn event<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>, task: Option<usize>) {
         let Some(time) = known_time(session.time(record)) else { return };
         let timeline = &self.timeline;
-        let known = task.map(|index| (timeline.at(index), timeline.placement_of(index)));
+        let known = task.map(|index| (timeline.task_at(index), timeline.placement_of(index)));
         let what = match (record.kind(), known) {
             (RecordType::NAMESPACES, Some((task, _))) => task.namespaces.last().map(|s| What::Namespaces(s.value)),
             (RecordType::COMM, Some((task, _))) => {

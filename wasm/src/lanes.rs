@@ -63,7 +63,7 @@ impl Lanes {
         let preempts = tid < PREEMPTS && record.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
         who.extend([
             if preempts { tid | PREEMPTS } else { tid },
-            timeline.current(tid).map_or(NOWHERE, |(task, _)| timeline.placement_of(task)),
+            timeline.task_of_tid(tid).map_or(NOWHERE, |(task, _)| timeline.placement_of(task)),
         ]);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     Container = 2,
     /// A process: index into [`Model::processes`].
     Process = 3,
-    /// A thread: index for [`Timeline::at`].
+    /// A thread: index for [`Timeline::task_at`].
     Thread = 4,
 }
 
@@ -174,7 +174,7 @@ impl Model {
         self.processes.push(process.clone());
         self.container_of.push(container);
         if process.threads.len() > 1 {
-            let key = |&thread: &usize| (timeline.at(thread).start, timeline.at(thread).tid);
+            let key = |&thread: &usize| (timeline.task_at(thread).start, timeline.task_at(thread).tid);
             for thread in sorted(process.threads.clone(), key) {
                 let row = self.row(Kind::Thread, thread, row, false);
                 self.close(row);
@@ -191,7 +191,7 @@ impl Model {
         let host = self.rows.iter().find(|row| row.kind == Kind::Host).map(|row| row.curve);
         let mut curves = Vec::new();
         for row in self.rows.iter().filter(|row| row.kind == Kind::Container) {
-            for &place in &self.selection.containers[row.of as usize].places {
+            for &place in &self.selection.containers[row.of as usize].placements {
                 let place = place as usize;
                 curves.resize(curves.len().max(place + 1), NONE);
                 curves[place] = row.curve;
@@ -262,13 +262,13 @@ impl Model {
             }
             Kind::Process => {
                 let process = &self.processes[row.of as usize];
-                let leader = timeline.at(process.leader);
+                let leader = timeline.task_at(process.leader);
                 of_task(timeline, leader, Field::Pid).contains(&text)
                     || names(timeline, leader).iter().any(|n| has(n))
                     || (text.contains(':') && of_task(timeline, leader, Field::Namespace).iter().any(|ns| has(ns)))
             }
             Kind::Thread => {
-                let thread = timeline.at(row.of as usize);
+                let thread = timeline.task_at(row.of as usize);
                 thread.tid.to_string() == text
             }
         });
@@ -289,22 +289,22 @@ impl Model {
                 Kind::Group => {
                     let all = self.selection.groups[row.of as usize].containers.iter();
                     let all: Vec<_> = all.map(|&at| &self.selection.containers[at]).collect();
-                    let first = all.iter().map(|container| container.first).min().unwrap_or(0);
-                    let last = all.iter().map(|container| container.last).collect::<Option<Vec<_>>>();
+                    let first = all.iter().map(|container| container.start).min().unwrap_or(0);
+                    let last = all.iter().map(|container| container.end).collect::<Option<Vec<_>>>();
                     let last = last.and_then(|ends| ends.into_iter().max());
-                    draw.life((first, last, all.iter().all(|container| container.first_exact)), 0);
+                    draw.life((first, last, all.iter().all(|container| container.start_exact)), 0);
                 }
                 Kind::Container => {
                     let container = &self.selection.containers[row.of as usize];
                     let set = timeline.ns_sets().number(&container.namespaces).map_or(0, |number| number + 1);
-                    draw.life((container.first, container.last, container.first_exact), set);
+                    draw.life((container.start, container.end, container.start_exact), set);
                 }
                 Kind::Process => {
                     let process = &self.processes[row.of as usize];
-                    draw.task(timeline.at(process.leader), process.end);
+                    draw.task(timeline.task_at(process.leader), process.end);
                 }
                 Kind::Thread => {
-                    let thread = timeline.at(row.of as usize);
+                    let thread = timeline.task_at(row.of as usize);
                     draw.task(thread, thread.end);
                 }
             }
@@ -342,12 +342,12 @@ impl Model {
                     }
                     Field::Pid => vec![event.pid.to_string()],
                     Field::Cgroup => {
-                        let set = event.place.and_then(|place| timeline.at_placement(place).1);
+                        let set = event.place.and_then(|place| timeline.sets_of_placement(place).1);
                         let paths = set.map(|set| timeline.cgroup_paths(set)).unwrap_or_default();
                         paths.into_iter().map(|(_, path)| path).collect()
                     }
                     Field::Namespace => {
-                        let set = event.place.and_then(|place| timeline.at_placement(place).0);
+                        let set = event.place.and_then(|place| timeline.sets_of_placement(place).0);
                         let set = set.map(|set| *timeline.ns_sets().get(set)).unwrap_or_default();
                         nsscope_codec::wire::namespaces::NsKind::ALL.map(|kind| set.label(kind)).into()
                     }

@@ -38,9 +38,9 @@ impl Trace {
                 ("threads", container.threads.into()),
                 ("cpu", (container.cpu as f64).into()),
                 ("samples", (container.samples as f64).into()),
-                ("first", self.since(container.first).into()),
-                ("firstExact", container.first_exact.into()),
-                ("last", container.last.map(|last| self.since(last)).into()),
+                ("first", self.since(container.start).into()),
+                ("firstExact", container.start_exact.into()),
+                ("last", container.end.map(|last| self.since(last)).into()),
                 ("commands", container.commands.clone().into()),
                 ("pids", pids.into_iter().map(|(pid, _)| JsValue::from(pid as u32)).collect::<Array>().into()),
                 ("row", row(index).into()),
@@ -72,7 +72,7 @@ impl Trace {
             .take(count)
             .map(|(depth, index)| {
                 let process = &self.model.processes[index];
-                let leader = timeline.at(process.leader);
+                let leader = timeline.task_at(process.leader);
                 let container = self.model.container_of[index].map(|at| &self.model.selection.containers[at as usize]);
                 object([
                     ("row", rows[index].1.into()),

@@ -123,13 +123,13 @@ impl Trace {
             ("unlisted", (facts.unlisted as f64).into()),
             ("switchesLeft", (facts.lanes.left as f64).into()),
             ("lost", lost.collect::<Array>().into()),
-            ("outside", (timeline.outside() as f64).into()),
+            ("outside", (timeline.outside_pid_namespace() as f64).into()),
             ("faults", facts.faults.clone().into()),
-            ("faultCount", ((facts.faulty + timeline.faulty()) as f64).into()),
+            ("faultCount", ((facts.faulty + timeline.malformed()) as f64).into()),
             ("hasNamespaces", (!timeline.ns_sets().values().is_empty()).into()),
             ("backend", recorder.map(|recorder| recorder.backend.clone()).into()),
             ("interval", recorder.map_or(0, |recorder| recorder.interval).into()),
-            ("insideOf", recorder.map(|recorder| recorder.own.clone()).unwrap_or_default().into()),
+            ("insideOf", recorder.map(|recorder| recorder.own_namespaces.clone()).unwrap_or_default().into()),
             ("namespaceTypes", NsKind::ALL.map(|kind| String::from(kind.name())).to_vec().into()),
             ("eventKinds", What::KINDS.map(String::from).to_vec().into()),
             ("host", inodes(&timeline.host()).into()),
@@ -249,12 +249,12 @@ impl Trace {
             }
             Kind::Process => {
                 let process = &self.model.processes[row.of as usize];
-                let leader = timeline.at(process.leader);
+                let leader = timeline.task_at(process.leader);
                 let inside = leader.inner_pid().map_or(String::new(), |pid| format!(" (inside {pid})"));
                 (timeline.last_name(leader).unwrap_or_default(), format!("{}{inside}", process.pid))
             }
             Kind::Thread => {
-                let thread = timeline.at(row.of as usize);
+                let thread = timeline.task_at(row.of as usize);
                 (timeline.last_name(thread).unwrap_or_default(), format!("thread {}", thread.tid))
             }
         };

@@ -10,7 +10,7 @@ mod shared;
 mod sums;
 
 use crate::error::{Error, Result};
-use crate::events::{Described, side_band, side_band_attr, synthetic_events, synthetic_id, tracepoint_attr};
+use crate::events::{EventDesc, side_band, side_band_attr, synthetic_events, synthetic_id, tracepoint_attr};
 use crate::perf::Wanted;
 use crate::source::{Chunk, Source};
 use crate::synth::Synthesizer;
@@ -114,7 +114,7 @@ impl Attach {
 
 /// Programs that run, and their ring.
 pub(crate) struct Bpf {
-    pub(crate) described: Vec<Described>,
+    pub(crate) described: Vec<EventDesc>,
     /// Formats of the kernel's tracepoints among them.
     tracepoints: Vec<Tracepoint>,
     records: RingBuf<MapData>,
@@ -183,7 +183,7 @@ impl Bpf {
             epoll::EventData::new_u64(0),
             epoll::EventFlags::IN | epoll::EventFlags::ET,
         )?;
-        let wakeups = tracepoints.iter().zip(WAKEUP_IDS).map(|(Tracepoint { format, .. }, id)| Described {
+        let wakeups = tracepoints.iter().zip(WAKEUP_IDS).map(|(Tracepoint { format, .. }, id)| EventDesc {
             attr: tracepoint_attr(format.id),
             name: format!("{}:{}", format.system, format.name),
             ids: vec![id],
@@ -264,7 +264,7 @@ impl Source for Bpf {
         "bpf"
     }
 
-    fn events(&self) -> &[Described] {
+    fn events(&self) -> &[EventDesc] {
         &self.described
     }
 
@@ -452,13 +452,13 @@ fn wakeups(settings: &mut Settings) -> Result<Vec<Tracepoint>> {
 fn missing() -> Error {
     Error::Unsupported {
         what: "this program was built before its eBPF programs were".into(),
-        mend: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
+        help: "to build them in: cargo xtask bpf && cargo install --path cli --features bpf".into(),
     }
 }
 
 fn refused(why: &str) -> Error {
     Error::NotPermitted {
         what: format!("the kernel does not take the eBPF programs: {why}"),
-        mend: "They need CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), and Linux 5.11 or newer.".into(),
+        help: "They need CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), and Linux 5.11 or newer.".into(),
     }
 }

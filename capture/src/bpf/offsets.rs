@@ -29,7 +29,7 @@ impl Kernel<'_> {
 
 /// There is no such kernel's type: another backend needs none.
 pub(super) fn unsupported(what: String) -> Error {
-    Error::Unsupported { what, mend: "The backend perf needs no such thing.".into() }
+    Error::Unsupported { what, help: "The backend perf needs no such thing.".into() }
 }
 
 /// Reads them.

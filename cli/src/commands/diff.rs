@@ -77,7 +77,7 @@ pub(crate) fn run(args: &args::Diff) -> Outcome {
 /// The containers that run when a capture ends.
 fn at_the_end(timeline: &Timeline, definition: &nsscope_timeline::Definition) -> Vec<Container> {
     let mut containers = timeline.containers(definition);
-    containers.retain(|container| container.last.is_none());
+    containers.retain(|container| container.end.is_none());
     containers
 }
 
@@ -90,7 +90,7 @@ fn moved(before: &Timeline, after: &Timeline) -> Vec<Moved> {
     let old = living(before);
     let mut moved = Vec::new();
     for (pid, (index, to)) in living(after) {
-        let task = after.at(index);
+        let task = after.task_at(index);
         let Some((_, from)) = old.get(&pid) else { continue };
         // One that began after the first capture only has the same number.
         let another = task.start_exact && before.span().is_some_and(|(_, end)| task.start > end);

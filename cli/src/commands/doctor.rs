@@ -1,4 +1,4 @@
-//! `nsscope doctor`: what this kernel and this user can record, and how to mend what is missing. Not here: the checks
+//! `nsscope doctor`: what this kernel and this user can record, and what to do about what is missing. Not here: the checks
 //! themselves, which are capture's.
 
 use crate::args;
@@ -93,8 +93,8 @@ fn as_text(checks: &[Check], records: bool) -> String {
         };
         let style = color.on_default();
         let _ = writeln!(out, "{style}{mark:<8}{style:#} {:<20} {}", check.name, check.found);
-        if let Some(mend) = &check.mend {
-            let _ = writeln!(out, "         {:<20} -> {mend}", "");
+        if let Some(help) = &check.help {
+            let _ = writeln!(out, "         {:<20} -> {help}", "");
         }
     }
     let _ = writeln!(
@@ -118,7 +118,7 @@ fn as_json(checks: &[Check], records: bool) -> Value {
                 State::Limited => "limited",
                 State::Fails => "fails",
             };
-            json!({ "check": check.name, "state": state, "found": check.found, "mend": check.mend })
+            json!({ "check": check.name, "state": state, "found": check.found, "help": check.help })
         })
         .collect();
     json!({ "can_record": records, "checks": checks })

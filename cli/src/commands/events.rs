@@ -43,11 +43,11 @@ fn follow<P: Print>(args: &args::Events, format: P) -> Outcome {
     let stream = Stream::new(format, args.kind.clone(), None);
     let unnamed = Unnamed { stream, watch, from: u64::MAX, waits: BTreeMap::new(), held: VecDeque::new(), bytes: 0 };
     let mut live = Recording::new().backend(Backend::Perf).live(unnamed)?;
-    live.hand_out()?;
+    live.flush()?;
     // What was synthesized is older.
     live.visitor().from = nsscope_capture::now();
     while ends.load(Relaxed) == 0 && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-        live.round()?;
+        live.poll()?;
         let (session, unnamed) = live.parts();
         unnamed.release(session, Instant::now());
         unnamed.stream.write()?;
@@ -132,7 +132,7 @@ impl<P: Print> Visitor for Unnamed<P> {
 mod tests {
     use super::*;
     use crate::args::Which;
-    use nsscope_capture::{Chunk, Described, Source};
+    use nsscope_capture::{Chunk, EventDesc, Source};
     use nsscope_codec::encode::{Comm, Encode, Fork, Namespaces, TaskIds};
     use nsscope_codec::synthetic::{self, CONTAINER};
     use nsscope_codec::wire::attr::{Attr, AttrFlags, CONFIG_DUMMY, TYPE_SOFTWARE, TYPE_TRACEPOINT};
@@ -146,7 +146,7 @@ mod tests {
 
     /// Pieces of records, one a round.
     struct Canned {
-        events: Vec<Described>,
+        events: Vec<EventDesc>,
         rounds: VecDeque<Vec<u8>>,
     }
 
@@ -155,7 +155,7 @@ mod tests {
             "canned"
         }
 
-        fn events(&self) -> &[Described] {
+        fn events(&self) -> &[EventDesc] {
             &self.events
         }
 
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    fn events() -> Vec<Described> {
+    fn events() -> Vec<EventDesc> {
         let attr = |kind, config, more: SampleType| {
             let mut attr = Attr::<Native>::new(kind, config);
             attr.sample_type.set(TRAILER.0 | more.0);
@@ -193,8 +193,8 @@ mod tests {
         let side_band = attr(TYPE_SOFTWARE, CONFIG_DUMMY, SampleType(0));
         let container = attr(TYPE_TRACEPOINT, CONTAINER.id, SampleType::RAW);
         vec![
-            Described { attr: side_band, name: "dummy:u".into(), ids: vec![1] },
-            Described { attr: container, name: CONTAINER.name.into(), ids: vec![2] },
+            EventDesc { attr: side_band, name: "dummy:u".into(), ids: vec![1] },
+            EventDesc { attr: container, name: CONTAINER.name.into(), ids: vec![2] },
         ]
     }
 
@@ -257,9 +257,9 @@ mod tests {
         let recording = Recording::new().source(Box::new(source)).without_synthesis();
         let begin = Instant::now();
         let mut live = recording.live(unnamed).expect("it starts");
-        live.hand_out().expect("it is read");
+        live.flush().expect("it is read");
         for _ in 0..5 {
-            live.round().expect("it is read");
+            live.poll().expect("it is read");
         }
         let (session, unnamed) = live.parts();
         let session = session.clone();

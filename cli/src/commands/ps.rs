@@ -127,7 +127,7 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
         let mut shown: Vec<_> = in_tree_order(members).into_iter().map(|(depth, at)| (depth, &members[at])).collect();
         shown.truncate(args.processes.0);
         for (position, &(depth, process)) in shown.iter().enumerate() {
-            let leader = timeline.at(process.leader);
+            let leader = timeline.task_at(process.leader);
             let inside = leader.inner_pid().map_or(String::new(), |pid| format!(" (inside {pid})"));
             let branches = style.branches(shown[position + 1..].iter().map(|&(depth, _)| depth + 1), depth + 1);
             let name = format!("{branches}{}{inside}", process.pid);

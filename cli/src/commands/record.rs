@@ -54,7 +54,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     }
     if let Some(size) = args.max_size {
         recording = match args.on_file {
-            Some(_) => recording.rotate_stamped(size),
+            Some(_) => recording.rotate_with_timestamps(size),
             None => recording.rotate(size, args.max_files),
         };
     }
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &args::Record) -> Outcome {
     let handle = Handle::new()?;
     let ended = signals::noted(&signals::END)?;
     let (stop, write, snapshot) = (handle.clone(), handle.clone(), args.snapshot);
-    recording = recording.handle(handle.clone()).once_open(move |backend| {
+    recording = recording.handle(handle.clone()).on_open(move |backend| {
         confine::to_recording(backend);
         let stops = stop.clone();
         signals::on(&signals::END, move || stops.stop())?;
@@ -207,6 +207,6 @@ fn container(name: &str) -> Outcome<Target> {
         }
         Key::Namespaces(all) => (None, own(NsKind::Pid).or(all.first().copied())),
     };
-    let tids = container.tasks.iter().map(|&task| timeline.at(task).tid).collect();
+    let tids = container.tasks.iter().map(|&task| timeline.task_at(task).tid).collect();
     Ok(Target::Container { cgroup, namespace, tids })
 }

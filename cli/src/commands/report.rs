@@ -65,9 +65,9 @@ fn as_text(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
                 recorder.interval / 1_000_000
             );
         }
-        if !recorder.own.is_empty() {
-            let own = safe(recorder.own.join(", ").as_bytes());
-            let blind = blind_spots(&recorder.own);
+        if !recorder.own_namespaces.is_empty() {
+            let own = safe(recorder.own_namespaces.join(", ").as_bytes());
+            let blind = blind_spots(&recorder.own_namespaces);
             let _ = writeln!(out, "recorded from inside a container (its own namespaces: {own}): {blind}");
         }
     }
@@ -103,7 +103,8 @@ fn as_text(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
         }
         for (kinds, tasks) in groups {
             let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
-            let mut names: Vec<_> = tasks.iter().filter_map(|&task| timeline.last_name(timeline.at(task))).collect();
+            let mut names: Vec<_> =
+                tasks.iter().filter_map(|&task| timeline.last_name(timeline.task_at(task))).collect();
             names.sort();
             names.dedup();
             let threads = plural("thread", tasks.len());
@@ -186,15 +187,15 @@ impl Rows<'_> {
             0 if container.namespaces == self.host => "none".into(),
             _ => own.join("\n"),
         };
-        let came = if container.first_exact { "" } else { "before " };
+        let came = if container.start_exact { "" } else { "before " };
         let cells = vec![
             container.kind(),
             own,
             container.processes.to_string(),
             container.peak_processes.to_string(),
             container.threads.to_string(),
-            format!("{came}{}", seconds(container.first.saturating_sub(self.start))),
-            container.last.map_or("running".into(), |last| seconds(last.saturating_sub(self.start))),
+            format!("{came}{}", seconds(container.start.saturating_sub(self.start))),
+            container.end.map_or("running".into(), |last| seconds(last.saturating_sub(self.start))),
             list(&container.commands, 6),
         ];
         let title = safe(title(container).as_bytes());
@@ -228,7 +229,7 @@ impl Rows<'_> {
     }
 
     fn process(&mut self, container: &Container, process: &Process, branch: &str) {
-        let leader = self.timeline.at(process.leader);
+        let leader = self.timeline.task_at(process.leader);
         let since = container.since(process.leader);
         let names: Vec<String> = leader
             .names
@@ -294,8 +295,8 @@ fn as_json(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
             let mut value = container_json(timeline, container);
             value["shares"] = shares(&selection.containers, container);
             value["pids"] = json!(pids(members));
-            value["first_wall"] = json!(wall(container.first));
-            value["last_wall"] = json!(container.last.and_then(wall));
+            value["first_wall"] = json!(wall(container.start));
+            value["last_wall"] = json!(container.end.and_then(wall));
             value["members"] = members_json(timeline, container, &members[..members.len().min(args.processes.0)]);
             value
         })
@@ -303,7 +304,7 @@ fn as_json(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
     let namespaced: Vec<Value> = namespaced
         .iter()
         .map(|other| {
-            let task = timeline.at(other.task);
+            let task = timeline.task_at(other.task);
             json!({
                 "pid": task.pid, "tid": task.tid, "comm": timeline.last_name(task), "own": kind_names(&other.differs),
             })
@@ -321,10 +322,10 @@ fn as_json(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
         "threads": timeline.threads_seen(),
         "threads_not_listed": timeline.threads_not_kept(),
         "lost": timeline.lost().iter().map(|lost| lost.count).sum::<u64>(),
-        "unreadable_records": timeline.faulty(),
-        "records_of_outside": timeline.outside(),
+        "unreadable_records": timeline.malformed(),
+        "records_of_outside": timeline.outside_pid_namespace(),
         "recorder": timeline.recorder().map(|recorder| {
-            json!({ "backend": recorder.backend, "interval_ns": recorder.interval, "own_namespaces": recorder.own })
+            json!({ "backend": recorder.backend, "interval_ns": recorder.interval, "own_namespaces": recorder.own_namespaces })
         }),
         "host": namespaces_json(&timeline.host()),
         "groups": groups_json(selection),

@@ -32,10 +32,10 @@ pub(super) fn run(args: &args::Events, least: Duration) -> Outcome {
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     let slow = Slow { watch: Watch::new(&args.which), least, json: args.json, from: u64::MAX, out: Vec::new() };
     let mut live = Recording::new().backend(Backend::Perf).wakeups().live(slow)?;
-    live.hand_out()?;
+    live.flush()?;
     live.visitor().from = nsscope_capture::now();
     while ends.load(Relaxed) == 0 && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-        live.round()?;
+        live.poll()?;
         live.visitor().write()?;
     }
     live.finish().write()?;

@@ -12,7 +12,7 @@ use nsscope_codec::perf_data::{Session, Visitor};
 use nsscope_codec::wire::header::{MISC_FORK_EXEC, RecordType};
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_timeline::filter::Filter;
-use nsscope_timeline::{Container, CpuUse, Definition, Group, Key, Runner, Timeline};
+use nsscope_timeline::{Container, CpuUsage, Definition, Group, Key, Runner, Timeline};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -30,8 +30,6 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// How many tasks that have ended are remembered one by one.
-const KEEP: usize = 1000;
 /// How long what is new, and what is gone, is shown as that, ns.
 const NEWS: u64 = 3_000_000_000;
 /// How often a key is looked for.
@@ -52,7 +50,7 @@ struct Facts {
     happened: BTreeMap<Option<Key>, Happened>,
     lost: u64,
     /// CPU time and waits up to the last picture.
-    before: Vec<CpuUse>,
+    before: Vec<CpuUsage>,
 }
 
 impl Visitor for Facts {
@@ -67,7 +65,7 @@ impl Visitor for Facts {
             }
             _ => return,
         };
-        let Some((index, task)) = self.timeline.current(tid) else { return };
+        let Some((index, task)) = self.timeline.task_of_tid(tid) else { return };
         // A fork comes with a record that repeats the parent's namespaces: that is no change.
         let changed = task.namespaces.len() > 1;
         let key = self.timeline.container_of(index, &self.definition);
@@ -116,14 +114,14 @@ pub(crate) fn run(args: &args::Top) -> Outcome {
     }
     let ends = signals::count_ends()?;
     let facts = Facts {
-        timeline: Timeline::keeping(KEEP),
+        timeline: Timeline::for_stream(),
         definition: args.which.definition.clone(),
         happened: BTreeMap::new(),
         lost: 0,
         before: Vec::new(),
     };
     let mut live = Recording::new().backend(Backend::Perf).switch_events().live(facts)?;
-    live.hand_out()?;
+    live.flush()?;
     let mut screen = (!args.json).then(Screen::open);
     let result = show(args, &mut live, screen.as_mut(), &ends);
     if screen.is_some() {
@@ -145,7 +143,7 @@ fn show(args: &args::Top, live: &mut Live<Facts>, mut screen: Option<&mut Screen
                 print(live.visitor(), &filter, span)?;
                 last = Some(Instant::now());
             }
-            live.round()?;
+            live.poll()?;
             continue;
         };
         let (go_on, changed) = screen.keys()?;
@@ -159,7 +157,7 @@ fn show(args: &args::Top, live: &mut Live<Facts>, mut screen: Option<&mut Screen
         if !go_on {
             break;
         }
-        live.round()?;
+        live.poll()?;
     }
     Ok(())
 }
@@ -168,12 +166,12 @@ fn show(args: &args::Top, live: &mut Live<Facts>, mut screen: Option<&mut Screen
 fn look(facts: &mut Facts, filter: &Filter) -> (Vec<Shown>, Happened) {
     let happened = std::mem::take(&mut facts.happened);
     let now = now();
-    let all = facts.timeline.cpu_use(&facts.definition, now);
+    let all = facts.timeline.cpu_usage(&facts.definition, now);
     let before = std::mem::replace(&mut facts.before, all);
     let timeline = &facts.timeline;
     let (then, since) = (by_key(&before), by_key(&facts.before));
     let mut containers = timeline.containers(&facts.definition);
-    containers.retain(|container| container.last.is_none_or(|last| now.saturating_sub(last) < NEWS));
+    containers.retain(|container| container.end.is_none_or(|last| now.saturating_sub(last) < NEWS));
     if !filter.is_empty() {
         let groups = timeline.groups(&containers);
         let of = Group::of_each(&groups, containers.len());
@@ -190,7 +188,7 @@ fn look(facts: &mut Facts, filter: &Filter) -> (Vec<Shown>, Happened) {
 }
 
 /// The containers among those who ran.
-fn by_key(all: &[CpuUse]) -> BTreeMap<&Key, &CpuUse> {
+fn by_key(all: &[CpuUsage]) -> BTreeMap<&Key, &CpuUsage> {
     all.iter()
         .filter_map(|one| match &one.runner {
             Runner::Container(key) => Some((key, one)),
@@ -200,12 +198,12 @@ fn by_key(all: &[CpuUse]) -> BTreeMap<&Key, &CpuUse> {
 }
 
 /// What a container used of the CPUs since the picture before.
-fn cpu(timeline: &Timeline, then: Option<&CpuUse>, now: Option<&CpuUse>) -> Cpu {
+fn cpu(timeline: &Timeline, then: Option<&CpuUsage>, now: Option<&CpuUsage>) -> Cpu {
     let Some(now) = now else { return Cpu::default() };
-    let waited_for = |all: &CpuUse, runner: &Runner| {
-        all.meanwhile.iter().find(|other| other.runner == *runner).map_or(0, |other| other.ns)
+    let waited_for = |all: &CpuUsage, runner: &Runner| {
+        all.ran_instead.iter().find(|other| other.runner == *runner).map_or(0, |other| other.ns)
     };
-    let others = now.meanwhile.iter().filter_map(|other| match &other.runner {
+    let others = now.ran_instead.iter().filter_map(|other| match &other.runner {
         Runner::Container(key) => Some((&other.runner, timeline.title_of(key))),
         Runner::Host => Some((&other.runner, "host".into())),
         Runner::Kernel | Runner::Idle | Runner::Unknown => None,
@@ -318,8 +316,8 @@ impl Screen {
             .iter()
             .map(|shown| {
                 let container = &shown.container;
-                let new = container.first_exact && now.saturating_sub(container.first) < NEWS;
-                let (state, look) = match (container.last, new) {
+                let new = container.start_exact && now.saturating_sub(container.start) < NEWS;
+                let (state, look) = match (container.end, new) {
                     (Some(_), _) => ("gone", style(Style::new().fg(Color::Red).add_modifier(Modifier::DIM))),
                     (None, true) => ("new", style(Style::new().fg(Color::Green).add_modifier(Modifier::BOLD))),
                     (None, false) => ("", plain),
@@ -341,7 +339,7 @@ impl Screen {
             })
             .collect();
         let lost = if facts.lost > 0 { format!("  {} records lost", facts.lost) } else { String::new() };
-        let running = shown.iter().filter(|shown| shown.container.last.is_none()).count();
+        let running = shown.iter().filter(|shown| shown.container.end.is_none()).count();
         self.head = format!(
             "nsscope top  {running} containers  host: {} forks/s, {} namespace changes/s{lost}",
             rate(host.forks),
@@ -418,8 +416,8 @@ fn has_keys() -> Outcome<bool> {
 
 /// How long it has been there, or was.
 fn age(container: &Container, now: u64) -> String {
-    let seconds = container.last.unwrap_or(now).saturating_sub(container.first) / 1_000_000_000;
-    let known = if container.first_exact { "" } else { ">" };
+    let seconds = container.end.unwrap_or(now).saturating_sub(container.start) / 1_000_000_000;
+    let known = if container.start_exact { "" } else { ">" };
     match seconds {
         0..60 => format!("{known}{seconds}s"),
         60..3600 => format!("{known}{}m{:02}s", seconds / 60, seconds % 60),

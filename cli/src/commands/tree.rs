@@ -24,7 +24,7 @@ pub(crate) fn run(args: &args::Tree) -> Outcome {
     let timeline = &capture.timeline;
     let processes = timeline.processes(timeline.tasks().map(|(index, _)| index));
     let containers = timeline.containers(&args.definition);
-    let inside = |process: &&Process| timeline.at(process.leader).nspids.contains(&args.pid);
+    let inside = |process: &&Process| timeline.task_at(process.leader).nspids.contains(&args.pid);
     let mut wanted: Vec<&Process> = processes.iter().filter(|process| process.pid == args.pid).collect();
     if wanted.is_empty() {
         wanted = processes.iter().filter(inside).collect();
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &args::Tree) -> Outcome {
     let style = Style::of_stdout();
     let (first, _) = timeline.span().unwrap_or_default();
     for (index, &(depth, process, chosen)) in line.iter().enumerate() {
-        let leader = timeline.at(process.leader);
+        let leader = timeline.task_at(process.leader);
         let comm = safe(timeline.last_name(leader).unwrap_or_default().as_bytes());
         let inner = leader.inner_pid().map_or(String::new(), |pid| format!(", inside {pid}"));
         let container = of(process).map_or("host".into(), |container| safe(title(container).as_bytes()));

@@ -6,7 +6,7 @@ use crate::select::Selection;
 use crate::table::Style;
 use crate::text::runner_title;
 use crate::time::seconds;
-use nsscope_timeline::{CpuUse, Key, Runner, Timeline};
+use nsscope_timeline::{CpuUsage, Key, Runner, Timeline};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 const NAMED: usize = 3;
 
 /// Of those who ran, the ones that were asked for.
-fn wanted<'u>(all: &'u [CpuUse], selection: &'u Selection, everybody: bool) -> impl Iterator<Item = &'u CpuUse> {
+fn wanted<'u>(all: &'u [CpuUsage], selection: &'u Selection, everybody: bool) -> impl Iterator<Item = &'u CpuUsage> {
     let key = |of: &Key| selection.containers.iter().any(|container| container.key == *of);
     all.iter().filter(move |one| match &one.runner {
         Runner::Container(of) => key(of),
@@ -29,7 +29,7 @@ fn ms(ns: u64) -> String {
 
 /// The table of who ran and waited, and a sentence for each container that waited.
 pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Report) -> String {
-    let all = timeline.cpu_use(&args.which.definition, timeline.span().map_or(0, |(_, last)| last));
+    let all = timeline.cpu_usage(&args.which.definition, timeline.span().map_or(0, |(_, last)| last));
     let whole: u64 = all.iter().map(|one| one.on_cpu).sum();
     let cpus = all.iter().flat_map(|one| &one.cpus).map(|(cpu, _)| cpu + 1).max().unwrap_or(0);
     let everybody = args.which.filter().is_empty();
@@ -54,9 +54,9 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
             format!("{:.1}", 100.0 * one.on_cpu as f64 / whole.max(1) as f64),
             ms(one.waited),
             one.waits.to_string(),
-            one.median.map_or("-".into(), ms),
+            one.p50.map_or("-".into(), ms),
             one.p99.map_or("-".into(), ms),
-            ms(one.longest),
+            ms(one.max),
             one.slept.to_string(),
             one.preempted.to_string(),
             one.migrations.to_string(),
@@ -68,7 +68,7 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
     } else {
         format!("\nCPU time and waits, from context switches; % of {cpus} CPUs\n{table}\n\n")
     };
-    let mut waiting: Vec<&CpuUse> = wanted(&all, selection, everybody).collect();
+    let mut waiting: Vec<&CpuUsage> = wanted(&all, selection, everybody).collect();
     waiting.retain(|one| matches!(one.runner, Runner::Container(_) | Runner::Host));
     waiting.sort_by_key(|one| std::cmp::Reverse(one.waited));
     for one in waiting {
@@ -78,7 +78,7 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
 }
 
 /// What one would say of it: first what its own limit did, then whom it waited for.
-fn sentence(timeline: &Timeline, one: &CpuUse) -> String {
+fn sentence(timeline: &Timeline, one: &CpuUsage) -> String {
     let mut text = runner_title(timeline, &one.runner);
     match one.limit.filter(|limit| limit.throttled_periods > 0) {
         Some(limit) => {
@@ -94,7 +94,7 @@ fn sentence(timeline: &Timeline, one: &CpuUse) -> String {
         None => {}
     }
     let _ = write!(text, " waited {} ms", ms(one.waited));
-    let others = one.meanwhile.iter().filter(|other| other.ns > 0).take(NAMED);
+    let others = one.ran_instead.iter().filter(|other| other.ns > 0).take(NAMED);
     for (place, other) in others.enumerate() {
         let cpus: Vec<String> = other.cpus.iter().map(|(cpu, _)| cpu.to_string()).collect();
         let on = match &*cpus {
@@ -129,8 +129,8 @@ pub(super) fn as_json(timeline: &Timeline, args: &args::Report) -> Value {
     let cpus = |all: &[(u32, u64)]| -> Value {
         all.iter().map(|(cpu, ns)| (cpu.to_string(), json!(ns))).collect::<serde_json::Map<_, _>>().into()
     };
-    let one = |one: &CpuUse| {
-        let meanwhile = one.meanwhile.iter();
+    let one = |one: &CpuUsage| {
+        let meanwhile = one.ran_instead.iter();
         let meanwhile =
             meanwhile.map(|other| json!({ "who": who(&other.runner), "ns": other.ns, "cpus_ns": cpus(&other.cpus) }));
         json!({
@@ -139,9 +139,9 @@ pub(super) fn as_json(timeline: &Timeline, args: &args::Report) -> Value {
             "cpus_ns": cpus(&one.cpus),
             "waited_ns": one.waited,
             "waits": one.waits,
-            "median_wait_ns": one.median,
+            "median_wait_ns": one.p50,
             "p99_wait_ns": one.p99,
-            "longest_wait_ns": one.longest,
+            "longest_wait_ns": one.max,
             "slept": one.slept,
             "preempted": one.preempted,
             "migrations": one.migrations,
@@ -149,5 +149,5 @@ pub(super) fn as_json(timeline: &Timeline, args: &args::Report) -> Value {
             "limit": one.limit.map(limit_json),
         })
     };
-    timeline.cpu_use(&args.which.definition, timeline.span().map_or(0, |(_, last)| last)).iter().map(one).collect()
+    timeline.cpu_usage(&args.which.definition, timeline.span().map_or(0, |(_, last)| last)).iter().map(one).collect()
 }

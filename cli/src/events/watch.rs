@@ -10,9 +10,6 @@ use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::{Definition, Key, Runner, Task, Timeline, Wait};
 use std::time::Duration;
 
-/// How many tasks that have ended are remembered: their last records may come a little later.
-const KEEP: usize = 1000;
-
 /// Follows the tasks of a stream.
 pub(crate) struct Watch {
     timeline: Timeline,
@@ -56,7 +53,7 @@ impl Seen {
 
 impl Watch {
     pub(crate) fn new(which: &Which) -> Self {
-        Self { timeline: Timeline::keeping(KEEP), definition: which.definition.clone(), filter: which.filter() }
+        Self { timeline: Timeline::for_stream(), definition: which.definition.clone(), filter: which.filter() }
     }
 
     /// `None` where nothing was asked that needs it.
@@ -71,11 +68,8 @@ impl Watch {
 
     /// Takes the next record, and finds whose it is.
     pub(crate) fn take<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Found {
-        let of_record = self.timeline.push(session, record);
-        let current = |tid| self.timeline.current(tid).map(|(index, _)| index);
-        let task = of_record.or_else(|| session.sample_id(record).tid.and_then(current));
-        let key = task.and_then(|index| self.timeline.container_of(index, &self.definition));
-        Found { task: task.map(|index| (index, self.timeline.at(index).tid)), key }
+        let (task, key) = self.timeline.attribute(session, record, &self.definition).unzip();
+        Found { task: task.map(|index| (index, self.timeline.task_at(index).tid)), key: key.flatten() }
     }
 
     /// What is known of it now, if a runtime has said since that the namespaces are those of its container.
@@ -94,7 +88,7 @@ impl Watch {
 
     /// What is known of a thread.
     pub(crate) fn thread(&self, tid: u32) -> Seen {
-        let task = self.timeline.current(tid).map(|(index, task)| (index, task.tid));
+        let task = self.timeline.task_of_tid(tid).map(|(index, task)| (index, task.tid));
         let key = task.and_then(|(index, _)| self.timeline.container_of(index, &self.definition));
         self.describe(&Found { task, key })
     }
@@ -106,7 +100,7 @@ impl Watch {
     /// The task, unless its room has been given to another since.
     fn task(&self, found: &Found) -> Option<(usize, &Task)> {
         let (index, tid) = found.task?;
-        let task = self.timeline.at(index);
+        let task = self.timeline.task_at(index);
         (task.tid == tid).then_some((index, task))
     }
 
