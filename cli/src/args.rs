@@ -110,6 +110,8 @@ Examples:
   nsscope script --format perf perf.data          exactly as perf script prints it
   nsscope script --format json --kind namespaces | jq .namespaces.net.ino
   nsscope script --container web                  what happened in one container
+  nsscope script --longer-than 20ms               who waited that long for a CPU, and for whom
+  nsscope script --longer-than 20ms               who waited that long for a CPU, and for whom
 
 ", filter_help!()))]
     Script(Script),
@@ -394,6 +396,9 @@ pub(crate) struct Script {
     /// Only these kinds of event; all by default
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     pub(crate) kind: Vec<Kind>,
+    /// Instead, each wait for a CPU that took longer than this, such as 20ms, and who ran meanwhile
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "kind")]
+    pub(crate) longer_than: Option<Duration>,
     #[command(flatten)]
     pub(crate) which: Which,
 }

@@ -5,9 +5,10 @@
 use nsscope_tests::runtimes::{IMAGE, World, docker};
 use nsscope_tests::{
     Running, cannot_record, errors, json_of, missing, needs, no_bpf, no_perf, not_root, nsscope, perf_script, report,
-    run, skip, start, stop, text,
+    run, skip, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -40,6 +41,15 @@ fn busy(dir: &Path, name: &str) -> Busy {
     let mut command = Command::new("taskset");
     command.args(["-c", "0", "unshare", "-p", "-m", "-f"]).arg(&shell).args(["-c", BUSY]);
     Busy(Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()))
+}
+
+/// Whether a process of this name has run for a tenth of a second.
+fn has_run(name: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    // `PID (NAME) STATE ...`: of what comes behind the name the twelfth is the time in user mode, in hundredths.
+    let ran = |stat: String| stat.split_once(&format!("({name}) "))?.1.split(' ').nth(11)?.parse::<u64>().ok();
+    stats.filter_map(ran).any(|ticks| ticks >= 10)
 }
 
 /// The row of one who ran.
@@ -214,7 +224,11 @@ fn run_times_are_those_of_perf_sched() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let running = ["one", "two"].map(|name| busy(dir.path(), &format!("perf-{name}")));
-    std::thread::sleep(Duration::from_secs(1));
+    // An idle CPU leaves tracepoints out, so that perf does not know when a thread came to run.
+    wait_for(|| ["one", "two"].iter().all(|name| has_run(&format!("perf-{name}"))));
+    // Who sleeps waits from its wake-up on; who is new, from its first.
+    let naps = "for i in $(seq 50); do sleep 0.005; done";
+    run(Command::new("taskset").args(["-c", "0", "sh", "-c", naps]));
     drop(running);
     fs::write(dir.path().join("ended"), "").unwrap();
     assert!(perf.wait_with_output().unwrap().status.success());
@@ -232,8 +246,66 @@ fn run_times_are_those_of_perf_sched() {
         let unnamed =
             rows.iter().find(|row| row["who"]["kind"] == "unknown").map_or(0.0, |row| ns(row, "cpu_ns") / 1e6);
         let apart = perfs - ours;
-        assert!((-0.1..unnamed + 0.1).contains(&apart), "{name}: {ours} ms, {perfs} ms by perf, {unnamed}\n{theirs}");
+        // An idle CPU that gets work may leave out the tracepoint by which perf knows it.
+        let missed = 0.1 + ours / 100.0;
+        assert!(
+            (-missed..unnamed + 0.1).contains(&apart),
+            "{name}: {ours} ms, {perfs} ms by perf, {unnamed}\n{theirs}"
+        );
     }
+    waits_are_those_of_perf_sched(&file);
+}
+
+/// Thread by thread: how long it waited, in all and at most, is what `perf sched timehist` says. Two records tell of one
+/// switch, its tracepoint first and its switch record some microseconds later; perf goes by the first, nsscope by the
+/// second. (`perf sched latency` is no measure: perf 6.1 takes `R+`, preempted within the kernel, for asleep.)
+fn waits_are_those_of_perf_sched(file: &Path) {
+    let theirs = text(&run(Command::new("perf").args(["sched", "timehist", "--state", "-i"]).arg(file)));
+    let mut waits = BTreeMap::<u64, Vec<f64>>::new();
+    let mut was_running = BTreeMap::new();
+    let (mut sleeps, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
+    for line in theirs.lines() {
+        // `62435.908 [0000]  sleep[13018]  wait-time  sch-delay  run-time  state`, times in ms.
+        let Some((tid, rest)) = line.split_once(']').and_then(|(_, rest)| rest.split_once('[')?.1.split_once(']'))
+        else {
+            continue;
+        };
+        let Ok(tid) = tid.parse::<u64>() else { continue };
+        // A thread has another name before it runs its program.
+        if line.contains(" sleep[") {
+            sleeps.insert(tid);
+        }
+        if !line.contains(" [0000] ") {
+            elsewhere.insert(tid);
+        }
+        let columns: Vec<&str> = rest.split_whitespace().collect();
+        let [wait, delay, _, state] = columns[..] else { continue };
+        // Which it left its CPU in: `R`, or what perf 6.1 makes of `R+`.
+        let runnable = was_running.insert(tid, ["R", "R+", "W"].contains(&state)).unwrap_or(false);
+        waits.entry(tid).or_default().push(if runnable { wait } else { delay }.parse().unwrap());
+    }
+    let mut ours = BTreeMap::<u64, Vec<f64>>::new();
+    let json = text(&run(nsscope().args(["script", "--longer-than", "0ns", "--format", "json"]).arg(file)));
+    for line in json.lines() {
+        let wait: Value = serde_json::from_str(line).unwrap();
+        ours.entry(wait["tid"].as_u64().unwrap()).or_default().push(ns(&wait, "waited_ns") / 1e6);
+    }
+    let (sum, max) =
+        (|waits: &[f64]| waits.iter().sum::<f64>(), |waits: &[f64]| waits.iter().copied().fold(0.0, f64::max));
+    // Those that kept to the busy CPU.
+    waits.retain(|tid, _| sleeps.contains(tid) && !elsewhere.contains(tid));
+    let (mut long, mut others) = (0, Vec::new());
+    for (tid, theirs) in &waits {
+        let ours = ours.get(tid).map_or(&[][..], Vec::as_slice);
+        let apart = (sum(ours) - sum(theirs)).abs().max((max(ours) - max(theirs)).abs());
+        if apart > 0.02 * theirs.len() as f64 {
+            others.push(format!("{tid}: {ours:?} ms, by perf {theirs:?}"));
+        }
+        long += usize::from(max(theirs) > 1.0);
+    }
+    // An interrupt may come between the two records of a switch.
+    assert!(others.len() * 10 <= waits.len(), "{} threads differ: {others:#?}", others.len());
+    assert!(waits.len() >= 50 && long > 2, "{} threads, {long}: {theirs}", waits.len());
 }
 
 /// The kernel gives the inode of a namespace again at once: what ran in one life of it is none of the next one's.
@@ -299,9 +371,13 @@ fn a_capture_without_switches_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.data");
     run(nsscope().args(["record", "-o"]).arg(&file).args(["--", "true"]));
-    let output = nsscope().args(["report", "--waits"]).arg(&file).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).contains("has no context switches") && errors(&output).contains("--switch-events"));
+    for command in [&["report", "--waits"][..], &["script", "--longer-than", "20ms"]] {
+        let output = nsscope().args(command).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert!(errors(&output).contains("has no context switches") && errors(&output).contains("--switch-events"));
+    }
+    let output = nsscope().args(["script", "--longer-than", "20ms", "--format", "perf"]).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
     let output = nsscope().args(["record", "--backend", "proc", "--switch-events", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
 }

@@ -1,8 +1,9 @@
 //! `nsscope report`: which containers a capture reveals. Not here: how a capture is read, and what makes a container.
 
+use super::slow::no_switches;
 use super::waits;
 use crate::args::{self, Most, Sort};
-use crate::error::{Failure, Outcome};
+use crate::error::Outcome;
 use crate::json::{container_json, groups_json, kept_json, kind_names, members_json, namespaces_json, shares};
 use crate::loaded::Capture;
 use crate::safe::safe;
@@ -34,10 +35,7 @@ pub(crate) fn print(args: &args::Report) -> Outcome<()> {
     let selection = select::select(&capture.timeline, &args.which, window, sort);
     let namespaced = select::namespaced(&capture.timeline, &args.which.definition, &args.which.filter(), window);
     if args.waits && !capture.timeline.has_switches() {
-        return Err(Failure::new(format!(
-            "{} has no context switches, so it does not say who waited\n  record them: nsscope record --switch-events, and --wakeups for those who slept",
-            args.input.path().display()
-        )));
+        return Err(no_switches(args.input.path()));
     }
     let mut out = io::stdout().lock();
     if args.json {

@@ -1,21 +1,27 @@
 //! `nsscope script`: a capture's events in time order. Not here: the formats.
 
+use super::slow;
 use crate::args::{self, Format};
-use crate::error::Outcome;
+use crate::error::{Failure, Outcome};
 use crate::events::json::Json;
 use crate::events::perf::Perf;
 use crate::events::print::Print;
 use crate::events::stream::Stream;
 use crate::events::text::Text;
 use crate::events::watch::Watch;
-use crate::input::{self, Consumer};
-use nsscope_codec::perf_data::Session;
-use nsscope_codec::{Order, RawRecord};
-use std::path::Path;
+use crate::input;
 use std::process::ExitCode;
 
 /// `nsscope script`.
 pub(crate) fn run(args: &args::Script) -> Outcome {
+    if let Some(least) = args.longer_than {
+        return match args.format {
+            Format::Perf => {
+                Err(Failure::Usage("perf's format has no waits: --longer-than goes with text and json".into()))
+            }
+            Format::Text | Format::Json => slow::read(args, least),
+        };
+    }
     match args.format {
         Format::Perf => print(args, Perf::default()),
         Format::Text => print(args, Text::default()),
@@ -26,10 +32,8 @@ pub(crate) fn run(args: &args::Script) -> Outcome {
 fn print<P: Print>(args: &args::Script, format: P) -> Outcome {
     let path = args.input.path();
     let mut watch = Watch::wanted(&args.which);
-    // What a container is called may come behind what happened in it. A file can be read twice; what is wrong with it is
-    // said then.
-    if let Some(watch) = watch.as_mut().filter(|_| path.is_file() && path != Path::new("-")) {
-        let _ = input::read(path, &mut Names(watch));
+    if let Some(watch) = &mut watch {
+        watch.learn_from(path);
     }
     let mut stream = Stream::new(format, args.kind.clone(), watch);
     let read = input::read(path, &mut stream);
@@ -38,16 +42,4 @@ fn print<P: Print>(args: &args::Script, format: P) -> Outcome {
     read?;
     stream.conclude();
     Ok(ExitCode::SUCCESS)
-}
-
-/// Looks for names alone.
-struct Names<'w>(&'w mut Watch);
-
-impl Consumer for Names<'_> {
-    const QUIET: bool = true;
-
-    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
-        self.0.learn(session, record);
-        Ok(())
-    }
 }

@@ -1,8 +1,10 @@
-//! `nsscope events --longer-than`: long waits for a CPU, as they end. Not here: how waits are measured.
+//! `--longer-than`: long waits for a CPU, of `nsscope events` as they end, of `nsscope script` in a capture. Not here: how
+//! waits are measured.
 
-use crate::args;
-use crate::error::{Outcome, note};
+use crate::args::{self, Format};
+use crate::error::{Failure, Outcome, note};
 use crate::events::watch::{Seen, Watch};
+use crate::input::{self, Consumer};
 use crate::safe::safe;
 use crate::text::runner_title;
 use crate::{signals, time};
@@ -12,6 +14,7 @@ use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::Wait;
 use serde_json::json;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -24,6 +27,34 @@ struct Slow {
     /// Waits that ended before are not told, ns.
     from: u64,
     out: Vec<u8>,
+}
+
+/// Output is written in pieces of about this size, in bytes.
+const PIECE: usize = 1 << 18;
+
+/// The long waits of a capture.
+pub(super) fn read(args: &args::Script, least: Duration) -> Outcome {
+    let path = args.input.path();
+    let mut watch = Watch::new(&args.which);
+    watch.learn_from(path);
+    let mut slow = Slow { watch, least, json: args.format == Format::Json, from: 0, out: Vec::new() };
+    let read = input::read(path, &mut slow);
+    // What was read before a failure is printed all the same.
+    slow.write()?;
+    read?;
+    if !slow.watch.timeline().has_switches() {
+        return Err(no_switches(path));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says of a capture that nothing is known of waits.
+pub(super) fn no_switches(path: &Path) -> Failure {
+    Failure::new(format!(
+        "{} has no context switches, so it does not say who waited\n  \
+         record them: nsscope record --switch-events, and --wakeups for those who slept",
+        path.display()
+    ))
 }
 
 /// Follows the system until it is ended.
@@ -50,6 +81,16 @@ impl Slow {
         Ok(out.flush()?)
     }
 
+    fn take<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) {
+        self.watch.take(session, record);
+        let Some((wait, runner)) = self.watch.waited(self.least) else { return };
+        let seen = self.watch.thread(wait.tid);
+        if seen.passes && wait.to >= self.from {
+            let whom = runner_title(self.watch.timeline(), &runner);
+            self.print(session, wait, &seen, &whom);
+        }
+    }
+
     fn print(&mut self, session: &Session, wait: Wait, seen: &Seen, whom: &str) {
         let Wait { tid, cpu, from, to } = wait;
         let ns = to.saturating_sub(from);
@@ -73,15 +114,16 @@ impl Slow {
     }
 }
 
+impl Consumer for Slow {
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
+        self.take(session, record);
+        if self.out.len() >= PIECE { self.write() } else { Ok(()) }
+    }
+}
+
 impl Visitor for Slow {
     fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
-        self.watch.take(session, &record);
-        let Some((wait, runner)) = self.watch.waited(self.least) else { return };
-        let seen = self.watch.thread(wait.tid);
-        if seen.passes && wait.to >= self.from {
-            let whom = runner_title(self.watch.timeline(), &runner);
-            self.print(session, wait, &seen, &whom);
-        }
+        self.take(session, &record);
     }
 
     fn fault(&mut self, error: nsscope_codec::Error) {

@@ -2,12 +2,15 @@
 //! written.
 
 use crate::args::Which;
+use crate::error::Outcome;
+use crate::input::{self, Consumer};
 use crate::safe::safe;
 use crate::select::{of_key, of_task};
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::{Order, RawRecord};
 use nsscope_timeline::filter::{Field, Filter};
 use nsscope_timeline::{Definition, Key, Runner, Task, Timeline, Wait};
+use std::path::Path;
 use std::time::Duration;
 
 /// Follows the tasks of a stream.
@@ -51,6 +54,18 @@ impl Seen {
     }
 }
 
+/// Looks for names alone.
+struct Names<'t>(&'t mut Timeline);
+
+impl Consumer for Names<'_> {
+    const QUIET: bool = true;
+
+    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
+        self.0.learn_names(session, record);
+        Ok(())
+    }
+}
+
 impl Watch {
     pub(crate) fn new(which: &Which) -> Self {
         Self { timeline: Timeline::for_stream(), definition: which.definition.clone(), filter: which.filter() }
@@ -61,9 +76,12 @@ impl Watch {
         (!which.filter().is_empty()).then(|| Self::new(which))
     }
 
-    /// Learns what runtimes call their containers, before the records are taken.
-    pub(crate) fn learn<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) {
-        self.timeline.learn_names(session, record);
+    /// Learns what runtimes call the containers of a capture: that may come behind what happened in them. A file can be
+    /// read twice; what is wrong with it is said the second time.
+    pub(crate) fn learn_from(&mut self, path: &Path) {
+        if path.is_file() {
+            let _ = input::read(path, &mut Names(&mut self.timeline));
+        }
     }
 
     /// Takes the next record, and finds whose it is.
