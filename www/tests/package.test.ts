@@ -1,6 +1,7 @@
 /** The npm package as others get it: packed, installed in an empty folder, and used by its example in Node. */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -18,6 +19,10 @@ test("the package is installed, typed, and reads captures in Node", () => {
   writeFileSync(join(home, "package.json"), '{ "type": "module" }');
   const run = (program: string, ...args: string[]) => execFileSync(program, args, { cwd: home, encoding: "utf8" });
   const packed = run("npm", "pack", "--silent", WASM).trim();
+  // Nothing in it tells where it was built, and so the same sources make the same bytes.
+  const module = readFileSync(join(WASM, "pkg/nsscope_wasm_bg.wasm"), "latin1");
+  expect(module).not.toContain(fileURLToPath(new URL("../..", import.meta.url)));
+  expect(module).not.toContain(homedir());
   run("npm", "install", "--silent", "--no-fund", "--no-audit", "--offline", `./${packed}`);
   copyFileSync(join(WASM, "examples/containers.mjs"), join(home, "containers.mjs"));
   const said = run("node", "containers.mjs", file);

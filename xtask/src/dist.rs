@@ -1,6 +1,7 @@
 //! Packages: a static program, a .deb, the folder of a container image, with what is in them and their checksums. Not here:
 //! whether they work, which `tests/tests/packages.rs` shows.
 
+use crate::toolchain::no_paths;
 use crate::{bpf, cargo, root, run, sbom};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -26,14 +27,13 @@ pub(crate) fn build() -> Result<Vec<String>> {
             "parquet"
         }
     };
-    // Bits that depend on nothing but the sources: no path of this machine is in them.
-    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
+    let [root_path, cargo_path] = no_paths()?;
     let flags = [
+        root_path,
+        cargo_path,
         "-Ctarget-feature=+crt-static".into(),
         // The system call itself: a static program finds no getrandom() in a libc, and a bare root has no /dev/urandom.
         "--cfg=getrandom_backend=\"linux_getrandom\"".into(),
-        format!("--remap-path-prefix={}=/nsscope", root().display()),
-        format!("--remap-path-prefix={home}=/cargo"),
     ];
     run(cargo()
         .args(["build", "--quiet", "--locked", "--profile=dist", "-p", "nsscope", "--target", TARGET])

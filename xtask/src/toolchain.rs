@@ -116,6 +116,15 @@ impl Toolchain {
     }
 }
 
+/// Flags of the compiler by which what it makes depends on the sources alone: no path of this machine is in it.
+pub(crate) fn no_paths() -> Result<[String; 2]> {
+    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
+    Ok([
+        format!("--remap-path-prefix={}=/nsscope", crate::root().display()),
+        format!("--remap-path-prefix={home}=/cargo"),
+    ])
+}
+
 fn own_rustc() -> std::ffi::OsString {
     std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }

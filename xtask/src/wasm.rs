@@ -1,6 +1,6 @@
 //! Builds the npm package of the `wasm` crate. Not here: what the crate offers.
 
-use crate::toolchain::Toolchain;
+use crate::toolchain::{Toolchain, no_paths};
 use crate::{root, run};
 use anyhow::{Context, Result};
 use std::fs;
@@ -12,15 +12,16 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Compiles some of the crate. Returns where it is then.
 fn compile(what: &[&str]) -> Result<PathBuf> {
     let toolchain = Toolchain::find(TARGET)?;
-    run(toolchain
-        .cargo("build", &[TARGET], "std,panic_abort")
+    let flags = no_paths()?;
+    let mut cargo = toolchain.cargo("build", &[TARGET], "std,panic_abort");
+    if toolchain == Toolchain::Debian {
+        cargo.arg("--config").arg(format!("target.{TARGET}.linker=\"wasm-ld-22\""));
+    }
+    run(cargo
         .args(["--profile", "wasm", "--package", "nsscope-wasm"])
         .args(what)
-        .arg("--config")
-        .arg(match toolchain {
-            Toolchain::Own => format!("target.{TARGET}.rustflags=[]"),
-            Toolchain::Debian => format!("target.{TARGET}.linker=\"wasm-ld-22\""),
-        }))?;
+        // These instead of the flags that a user has for other programs.
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")))?;
     Ok(toolchain.target_dir().join(TARGET).join("wasm"))
 }
 
