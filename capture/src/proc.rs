@@ -41,8 +41,8 @@ struct Seen {
     /// Readable once it has ended; `None` where the kernel has no pidfds (before Linux 5.3).
     pidfd: Option<OwnedFd>,
     since: Instant,
-    /// When it was first seen, ns, where it is not told of yet: a child that has gone into other namespaces and not started
-    /// a program there is a stage of whoever makes or enters a container.
+    /// Since when it is seen in its namespaces, ns, where it is not told of yet: a child that has gone into other
+    /// namespaces and not started a program there is a stage of whoever makes or enters a container.
     untold: Option<u64>,
 }
 
@@ -92,46 +92,52 @@ impl Proc {
 
     /// Writes what is new since the last look.
     fn look(&mut self, synth: &mut Synthesizer) {
-        self.ended(synth);
-        let running = task::processes();
-        for &pid in &running {
-            if self.known.contains_key(&pid) {
-                continue;
-            }
-            let time = clock::now();
-            let seen = Seen::of(pid, || Facts::of(pid, pid).ok());
-            if let Some(mut seen) = seen.filter(|seen| self.concerns(pid, &seen.facts)) {
-                let parent = self.known.get(&seen.facts.ppid);
-                let moved = parent.is_some_and(|parent| seen.facts.moved(&parent.facts));
-                if moved && !seen.facts.has_exec {
-                    seen.untold = Some(time);
-                } else {
-                    synth.facts(pid, pid, &seen.facts, time);
-                }
-                self.known.insert(pid, seen);
-            }
-        }
         let all = self.swept.elapsed() >= SWEEP;
         if all {
             self.swept = Instant::now();
         }
-        let mut ended = Vec::new();
-        for (&pid, seen) in &mut self.known {
-            let time = clock::now();
-            if seen.pidfd.is_none() && running.binary_search(&pid).is_err() {
-                ended.push(pid);
+        let running = task::processes();
+        let facts = |pid| Facts::of(pid, pid).ok();
+        let new: Vec<_> = running.iter().filter(|pid| !self.known.contains_key(pid)).copied().collect();
+        let new: Vec<_> = new.into_iter().filter_map(|pid| Some((pid, Seen::of(pid, || facts(pid))?))).collect();
+        let known = self.known.iter().filter(|(pid, seen)| seen.pidfd.is_some() || running.binary_search(pid).is_ok());
+        let known = known.filter(|(_, seen)| all || seen.since.elapsed() < SWEEP);
+        let known: Vec<_> = known.filter_map(|(&pid, seen)| Some((pid, facts(pid)?, seen.facts.is_inside()))).collect();
+        // A process leaves its namespaces before its pidfd tells of its end (do_exit() in kernel/exit.c).
+        let left = known.iter().filter(|(_, facts, was_inside)| *was_inside && !facts.is_inside());
+        let gone = self.known.iter().filter(|(pid, seen)| seen.pidfd.is_none() && running.binary_search(pid).is_err());
+        let gone: Vec<_> = left.map(|(pid, ..)| *pid).chain(gone.map(|(&pid, _)| pid)).collect();
+        // After all was read and before it is written: the kernel may have given somebody the namespaces of those that
+        // ended in between, and nobody shared them.
+        self.ended(synth);
+        for pid in gone {
+            self.end(pid, synth);
+        }
+        let time = clock::now();
+        for (pid, mut seen) in new {
+            if !self.concerns(pid, &seen.facts) {
                 continue;
             }
-            if !all && seen.since.elapsed() >= SWEEP {
-                continue;
+            let parent = self.known.get(&seen.facts.ppid);
+            let moved = parent.is_some_and(|parent| seen.facts.moved(&parent.facts));
+            if moved && !seen.facts.has_exec {
+                seen.untold = Some(time);
+            } else {
+                synth.facts(pid, pid, &seen.facts, time);
             }
-            // One that has just ended tells so by its pidfd.
-            let Ok(facts) = Facts::of(pid, pid) else { continue };
+            self.known.insert(pid, seen);
+        }
+        for (pid, facts, _) in known {
+            // One that has just ended told so by its pidfd.
+            let Some(seen) = self.known.get_mut(&pid) else { continue };
             if facts.start != seen.facts.start {
-                ended.push(pid);
+                self.end(pid, synth);
                 continue;
             }
+            let moved = facts.moved(&seen.facts);
             if let Some(first) = seen.untold {
+                let first = if moved { time } else { first };
+                seen.untold = Some(first);
                 if facts.has_exec || seen.since.elapsed() >= SWEEP {
                     synth.facts(pid, pid, &facts, late(first));
                     seen.untold = None;
@@ -140,7 +146,7 @@ impl Proc {
                 continue;
             }
             let changed = [
-                (Fact::Namespaces, facts.moved(&seen.facts)),
+                (Fact::Namespaces, moved),
                 (Fact::Name, facts.comm != seen.facts.comm),
                 (Fact::Cgroup, facts.cgroups != seen.facts.cgroups),
             ];
@@ -148,9 +154,6 @@ impl Proc {
                 synth.fact(pid, pid, &facts, fact, time);
             }
             seen.facts = facts;
-        }
-        for pid in ended {
-            self.end(pid, synth);
         }
     }
 

@@ -57,6 +57,11 @@ impl Facts {
         })
     }
 
+    /// Whether it is seen in namespaces. Every kernel that has any has those of mounts: a task without one is ending.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.namespaces.is_some_and(|all| all[NsKind::Mnt.index()].ino != 0)
+    }
+
     /// Whether any of its namespaces is another one.
     pub(crate) fn moved(&self, before: &Self) -> bool {
         (self.namespaces, self.others) != (before.namespaces, before.others)
