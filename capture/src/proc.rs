@@ -99,14 +99,17 @@ impl Proc {
         let running = task::processes();
         let facts = |pid| Facts::of(pid, pid).ok();
         let new: Vec<_> = running.iter().filter(|pid| !self.known.contains_key(pid)).copied().collect();
-        let new: Vec<_> = new.into_iter().filter_map(|pid| Some((pid, Seen::of(pid, || facts(pid))?))).collect();
+        let new = new.into_iter().filter_map(|pid| Some((pid, Seen::of(pid, || facts(pid))?)));
+        let new: Vec<_> = new.filter(|(_, seen)| !seen.facts.is_leaving()).collect();
         let known = self.known.iter().filter(|(pid, seen)| seen.pidfd.is_some() || running.binary_search(pid).is_ok());
         let known = known.filter(|(_, seen)| all || seen.since.elapsed() < SWEEP);
-        let known: Vec<_> = known.filter_map(|(&pid, seen)| Some((pid, facts(pid)?, seen.facts.is_inside()))).collect();
-        // A process leaves its namespaces before its pidfd tells of its end (do_exit() in kernel/exit.c).
-        let left = known.iter().filter(|(_, facts, was_inside)| *was_inside && !facts.is_inside());
+        let known = known.filter_map(|(&pid, _)| Some((pid, facts(pid)?)));
+        let (leaving, known): (Vec<_>, Vec<_>) = known.partition(|(_, facts)| facts.is_leaving());
+        // A process leaves its namespaces before its pidfd tells of its end (do_exit() in kernel/exit.c). Where it has
+        // other threads, only its first one ends.
+        let left = leaving.into_iter().map(|(pid, _)| pid).filter(|&pid| task::threads(pid).len() < 2);
         let gone = self.known.iter().filter(|(pid, seen)| seen.pidfd.is_none() && running.binary_search(pid).is_err());
-        let gone: Vec<_> = left.map(|(pid, ..)| *pid).chain(gone.map(|(&pid, _)| pid)).collect();
+        let gone: Vec<_> = left.chain(gone.map(|(&pid, _)| pid)).collect();
         // After all was read and before it is written: the kernel may have given somebody the namespaces of those that
         // ended in between, and nobody shared them.
         self.ended(synth);
@@ -127,7 +130,7 @@ impl Proc {
             }
             self.known.insert(pid, seen);
         }
-        for (pid, facts, _) in known {
+        for (pid, facts) in known {
             // One that has just ended told so by its pidfd.
             let Some(seen) = self.known.get_mut(&pid) else { continue };
             if facts.start != seen.facts.start {

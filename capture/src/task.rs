@@ -57,9 +57,9 @@ impl Facts {
         })
     }
 
-    /// Whether it is seen in namespaces. Every kernel that has any has those of mounts: a task without one is ending.
-    pub(crate) fn is_inside(&self) -> bool {
-        self.namespaces.is_some_and(|all| all[NsKind::Mnt.index()].ino != 0)
+    /// Whether it is ending and has left its namespaces: every kernel that has any has those of mounts.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.namespaces.is_some_and(|all| all[NsKind::Mnt.index()].ino == 0)
     }
 
     /// Whether any of its namespaces is another one.
