@@ -226,7 +226,10 @@ impl Timeline {
                 return Some(self.fork(ids, fork.ppid.get(), fork.ptid.get(), time, raw.misc() & MISC_FORK_EXEC == 0));
             }
             Record::Exit(exit) => {
-                let index = self.task(exit.pid.get(), exit.tid.get(), time);
+                let (pid, tid) = (exit.pid.get(), exit.tid.get());
+                let index = self.task(pid, tid, time);
+                // One that was there already, and ends before it is described.
+                self.tasks[index].ppid.get_or_insert(if pid == tid { exit.ppid.get() } else { pid });
                 self.end(index, time);
                 return Some(index);
             }

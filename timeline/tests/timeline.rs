@@ -143,6 +143,11 @@ fn a_task_whose_fork_was_lost_was_already_there() {
     scene.exit(60, 60);
     scene.comm(60, 60, "again", false);
     assert_eq!(scene.timeline.tasks().filter(|(_, task)| task.tid == 60).count(), 2);
+    // Its end tells whose child it was.
+    scene.comm(61, 61, "brief", false);
+    scene.put(&Exit(TaskIds { pid: 61, tid: 61, ppid: 50, ptid: 50, time: 0 }), 0);
+    let ppids: Vec<_> = scene.timeline.tasks().filter(|(_, task)| task.tid == 61).map(|(_, task)| task.ppid).collect();
+    assert_eq!(ppids, [Some(50)]);
     // A synthesized FORK only tells the parent of a known task.
     let ids = TaskIds { pid: 60, tid: 60, ppid: 1, ptid: 1, time: 0 };
     scene.put(&Fork(ids), MISC_FORK_EXEC);
