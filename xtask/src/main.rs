@@ -91,20 +91,20 @@ fn main() -> Result<ExitCode> {
         Chore::Targets => targets::build_all()?,
         Chore::Bare => drop(bare::check()?),
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
-        Chore::Kernel { rust: false, .. } => say(kernel::check()?.map(|()| 1)),
+        Chore::Kernel { rust: false, .. } => kernel::check()?.map_err(anyhow::Error::msg)?,
         Chore::Kernel { rust: true, all, faults } => {
             let kernels = match (all, faults) {
                 (true, _) => linux::Kernels::All,
                 (_, true) => linux::Kernels::Faults,
                 _ => linux::Kernels::Two,
             };
-            say(linux::check(kernels)?);
+            linux::check(kernels)?.map_err(anyhow::Error::msg)?;
         }
         Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
         Chore::Soak { minutes, recordings } => test::soak(minutes, recordings)?,
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Book => println!("{}", book::build()?.display()),
-        Chore::Dist => dist::build()?.into_iter().for_each(|why| say(Err(why))),
+        Chore::Dist => dist::build()?.iter().for_each(|why| println!("{}{why}", apart::SKIPPED)),
         Chore::Wasm => wasm::build()?,
         Chore::Viewer => {
             wasm::build()?;
@@ -115,14 +115,6 @@ fn main() -> Result<ExitCode> {
         Chore::BenchViewer => viewer::bench()?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Says how many checks passed, or why there were none.
-fn say(checked: std::result::Result<u64, String>) {
-    match checked {
-        Ok(passed) => println!("{passed}{}", apart::PASSED),
-        Err(why) => println!("{}{why}", apart::SKIPPED),
-    }
 }
 
 /// The workspace.

@@ -2,8 +2,8 @@
 
 use crate::apart::Apart;
 use crate::{
-    bare, book, bpf, cargo, cortex_m, example, fuzz, npm, npm_command, programs, root, run, setup, targets, tools,
-    viewer, wasm,
+    bare, book, bpf, cargo, cortex_m, example, fuzz, kernel, linux, npm, npm_command, programs, root, run, setup,
+    targets, tools, viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -110,10 +110,13 @@ pub(crate) fn all() -> Result<ExitCode> {
         totals.passed += 1;
         Ok(())
     });
-    // None of these looks at the machine that they run on.
-    let apart = |chore: &[&str]| Apart::start(chore, scratch.path());
-    let (kernel, linux, packages) = (apart(&["kernel"]), apart(&["kernel", "--rust"]), apart(&["dist"]));
+    // Compilers alone, which wait for each other: an emulated kernel needs the CPUs for itself.
+    let packages = Apart::start(&["dist"], scratch.path());
     totals.step("codec on every target", |_| targets::build_all());
+    totals.step("packages to hand out", |totals| {
+        packages?.end()?.iter().for_each(|why| totals.skip(why));
+        Ok(())
+    });
     totals.step("codec tests on emulated machines", |totals| {
         let tests = targets::EMULATED.iter().map(targets::Emulated::tests).collect::<Result<Vec<_>>>()?;
         // An emulator leaves CPUs idle. Only the compilers wait for each other.
@@ -142,8 +145,20 @@ pub(crate) fn all() -> Result<ExitCode> {
         }
         Ok(())
     });
-    totals.step("codec in a kernel", |totals| ended_apart(totals, kernel));
-    totals.step("Linux in Rust", |totals| ended_apart(totals, linux));
+    totals.step("codec in a kernel", |totals| {
+        match kernel::check()? {
+            Ok(()) => totals.passed += 1,
+            Err(why) => totals.skip(&why),
+        }
+        Ok(())
+    });
+    totals.step("Linux in Rust", |totals| {
+        match linux::check(linux::Kernels::Two)? {
+            Ok(count) => totals.passed += count,
+            Err(why) => totals.skip(&why),
+        }
+        Ok(())
+    });
     totals.step("codec without cargo, std or panics", |totals| {
         totals.passed += bare::check()?;
         Ok(())
@@ -166,7 +181,6 @@ pub(crate) fn all() -> Result<ExitCode> {
     totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
 
     totals.step("distribution", |totals| {
-        ended_apart(totals, packages)?;
         let mut tests = cargo();
         // Of the whole workspace, because a crate alone has other features, with which all is built again.
         tests.args(["test", "--workspace", "--exclude=nsscope-codec", "--test=packages"]).env("NSSCOPE_SKIPS", &skips);
@@ -231,13 +245,6 @@ fn cargo_test(totals: &mut Totals, mut command: Command) -> Result<()> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     count_tests(totals, child.stdout.take().context("stdout")?)?;
     ended(child.wait()?)
-}
-
-fn ended_apart(totals: &mut Totals, chore: Result<Apart>) -> Result<()> {
-    let ended = chore?.end()?;
-    totals.passed += ended.passed;
-    ended.skipped.iter().for_each(|why| totals.skip(why));
-    Ok(())
 }
 
 fn ended(status: ExitStatus) -> Result<()> {
