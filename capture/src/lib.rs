@@ -29,8 +29,8 @@
 //!
 //! # Rights
 //! perf wants `CAP_PERFMON`, eBPF `CAP_BPF` too, /proc nothing. [`check::checks`] says what works here, and each
-//! [`Error`] what to do about it. What is less than an error, such as threads that may not be looked at, is said by the crate
-//! [`log`] at its level `warn`.
+//! [`Error`] what to do about it. What is less than an error, such as threads that may not be looked at, is said by the
+//! crate [`log`] at its level `warn`.
 //!
 //! # Loss
 //! A file is complete after each write: a recorder that is killed leaves one that perf reads. Records that the kernel had

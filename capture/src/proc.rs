@@ -101,14 +101,15 @@ impl Proc {
         let new: Vec<_> = running.iter().filter(|pid| !self.known.contains_key(pid)).copied().collect();
         let new = new.into_iter().filter_map(|pid| Some((pid, Seen::of(pid, || facts(pid))?)));
         let new: Vec<_> = new.filter(|(_, seen)| !seen.facts.is_leaving()).collect();
-        let known = self.known.iter().filter(|(pid, seen)| seen.pidfd.is_some() || running.binary_search(pid).is_ok());
+        let is_there = |pid: &u32, seen: &Seen| seen.pidfd.is_some() || running.binary_search(pid).is_ok();
+        let known = self.known.iter().filter(|(pid, seen)| is_there(pid, seen));
         let known = known.filter(|(_, seen)| all || seen.since.elapsed() < SWEEP);
         let known = known.filter_map(|(&pid, _)| Some((pid, facts(pid)?)));
         let (leaving, known): (Vec<_>, Vec<_>) = known.partition(|(_, facts)| facts.is_leaving());
         // A process leaves its namespaces before its pidfd tells of its end (do_exit() in kernel/exit.c). Where it has
         // other threads, only its first one ends.
         let left = leaving.into_iter().map(|(pid, _)| pid).filter(|&pid| task::threads(pid).len() < 2);
-        let gone = self.known.iter().filter(|(pid, seen)| seen.pidfd.is_none() && running.binary_search(pid).is_err());
+        let gone = self.known.iter().filter(|(pid, seen)| !is_there(pid, seen));
         let gone: Vec<_> = left.chain(gone.map(|(&pid, _)| pid)).collect();
         // After all was read and before it is written: the kernel may have given somebody the namespaces of those that
         // ended in between, and nobody shared them.

@@ -1,6 +1,5 @@
 //! Chores in processes of their own, beside others. Not here: which chores these are.
 
-use crate::run;
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -36,9 +35,9 @@ impl Apart {
     /// Waits for its end, and prints what it said. Returns why it left parts out.
     pub(crate) fn end(mut self) -> Result<Vec<String>> {
         let status = self.child.wait()?;
-        run(Command::new("cat").arg(&self.said))?;
-        ensure!(status.success(), "{}: {status}", self.name);
         let said = String::from_utf8_lossy(&fs::read(&self.said)?).into_owned();
+        print!("{said}");
+        ensure!(status.success(), "{}: {status}", self.name);
         Ok(said.lines().filter_map(|line| line.strip_prefix(SKIPPED)).map(str::to_string).collect())
     }
 }

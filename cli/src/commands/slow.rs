@@ -3,6 +3,7 @@
 
 use crate::args::{self, Format};
 use crate::error::{Failure, Outcome, note};
+use crate::events::stream::PIECE;
 use crate::events::watch::{Seen, Watch};
 use crate::input::{self, Consumer};
 use crate::safe::safe;
@@ -28,9 +29,6 @@ struct Slow {
     from: u64,
     out: Vec<u8>,
 }
-
-/// Output is written in pieces of about this size, in bytes.
-const PIECE: usize = 1 << 18;
 
 /// The long waits of a capture.
 pub(super) fn read(args: &args::Script, least: Duration) -> Outcome {

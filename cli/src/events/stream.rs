@@ -12,7 +12,7 @@ use nsscope_codec::{Order, RawRecord};
 use std::io::{self, Write};
 
 /// Output is written in pieces of about this size, in bytes.
-const PIECE: usize = 1 << 18;
+pub(crate) const PIECE: usize = 1 << 18;
 
 /// Events on their way to standard output.
 pub(crate) struct Stream<P> {

@@ -79,7 +79,7 @@ impl Watch {
     /// Learns what runtimes call the containers of a capture: that may come behind what happened in them. A file can be
     /// read twice; what is wrong with it is said the second time.
     pub(crate) fn learn_from(&mut self, path: &Path) {
-        if path.is_file() {
+        if path.is_file() && path != Path::new("-") {
             let _ = input::read(path, &mut Names(&mut self.timeline));
         }
     }
