@@ -67,8 +67,11 @@ impl World {
         Ok(world)
     }
 
-    /// Starts one, and waits until it answers.
-    fn daemon(&mut self, name: &str, command: &mut Command, answers: impl Fn() -> bool) {
+    /// Starts a daemon that ends with this, and waits until it answers.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn daemon(&mut self, name: &str, command: &mut Command, answers: impl Fn() -> bool) {
         let path = self.dir.path().join(format!("{name}.log"));
         let log = fs::File::create(&path).expect("a log");
         let child = command.stdout(log.try_clone().expect("a log")).stderr(log).spawn();

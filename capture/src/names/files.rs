@@ -138,42 +138,56 @@ pub(super) fn containers_run(container: &Path) -> Found {
     Found::one(read())
 }
 
-/// `<namespace>/<id>`, an OCI bundle: `config.json`, `init.pid`. What kubernetes or nerdctl call it is in its
-/// annotations; else its id is its name, unless it is Docker's (namespace `moby`), which has a name of its own.
+/// `<namespace>/<id>`, an OCI bundle: `config.json`, `init.pid`.
 pub(super) fn containerd(task: &Path) -> Found {
     let read = || {
         let config = json(&task.join("config.json"))?;
-        let annotations = &config["annotations"];
         let (id, namespace) = (file_name(task)?, file_name(task.parent()?)?);
-        let mut known = labels(annotations);
-        let by_orchestrator = kubernetes_name(&known).or(annotations["nerdctl/name"].as_str().map(Into::into));
-        let mut image = text(&annotations["io.kubernetes.cri.image-name"]);
-        // Docker keeps neither there.
-        if image.is_empty() && namespace != "moby" {
-            let (its, more) = containerd_record(task).unwrap_or_default();
-            image = its;
-            for label in labels(&more) {
-                if known.iter().all(|(key, _)| *key != label.0) {
-                    known.push(label);
-                }
-            }
-        }
-        let rank = if by_orchestrator.is_some() { Rank::Api } else { Rank::Containerd };
-        let own = if namespace == "moby" || namespace == "k8s.io" { String::new() } else { id.clone() };
         Some(Answer {
-            name: by_orchestrator.unwrap_or(own),
-            image,
-            runtime: "containerd".into(),
-            cgroup: cgroup(&config),
             pid: number(&task.join("init.pid")),
             source: format!("containerd ({})", task.parent()?.display()),
-            rank: rank as u32,
-            labels: known,
-            id,
-            namespace,
+            ..of_containerd(&namespace, &id, &config, || containerd_record(task))
         })
     };
     Found::one(read())
+}
+
+/// What a container of containerd's is: by its namespace there, its id, OCI's configuration, and what containerd keeps of it,
+/// image and labels. What kubernetes or nerdctl call it is in its annotations; else its id is its name, unless it is
+/// Docker's (namespace `moby`), which has a name of its own.
+pub(super) fn of_containerd(
+    namespace: &str,
+    id: &str,
+    config: &Value,
+    record: impl FnOnce() -> Option<(String, Value)>,
+) -> Answer {
+    let annotations = &config["annotations"];
+    let mut known = labels(annotations);
+    let by_orchestrator = kubernetes_name(&known).or(annotations["nerdctl/name"].as_str().map(Into::into));
+    let mut image = text(&annotations["io.kubernetes.cri.image-name"]);
+    // Docker keeps neither there.
+    if image.is_empty() && namespace != "moby" {
+        let (its, more) = record().unwrap_or_default();
+        image = its;
+        for label in labels(&more) {
+            if known.iter().all(|(key, _)| *key != label.0) {
+                known.push(label);
+            }
+        }
+    }
+    let rank = if by_orchestrator.is_some() { Rank::Api } else { Rank::Containerd };
+    let own = if namespace == "moby" || namespace == "k8s.io" { "" } else { id };
+    Answer {
+        id: id.into(),
+        name: by_orchestrator.unwrap_or_else(|| own.into()),
+        image,
+        runtime: "containerd".into(),
+        namespace: namespace.into(),
+        cgroup: cgroup(config),
+        rank: rank as u32,
+        labels: known,
+        ..Answer::default()
+    }
 }
 
 /// `KEY=value` lines (machine_save() in systemd's machine.c): `NAME`, `SCOPE` or `UNIT`, `ROOT`, `LEADER`. The id is what

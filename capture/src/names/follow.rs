@@ -2,7 +2,7 @@
 //! what is not said in time is not in the recording. Not here: how an answer is read.
 
 use super::answer::Answer;
-use super::api::{self, Events};
+use super::api::Events;
 use super::places::{self, PLACES, Place, What};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::OwnedFd;
@@ -164,11 +164,11 @@ impl Watcher {
         let (answer, streams) = (self.answer.clone(), Arc::clone(&self.streams));
         std::thread::spawn(move || {
             // The stream first: what begins between the two is told twice.
-            let mut events = Events::open(api, &socket).ok();
+            let mut events = api.events(&socket).ok();
             if let (Some(events), Ok(mut streams)) = (&events, streams.lock()) {
                 streams.extend(events.stream().try_clone());
             }
-            let there = api::list(api, &socket).unwrap_or_default().into_iter();
+            let there = api.list(&socket).unwrap_or_default().into_iter();
             let news = std::iter::from_fn(move || events.as_mut().and_then(Events::next));
             for said in there.chain(news) {
                 if answer.send(place.ranked(said, &socket)).is_err() {

@@ -7,8 +7,11 @@
 mod answer;
 mod api;
 mod bolt;
+mod containerd;
 mod files;
 mod follow;
+mod grpc;
+mod http;
 mod places;
 
 pub(crate) use answer::{Answer, Said};

@@ -2,7 +2,7 @@
 //! files and sockets hold.
 
 use super::answer::{Answer, USERS};
-use super::api::{self, Api};
+use super::api::Api;
 use super::files::{self, Reader};
 use crate::sys;
 use std::fs;
@@ -45,6 +45,12 @@ pub(super) const PLACES: &[Place] = &[
     users(socket("run/user/*/docker.sock", Api::Docker)),
     socket("run/podman/podman.sock", Api::Podman),
     users(socket("run/user/*/podman/podman.sock", Api::Podman)),
+    socket("run/containerd/containerd.sock", Api::Containerd),
+    socket("run/docker/containerd/containerd.sock", Api::Containerd),
+    users(socket("run/user/*/docker/containerd/containerd.sock", Api::Containerd)),
+    socket("run/k3s/containerd/containerd.sock", Api::Containerd),
+    socket("run/k0s/containerd.sock", Api::Containerd),
+    socket("var/snap/microk8s/common/run/containerd.sock", Api::Containerd),
     files("var/lib/docker/containers/*", files::docker),
     users(files("home/*/.local/share/docker/containers/*", files::docker)),
     files("var/lib/containers/storage/*-containers/*containers.json", files::containers_storage),
@@ -55,6 +61,7 @@ pub(super) const PLACES: &[Place] = &[
     files("run/containerd/io.containerd.runtime.v2.task/*/*", files::containerd),
     files("run/docker/containerd/daemon/io.containerd.runtime.v2.task/*/*", files::containerd),
     files("run/k3s/containerd/io.containerd.runtime.v2.task/*/*", files::containerd),
+    files("run/k0s/containerd/io.containerd.runtime.v2.task/*/*", files::containerd),
     files("var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task/*/*", files::containerd),
     files("run/systemd/machines/*", files::machined),
     files("run/runc/*", files::runc),
@@ -134,7 +141,7 @@ pub(super) fn read(root: &Path) -> Vec<Answer> {
                 match place.what {
                     What::Files(reader) => all.extend(ranked(reader(&path).answers, &path)),
                     What::Socket(api) => {
-                        asked.push(scope.spawn(move || ranked(api::list(api, &path).unwrap_or_default(), &path)));
+                        asked.push(scope.spawn(move || ranked(api.list(&path).unwrap_or_default(), &path)));
                     }
                 }
             }
