@@ -18,9 +18,15 @@ pub(crate) fn is_terminal() -> bool {
     BEHIND.get().is_some() || io::stdout().is_terminal()
 }
 
-/// How wide the terminal is behind a pager, in columns. Without one, whoever asks sees it.
+/// How wide the terminal is that standard output is shown on, in columns, by a pager or without one.
 pub(crate) fn width() -> Option<u16> {
-    BEHIND.get().copied()
+    BEHIND.get().copied().or_else(columns)
+}
+
+/// How wide the terminal is that standard output is. A serial line does not know: 80, as everywhere.
+fn columns() -> Option<u16> {
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).ok()?.ws_col;
+    Some(if columns == 0 { 80 } else { columns })
 }
 
 /// A pager that shows our standard output.
@@ -44,7 +50,7 @@ impl Pager {
         if !name.contains('/') && !env::split_paths(&env::var_os("PATH")?).any(is_there) {
             return None;
         }
-        let width = rustix::termios::tcgetwinsize(io::stdout()).ok()?.ws_col;
+        let width = columns()?;
         let nothing = File::options().write(true).open("/dev/null").ok()?;
         let mut command = Command::new("sh");
         command.args(["-c", &program]).stdin(Stdio::piped());

@@ -31,11 +31,10 @@ impl Style {
         let mut table = Table::new();
         table.load_preset(if self.unicode { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        if let Some(width) = pager::width() {
-            table.set_width(width).enforce_styling();
-        } else if !pager::is_terminal() {
-            table.set_width(160);
-        }
+        match pager::width() {
+            Some(width) => table.set_width(width).enforce_styling(),
+            None => table.set_width(160),
+        };
         table.set_header(header.iter().map(|text| self.cell(text, None, true)));
         table
     }

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::runtimes::{World, docker};
-use nsscope_tests::{cannot_record, json_of, needs, not_root, run, skip, text};
+use nsscope_tests::{cannot_record, json_of, missing, needs, no_python, not_root, nsscope, record, run, skip, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,6 +25,21 @@ fn package(end: &str) -> PathBuf {
     found.remove(0)
 }
 
+/// The program for a machine.
+fn program(machine: &str) -> PathBuf {
+    packages().join(format!("image/nsscope-{machine}"))
+}
+
+/// The machines that there are packages for: `cargo xtask dist` says why one is left out.
+fn machines() -> Vec<&'static str> {
+    ["amd64", "arm64"].into_iter().filter(|machine| program(machine).exists()).collect()
+}
+
+/// What uname(1) calls a machine.
+fn uname(machine: &str) -> &'static str {
+    if machine == "amd64" { "x86_64" } else { "aarch64" }
+}
+
 /// All files below a directory, by their paths in it.
 fn files(root: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
@@ -44,19 +59,24 @@ fn files(root: &Path) -> BTreeSet<PathBuf> {
 #[test]
 fn checksums_are_right_and_no_path_of_the_builder_is_inside() {
     run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(packages()));
-    let program = fs::read(package("/nsscope")).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_str().unwrap().to_string();
-    assert!(!program.windows(root.len()).any(|bytes| bytes == root.as_bytes()), "{root}");
-    let list = text(&run(Command::new("tar").arg("-tzf").arg(package(".tar.gz"))));
-    for file in ["/nsscope", "/man/nsscope-record.1", "/completions/_nsscope", "/LICENSE-MIT"] {
-        assert!(list.lines().any(|line| line.ends_with(file)), "{file}: {list}");
+    let machines = machines();
+    assert!(machines.contains(&"amd64"), "{machines:?}");
+    for machine in machines {
+        let program = fs::read(program(machine)).unwrap();
+        assert!(!program.windows(root.len()).any(|bytes| bytes == root.as_bytes()), "{root} in {machine}'s");
+        let list =
+            text(&run(Command::new("tar").arg("-tzf").arg(package(&format!("{}-linux.tar.gz", uname(machine))))));
+        for file in ["/nsscope", "/man/nsscope-record.1", "/completions/_nsscope", "/LICENSE-MIT"] {
+            assert!(list.lines().any(|line| line.ends_with(file)), "{file}: {list}");
+        }
     }
 }
 
 /// The list of what is in the program: all crates that it names, each with its licence and checksum.
 #[test]
 fn the_bill_of_materials_has_every_crate() {
-    let list: Value = serde_json::from_slice(&fs::read(package(".cdx.json")).unwrap()).unwrap();
+    let list: Value = serde_json::from_slice(&fs::read(package("x86_64-linux.cdx.json")).unwrap()).unwrap();
     assert_eq!((&list["bomFormat"], &list["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
     assert_eq!(list["metadata"]["component"]["name"], "nsscope");
     let components = list["components"].as_array().unwrap();
@@ -64,7 +84,7 @@ fn the_bill_of_materials_has_every_crate() {
         components.iter().map(|component| component["purl"].as_str().unwrap().to_string()).collect();
     assert_eq!(listed.len(), components.len(), "one is there twice");
     // Places in the sources that the program names, for instance where it would panic.
-    let program = fs::read(package("/nsscope")).unwrap();
+    let program = fs::read(program("amd64")).unwrap();
     let places = String::from_utf8_lossy(&program);
     let named: BTreeSet<&str> = places
         .split("/cargo/registry/src/")
@@ -112,7 +132,7 @@ fn in_a_root_with_nothing_else_it_is_installed_used_and_removed() {
         run(Command::new("dpkg").arg("--root").arg(root).args(["--log=/dev/null", action]).arg(what));
     };
     let before = files(root);
-    dpkg("--install", &package(".deb"));
+    dpkg("--install", &package("_amd64.deb"));
     for file in [
         "usr/bin/nsscope",
         "usr/share/man/man1/nsscope.1.gz",
@@ -155,6 +175,81 @@ fn in_a_root_with_nothing_else_it_is_installed_used_and_removed() {
     assert!(!root.join("usr").exists());
 }
 
+/// pip installs the module and the program that it runs.
+#[test]
+fn the_wheel_brings_the_module_and_the_program() {
+    let name = "the_wheel_brings_the_module_and_the_program";
+    needs!(name, no_python(), cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("perf.data");
+    record(&capture, &["unshare", "-n", "-p", "-f", "-m", "sleep", "0.2"]);
+    // Of its own, but for what comes from elsewhere: pyarrow.
+    let place = dir.path().join("venv");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&place));
+    let python = place.join("bin/python");
+    let site = |python: &Path| {
+        text(&run(Command::new(python).args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])))
+    };
+    let others = site(&nsscope_tests::python().unwrap());
+    fs::write(Path::new(site(&python).trim_end()).join("others.pth"), others).unwrap();
+    let wheel = package("musllinux_1_1_x86_64.whl");
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]).arg(&wheel));
+    assert!(fs::read(place.join("bin/nsscope")).unwrap() == fs::read(program("amd64")).unwrap());
+    let code = "import nsscope, sys; print(nsscope.__file__); print(nsscope.read(sys.argv[1]).containers()[\"title\"].to_pylist())";
+    // Where there is no other program of this name.
+    let said = text(&run(Command::new(&python).args(["-c", code]).arg(&capture).env("PATH", "/usr/bin:/bin")));
+    assert!(said.starts_with(place.to_str().unwrap()) && said.contains("sleep"), "{said}");
+    let shown = text(&run(Command::new(&python).args(["-m", "pip", "show", "nsscope"])));
+    assert!(shown.contains(env!("CARGO_PKG_VERSION")) && shown.contains("Requires: pyarrow"), "{shown}");
+    for machine in machines() {
+        let wheel = package(&format!("_{}.whl", uname(machine)));
+        let out = dir.path().join(machine);
+        run(Command::new("python3").args(["-m", "zipfile", "-e"]).args([&wheel, &out]));
+        let within = out.join(format!("nsscope-{}.data/scripts/nsscope", env!("CARGO_PKG_VERSION")));
+        assert!(fs::read(within).unwrap() == fs::read(program(machine)).unwrap(), "{machine}");
+    }
+}
+
+/// The package for another machine, by an emulator of its programs: reads a capture as the one for this machine does, and
+/// records by /proc, since such an emulator has no perf events. `cargo xtask arm64` runs it on a kernel for that machine.
+#[test]
+fn on_another_machine_it_says_and_records_the_same() {
+    let name = "on_another_machine_it_says_and_records_the_same";
+    let lacks = (!machines().contains(&"arm64")).then(|| "cargo xtask dist made no packages for arm64".to_string());
+    needs!(name, missing("qemu-aarch64-static", "qemu-user-static"), lacks, cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let deb = package("_arm64.deb");
+    let architecture = text(&run(Command::new("dpkg-deb").arg("--field").arg(&deb).arg("Architecture")));
+    assert_eq!(architecture, "arm64\n");
+    run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(dir.path()));
+    let there = |args: &[&str]| {
+        let mut command = Command::new("qemu-aarch64-static");
+        command.arg(dir.path().join("usr/bin/nsscope")).args(args).env("NO_COLOR", "1");
+        command
+    };
+    let capture = dir.path().join("here.data");
+    record(&capture, &["unshare", "-n", "-p", "-f", "-m", "sleep", "0.2"]);
+    let capture = capture.to_str().unwrap();
+    let reads: [&[&str]; 5] = [
+        &["script", capture],
+        &["script", "--format", "json", capture],
+        &["report", "--json", "--processes", "all", capture],
+        &["stat", "--json", capture],
+        &["export", "--format", "csv", "-o", "-", capture],
+    ];
+    for read in reads {
+        let (here, there) = (run(nsscope().args(read)), run(&mut there(read)));
+        assert!(!here.stdout.is_empty(), "{read:?}");
+        assert_eq!(text(&here), text(&there), "{read:?}");
+    }
+    let own = dir.path().join("there.data");
+    let own = own.to_str().unwrap();
+    let command = ["unshare", "-n", "-p", "-f", "-m", "sleep", "1"];
+    run(there(&["record", "-a", "--backend", "proc", "-o", own, "--"]).args(command));
+    let report = json_of(nsscope().args(["report", "--json", own]));
+    assert!(report["containers"].to_string().contains("sleep"), "{report}");
+}
+
 #[test]
 fn a_container_records_its_host() {
     needs!("a_container_records_its_host", cannot_record(), not_root());
@@ -177,4 +272,15 @@ fn a_container_records_its_host() {
     let itself = report["containers"].as_array().unwrap().iter().find(|container| container["kind"] == "docker");
     assert!(itself.is_some_and(|it| it["commands"].to_string().contains("nsscope")), "{report}");
     run(&mut docker(&["image", "rm", "-f", "nsscope-packaged"]));
+    // The same folder is for other machines.
+    for machine in machines() {
+        let argument = format!("TARGETARCH={machine}");
+        let image = run(docker(&["build", "-q", "--build-arg", &argument]).arg(packages().join("image")));
+        let container = text(&run(docker(&["create"]).arg(text(&image).trim_end())));
+        let copy = world.dir.path().join(machine);
+        run(docker(&["cp", &format!("{}:/usr/bin/nsscope", container.trim_end())]).arg(&copy));
+        assert!(fs::read(&copy).unwrap() == fs::read(program(machine)).unwrap(), "{machine}");
+        run(&mut docker(&["rm", container.trim_end()]));
+        run(docker(&["image", "rm", "-f"]).arg(text(&image).trim_end()));
+    }
 }

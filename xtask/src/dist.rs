@@ -1,15 +1,84 @@
-//! Packages: a static program, a .deb, the folder of a container image, with what is in them and their checksums. Not here:
-//! whether they work, which `tests/tests/packages.rs` shows.
+//! Packages for each kind of machine: a static program, a .deb, a wheel, the folder of a container image, with what is in
+//! them and their checksums. Not here: whether they work, which `tests/tests/packages.rs` shows.
 
-use crate::toolchain::no_paths;
-use crate::{bpf, cargo, root, run, sbom};
+use crate::toolchain::{Toolchain, no_paths};
+use crate::{bpf, root, run, sbom, setup, tools};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// A kind of machine that there are packages for.
+struct Machine {
+    /// As uname(1) calls it.
+    name: &'static str,
+    /// As Debian and container images call it.
+    arch: &'static str,
+    target: &'static str,
+    linker: &'static str,
+    /// What compiles for it elsewhere.
+    cross: &'static [(&'static str, &'static str)],
+}
+
+const MACHINES: [Machine; 2] = [
+    Machine {
+        name: "x86_64",
+        arch: "amd64",
+        target: "x86_64-unknown-linux-gnu",
+        linker: "x86_64-linux-gnu-gcc",
+        cross: &[
+            ("gcc-x86-64-linux-gnu", "links the packages' program for x86_64"),
+            ("libc6-dev-amd64-cross", "its C library"),
+        ],
+    },
+    Machine {
+        name: "aarch64",
+        arch: "arm64",
+        target: "aarch64-unknown-linux-gnu",
+        linker: "aarch64-linux-gnu-gcc",
+        cross: &[
+            ("gcc-aarch64-linux-gnu", "links the packages' program for aarch64"),
+            ("libc6-dev-arm64-cross", "its C library"),
+        ],
+    },
+];
+
+impl Machine {
+    fn is_this(&self) -> bool {
+        self.target == env!("HOST")
+    }
+
+    /// Compiles the program with these features, or says why it cannot.
+    fn compile(&self, features: &str) -> Result<Result<PathBuf, String>> {
+        if !self.is_this() {
+            setup::debian_packages(self.cross)?;
+            if !tools::exists(self.linker) {
+                return Ok(Err(format!("packages for {}: {} is not installed", self.name, self.linker)));
+            }
+        }
+        let toolchain = Toolchain::find(self.target)?;
+        let [root_path, cargo_path] = no_paths()?;
+        let flags = [
+            root_path,
+            cargo_path,
+            "-Ctarget-feature=+crt-static".into(),
+            "-Cstrip=symbols".into(),
+            // The system call itself: a static program finds no getrandom() in a libc, and a bare root has no /dev/urandom.
+            "--cfg=getrandom_backend=\"linux_getrandom\"".into(),
+        ];
+        let mut cargo = toolchain.cargo("build", &[self.target], "std,panic_abort");
+        cargo
+            .args(["--locked", "--profile=dist", "-p", "nsscope", "--features", features])
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        if !self.is_this() {
+            let variable = self.target.replace('-', "_").to_uppercase();
+            cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), self.linker);
+        }
+        run(&mut cargo)?;
+        Ok(Ok(toolchain.target_dir().join(self.target).join("dist/nsscope")))
+    }
+}
 
 /// Makes all packages in `target/packages`. Returns what had to be left out, and why.
 pub(crate) fn build() -> Result<Vec<String>> {
@@ -18,75 +87,87 @@ pub(crate) fn build() -> Result<Vec<String>> {
     if out.exists() {
         fs::remove_dir_all(&out)?;
     }
-    fs::create_dir_all(&out)?;
-    let version = env!("CARGO_PKG_VERSION");
-    let programs = match bpf::build()? {
+    let image = out.join("image");
+    fs::create_dir_all(&image)?;
+    fs::copy(root().join("packaging/Dockerfile"), image.join("Dockerfile"))?;
+    let features = match bpf::build()? {
         Ok(()) => "parquet,bpf",
         Err(why) => {
             left_out.push(why);
             "parquet"
         }
     };
-    let [root_path, cargo_path] = no_paths()?;
-    let flags = [
-        root_path,
-        cargo_path,
-        "-Ctarget-feature=+crt-static".into(),
-        // The system call itself: a static program finds no getrandom() in a libc, and a bare root has no /dev/urandom.
-        "--cfg=getrandom_backend=\"linux_getrandom\"".into(),
-    ];
-    run(cargo()
-        .args(["build", "--quiet", "--locked", "--profile=dist", "-p", "nsscope", "--target", TARGET])
-        .args(["--features", programs])
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let program = out.join("nsscope");
-    fs::copy(target.join(TARGET).join("dist/nsscope"), &program)?;
-    run(Command::new("strip").arg(&program))?;
-
-    let name = format!("nsscope-{version}-x86_64-linux");
-    tarball(&out, &name, &program)?;
-    deb(&out, version, &program)?;
-    let image = out.join("image");
-    fs::create_dir(&image)?;
-    fs::copy(&program, image.join("nsscope"))?;
-    fs::copy(root().join("packaging/Dockerfile"), image.join("Dockerfile"))?;
-    sbom::write(programs, TARGET, &out.join(format!("{name}.cdx.json")))?;
+    let mut built = Vec::new();
+    for machine in &MACHINES {
+        match machine.compile(features)? {
+            Ok(program) => {
+                let packed = image.join(format!("nsscope-{}", machine.arch));
+                fs::copy(program, &packed)?;
+                built.push((machine, packed));
+            }
+            Err(why) => left_out.push(why),
+        }
+    }
+    let (_, here) = built.iter().find(|(machine, _)| machine.is_this()).context("this machine has no packages")?;
+    let pages = out.join("pages");
+    extras(here, &pages)?;
+    setup::debian_packages(&[("python3", "packs the wheel")])?;
+    for (machine, program) in &built {
+        run(Command::new("python3")
+            .arg(root().join("packaging/wheel.py"))
+            .arg(program)
+            .args([machine.name, env!("CARGO_PKG_VERSION")])
+            .arg(&out))?;
+        let name = format!("nsscope-{}-{}-linux", env!("CARGO_PKG_VERSION"), machine.name);
+        tarball(&out, &name, program, &pages)?;
+        deb(&out, machine.arch, program, &pages)?;
+        sbom::write(features, machine.target, &out.join(format!("{name}.cdx.json")))?;
+    }
+    fs::remove_dir_all(pages)?;
     checksums(&out)?;
     println!("packages: {}", out.display());
     Ok(left_out)
 }
 
-/// The program's own pages and completions, below a directory.
-fn extras(program: &Path, man: &Path, completions: &[(&str, PathBuf)]) -> Result<()> {
-    fs::create_dir_all(man)?;
-    run(Command::new(program).arg("man").arg(man))?;
-    for (shell, file) in completions {
-        fs::create_dir_all(file.parent().context("a directory")?)?;
+/// The completions by shell, and where Debian has them.
+const SHELLS: [(&str, &str, &str); 3] = [
+    ("bash", "nsscope", "share/bash-completion/completions"),
+    ("zsh", "_nsscope", "share/zsh/vendor-completions"),
+    ("fish", "nsscope.fish", "share/fish/vendor_completions.d"),
+];
+
+/// The program's own pages, in `man`, and completions, in `completions`. A program says the same on every machine.
+fn extras(program: &Path, out: &Path) -> Result<()> {
+    for dir in ["man", "completions"] {
+        fs::create_dir_all(out.join(dir))?;
+    }
+    run(Command::new(program).arg("man").arg(out.join("man")))?;
+    for (shell, file, _) in SHELLS {
         let output = Command::new(program).args(["completions", shell]).output()?;
         if !output.status.success() {
             bail!("completions {shell}: {}", output.status);
         }
-        fs::write(file, output.stdout)?;
+        fs::write(out.join("completions").join(file), output.stdout)?;
     }
     Ok(())
 }
 
-fn tarball(out: &Path, name: &str, program: &Path) -> Result<()> {
+fn tarball(out: &Path, name: &str, program: &Path, pages: &Path) -> Result<()> {
     let dir = out.join(name);
-    fs::create_dir_all(&dir)?;
+    fs::create_dir(&dir)?;
     fs::copy(program, dir.join("nsscope"))?;
     for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "packaging/nsscope-recorder.service"] {
         let from = root().join(file);
         fs::copy(&from, dir.join(from.file_name().context("a name")?))?;
     }
-    let completions = dir.join("completions");
-    let shells = [
-        ("bash", completions.join("nsscope")),
-        ("zsh", completions.join("_nsscope")),
-        ("fish", completions.join("nsscope.fish")),
-    ];
-    extras(program, &dir.join("man"), &shells)?;
+    for folder in ["man", "completions"] {
+        fs::create_dir(dir.join(folder))?;
+        for page in fs::read_dir(pages.join(folder))? {
+            let page = page?;
+            fs::copy(page.path(), dir.join(folder).join(page.file_name()))?;
+        }
+    }
+    readable(&dir)?;
     // The same files give the same bytes: no names of users, no times, one order.
     run(Command::new("tar")
         .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "-I", "gzip -n", "-cf"])
@@ -96,31 +177,29 @@ fn tarball(out: &Path, name: &str, program: &Path) -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-fn deb(out: &Path, version: &str, program: &Path) -> Result<()> {
+fn deb(out: &Path, arch: &str, program: &Path, pages: &Path) -> Result<()> {
     let tree = out.join("deb");
     let usr = tree.join("usr");
-    for dir in ["bin", "share/doc/nsscope", "lib/systemd/system"] {
-        fs::create_dir_all(usr.join(dir))?;
+    let (man, unit) = (usr.join("share/man/man1"), usr.join("lib/systemd/system"));
+    for dir in [&man, &unit, &usr.join("bin"), &usr.join("share/doc/nsscope"), &tree.join("DEBIAN")] {
+        fs::create_dir_all(dir)?;
     }
     fs::copy(program, usr.join("bin/nsscope"))?;
-    fs::copy(
-        root().join("packaging/nsscope-recorder.service"),
-        usr.join("lib/systemd/system/nsscope-recorder.service"),
-    )?;
+    fs::copy(root().join("packaging/nsscope-recorder.service"), unit.join("nsscope-recorder.service"))?;
     fs::copy(root().join("LICENSE-MIT"), usr.join("share/doc/nsscope/copyright"))?;
-    let shells = [
-        ("bash", usr.join("share/bash-completion/completions/nsscope")),
-        ("zsh", usr.join("share/zsh/vendor-completions/_nsscope")),
-        ("fish", usr.join("share/fish/vendor_completions.d/nsscope.fish")),
-    ];
-    let man = usr.join("share/man/man1");
-    extras(program, &man, &shells)?;
-    for page in fs::read_dir(&man)? {
-        run(Command::new("gzip").args(["-n", "-9"]).arg(page?.path()))?;
+    for (_, file, dir) in SHELLS {
+        fs::create_dir_all(usr.join(dir))?;
+        fs::copy(pages.join("completions").join(file), usr.join(dir).join(file))?;
     }
-    fs::create_dir(tree.join("DEBIAN"))?;
+    for page in fs::read_dir(pages.join("man"))? {
+        let page = page?;
+        let copy = man.join(page.file_name());
+        fs::copy(page.path(), &copy)?;
+        run(Command::new("gzip").args(["-n", "-9"]).arg(copy))?;
+    }
+    let version = env!("CARGO_PKG_VERSION");
     let control = format!(
-        "Package: nsscope\nVersion: {version}\nArchitecture: amd64\nSection: admin\nPriority: optional\n\
+        "Package: nsscope\nVersion: {version}\nArchitecture: {arch}\nSection: admin\nPriority: optional\n\
          Maintainer: nsscope <maintainers@nsscope.invalid>\nDescription: see what containers do, from the kernel's own records\n \
          Records which namespaces and cgroups the tasks of a machine are in, and tells which\n \
          containers did what, when, and who waited for whom.\n"
@@ -130,7 +209,7 @@ fn deb(out: &Path, version: &str, program: &Path) -> Result<()> {
     run(Command::new("dpkg-deb")
         .args(["--root-owner-group", "--build"])
         .arg(&tree)
-        .arg(out.join(format!("nsscope_{version}_amd64.deb")))
+        .arg(out.join(format!("nsscope_{version}_{arch}.deb")))
         .env("SOURCE_DATE_EPOCH", "0"))?;
     Ok(fs::remove_dir_all(tree)?)
 }
@@ -143,8 +222,8 @@ fn readable(dir: &Path) -> Result<()> {
         if path.is_dir() {
             readable(&path)?;
         } else {
-            let program = path.ends_with("usr/bin/nsscope");
-            fs::set_permissions(&path, fs::Permissions::from_mode(if program { 0o755 } else { 0o644 }))?;
+            let is_program = fs::metadata(&path)?.permissions().mode() & 0o100 != 0;
+            fs::set_permissions(&path, fs::Permissions::from_mode(if is_program { 0o755 } else { 0o644 }))?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //! is compared with /proc and with perf's records of the same moments. The eBPF programs run there, too. Not here: the
 //! module itself.
 
-use crate::machine::{Initramfs, Left, Machine};
+use crate::machine::{Initramfs, Left, Machine, PC};
 use crate::toolchain::Toolchain;
 use crate::{programs, root, run, setup};
 use anyhow::{Context, Result, ensure};
@@ -116,9 +116,15 @@ pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     let module = module(&headers, &out)?;
     programs::build()?;
     let programs = ["nsscope", "ns-actor", "ns-ring"].map(|name| programs::dir().join(name));
-    let initramfs = Initramfs { programs: &programs, files: &[&module], init: &INIT.replace("TYPES", TYPES) };
+    let initramfs = Initramfs {
+        board: &PC,
+        busybox: Path::new("/bin/busybox"),
+        programs: &programs,
+        files: &[&module],
+        init: &INIT.replace("TYPES", TYPES),
+    };
     let archive = initramfs.pack(&out)?;
-    let left = Machine { kernel: &kernel, initramfs: &archive, cpus: 2, counted: false }.run(&out)?;
+    let left = Machine { board: &PC, kernel: &kernel, initramfs: &archive, cpus: 2, counted: false }.run(&out)?;
     compare(&left)?;
     Ok(Ok(()))
 }

@@ -22,13 +22,38 @@ cd /tmp
 /// And last: what is in its folder leaves by the second serial line. A small kernel cannot turn the power off; one that
 /// starts again ends QEMU.
 const END: &str = "
-stty raw -F /dev/ttyS1
-tar -c . > /dev/ttyS1
+stty raw -F /dev/SERIAL
+tar -c . > /dev/SERIAL
 reboot -f
 ";
 
+/// A kind of machine.
+pub(crate) struct Board {
+    emulator: &'static str,
+    options: &'static [&'static str],
+    console: &'static str,
+    /// What the second serial line is called there, and how QEMU adds it.
+    serial: (&'static str, &'static str),
+}
+
+pub(crate) const PC: Board = Board {
+    emulator: "qemu-system-x86_64",
+    options: &["-accel", "tcg"],
+    console: "ttyS0",
+    serial: ("ttyS1", "isa-serial"),
+};
+
+pub(crate) const ARM64: Board = Board {
+    emulator: "qemu-system-aarch64",
+    options: &["-machine", "virt", "-cpu", "cortex-a57"],
+    console: "ttyAMA0",
+    serial: ("ttyS0", "pci-serial"),
+};
+
 /// A file system in memory.
 pub(crate) struct Initramfs<'a> {
+    pub(crate) board: &'a Board,
+    pub(crate) busybox: &'a Path,
     /// Programs with the libraries they want, in `/bin`.
     pub(crate) programs: &'a [PathBuf],
     /// Other files, in `/`.
@@ -45,7 +70,7 @@ impl Initramfs<'_> {
         for folder in ["bin", "dev", "proc", "sys", "tmp"] {
             fs::create_dir_all(dir.join(folder))?;
         }
-        fs::copy("/bin/busybox", dir.join("bin/busybox"))?;
+        fs::copy(self.busybox, dir.join("bin/busybox"))?;
         for file in self.files {
             fs::copy(file, dir.join(file.file_name().context("a name")?))?;
         }
@@ -60,7 +85,8 @@ impl Initramfs<'_> {
             }
         }
         let init = dir.join("init");
-        fs::write(&init, [BEGIN, self.init, END].concat())?;
+        let (serial, _) = self.board.serial;
+        fs::write(&init, [BEGIN, self.init, &END.replace("SERIAL", serial)].concat())?;
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
         let archive = out.join("initramfs.cpio");
         let pack = "find . | cpio --quiet -o -H newc";
@@ -71,6 +97,7 @@ impl Initramfs<'_> {
 
 /// A machine, emulated: `/dev/kvm` may hang where it is, and emulation is the same everywhere.
 pub(crate) struct Machine<'a> {
+    pub(crate) board: &'a Board,
     pub(crate) kernel: &'a Path,
     pub(crate) initramfs: &'a Path,
     pub(crate) cpus: u32,
@@ -82,17 +109,20 @@ impl Machine<'_> {
     /// Runs it to its end. Returns what it left, in `out/left`.
     pub(crate) fn run(&self, out: &Path) -> Result<Left> {
         let (left, console) = (out.join("left.tar"), out.join("console.log"));
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-accel", "tcg", "-m", "1536", "-display", "none", "-monitor", "none", "-no-reboot"])
-            .args(["-smp", &self.cpus.to_string(), "-append", "console=ttyS0 panic=-1 quiet"])
+        let Board { emulator, options, console: terminal, serial: (_, device) } = self.board;
+        let mut qemu = Command::new(emulator);
+        qemu.args(*options)
+            .args(["-m", "1536", "-display", "none", "-monitor", "none", "-no-reboot"])
+            .args(["-smp", &self.cpus.to_string(), "-append", &format!("console={terminal} panic=-1 quiet")])
             .arg("-kernel")
             .arg(self.kernel)
             .arg("-initrd")
             .arg(self.initramfs)
             .arg("-serial")
             .arg(format!("file:{}", console.display()))
-            .arg("-serial")
-            .arg(format!("file:{}", left.display()));
+            .arg("-chardev")
+            .arg(format!("file,id=left,path={}", left.display()))
+            .args(["-device", &format!("{device},chardev=left")]);
         if self.counted {
             qemu.args(["-icount", "shift=0,sleep=off"]);
         }

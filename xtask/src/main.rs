@@ -1,6 +1,7 @@
 //! Build and test chores, run as `cargo xtask <command>`. Not here: how a chore is done.
 
 mod apart;
+mod arm64;
 mod bare;
 mod book;
 mod bpf;
@@ -37,7 +38,7 @@ struct Args {
 enum Chore {
     /// Set up what the tests need, then run every check and every test
     Test,
-    /// Build the codec for every target it is for, with every combination of features
+    /// Build the codec for every target it is for, with combinations of its features
     Targets,
     /// Build the codec as a kernel does, and prove that it cannot panic
     Bare,
@@ -74,8 +75,10 @@ enum Chore {
     Bpf,
     /// Build the book in target/book/html
     Book,
-    /// Make packages in target/packages: a static program, a .deb, a container image's folder, checksums
+    /// Make packages in target/packages: static programs, .debs, wheels, a container image's folder, checksums
     Dist,
+    /// Run the program for aarch64 that cargo xtask dist has made on Debian's kernel for it, in QEMU
+    Arm64,
     /// Build the npm package @nsscope/wasm in wasm/pkg
     Wasm,
     /// Measure the viewer that was built: the wasm against native code, large files in the browser
@@ -88,6 +91,7 @@ fn main() -> Result<ExitCode> {
     std::env::set_current_dir(root())?;
     match Args::parse().chore {
         Chore::Test => return test::all(),
+        Chore::Arm64 => arm64::check()?.map_err(anyhow::Error::msg)?,
         Chore::Targets => targets::build_all()?,
         Chore::Bare => drop(bare::check()?),
         Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,

@@ -18,9 +18,13 @@ const TARGETS: [&str; 8] = [
     "s390x-unknown-linux-gnu",
 ];
 
+/// Where every combination of features is built: no std and no atomic read-modify-write on the one, 64 bits on the other.
+const THOROUGH: [&str; 2] = ["thumbv6m-none-eabi", "x86_64-unknown-linux-gnu"];
+
 const FEATURES: [&str; 5] = ["alloc", "heapless", "postcard", "defmt", "zstd"];
 
-/// Builds the codec for every target with every combination of features.
+/// Builds the codec for every target: with every combination of features for some, with none, each and all of them for the
+/// others.
 pub(crate) fn build_all() -> Result<()> {
     let found = TARGETS.into_iter().map(|target| Ok((Toolchain::find(target)?, target)));
     let found: Vec<_> = found.collect::<Result<_>>()?;
@@ -33,23 +37,26 @@ pub(crate) fn build_all() -> Result<()> {
         let own = build_with(Toolchain::Own, &of(Toolchain::Own))?;
         Ok(own + debian.join().expect("building does not panic")?)
     })?;
-    println!("{built} builds: combinations of features, each on all of {} targets", TARGETS.len());
+    println!("{built} builds: a combination of features on a target each");
     Ok(())
 }
 
 fn build_with(toolchain: Toolchain, targets: &[&str]) -> Result<usize> {
-    if targets.is_empty() {
-        return Ok(0);
-    }
+    let thorough: Vec<_> = targets.iter().copied().filter(|target| THOROUGH.contains(target)).collect();
     let mut built = 0;
-    for bits in 0..1 << FEATURES.len() {
+    for bits in 0_u32..1 << FEATURES.len() {
         let features = FEATURES.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name);
         let features: Vec<_> = features.collect();
         // Which brings its own allocation.
         if features.contains(&"zstd") && !features.contains(&"alloc") {
             continue;
         }
-        built += 1;
+        let is_plain = features.len() <= 1 || features.len() == FEATURES.len();
+        let targets = if is_plain { targets } else { &thorough };
+        if targets.is_empty() {
+            continue;
+        }
+        built += targets.len();
         // What a kernel links is compiled to the end; other features need no machine code to fail.
         let command = if features.is_empty() { "build" } else { "check" };
         let mut cargo = toolchain.cargo(command, targets, "core,alloc");

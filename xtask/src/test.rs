@@ -2,8 +2,8 @@
 
 use crate::apart::Apart;
 use crate::{
-    bare, book, bpf, cargo, cortex_m, example, fuzz, kernel, linux, npm, npm_command, programs, root, run, setup,
-    targets, tools, viewer, wasm,
+    arm64, bare, book, bpf, cargo, cortex_m, example, fuzz, kernel, linux, npm, npm_command, programs, root, run,
+    setup, targets, tools, viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -147,6 +147,13 @@ pub(crate) fn all() -> Result<ExitCode> {
     });
     totals.step("codec in a kernel", |totals| {
         match kernel::check()? {
+            Ok(()) => totals.passed += 1,
+            Err(why) => totals.skip(&why),
+        }
+        Ok(())
+    });
+    totals.step("aarch64 in a kernel", |totals| {
+        match arm64::check()? {
             Ok(()) => totals.passed += 1,
             Err(why) => totals.skip(&why),
         }

@@ -2,12 +2,13 @@
 //! find, no cost that is higher. Not here: how the kernels are built.
 
 use super::{Built, Kernels, Tree, Variant};
-use crate::machine::{Initramfs, Left, Machine};
+use crate::machine::{Initramfs, Left, Machine, PC};
 use crate::{programs, root};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// Types of namespaces, and what configures them. mnt is always there.
@@ -140,8 +141,10 @@ fn machine(built: &Built, init: &str, cpus: u32, counted: bool) -> Result<Left> 
     let mut all: Vec<_> = ["nsscope", "ns-actor", "ns-events", "ns-ring"].map(|name| programs::dir().join(name)).into();
     all.push("/usr/bin/perf".into());
     let driver = Some(&*built.driver).filter(|driver| driver.exists());
-    let initramfs = Initramfs { programs: &all, files: driver.as_slice(), init }.pack(&out)?;
-    Machine { kernel: &built.image, initramfs: &initramfs, cpus, counted }.run(&out)
+    let initramfs =
+        Initramfs { board: &PC, busybox: Path::new("/bin/busybox"), programs: &all, files: driver.as_slice(), init }
+            .pack(&out)?;
+    Machine { board: &PC, kernel: &built.image, initramfs: &initramfs, cpus, counted }.run(&out)
 }
 
 /// A NAMESPACES record: whose, and the inode of each namespace.
