@@ -413,16 +413,19 @@ impl Decoder {
     fn record<O: Order, V: Visitor>(&mut self, record: RawRecord<'_, O>, visitor: &mut V) -> bool {
         let end = self.position;
         let read = match record.kind() {
-            RecordType::HEADER_TRACING_DATA => record.body_as::<TracingData<O>>().map(|fixed| {
-                let size = u64::from(fixed.size.get());
-                if size > METADATA_LIMIT {
-                    let kind = ErrorKind::Limit { size, limit: METADATA_LIMIT };
-                    visitor.fault(Error::new(record.offset(), kind));
-                    self.skip = size;
-                } else if let State::Data(layout) = core::mem::take(&mut self.state) {
-                    self.state = State::TracingData(layout, size);
-                }
-            }),
+            // A longer one is simpleperf's, which has its payload within.
+            RecordType::HEADER_TRACING_DATA if record.body().len() <= 8 => {
+                record.body_as::<TracingData<O>>().map(|fixed| {
+                    let size = u64::from(fixed.size.get());
+                    if size > METADATA_LIMIT {
+                        let kind = ErrorKind::Limit { size, limit: METADATA_LIMIT };
+                        visitor.fault(Error::new(record.offset(), kind));
+                        self.skip = size;
+                    } else if let State::Data(layout) = core::mem::take(&mut self.state) {
+                        self.state = State::TracingData(layout, size);
+                    }
+                })
+            }
             RecordType::AUXTRACE => record.body_as::<Auxtrace<O>>().map(|fixed| self.skip = fixed.size.get()),
             RecordType::COMPRESSED => self.compressed(&record, record.body(), visitor),
             RecordType::COMPRESSED2 => record.fixed::<Compressed2<O>>().and_then(|(fixed, bytes)| {

@@ -144,6 +144,25 @@ fn pipe<O: Order>(count: u32) -> Vec<u8> {
     bytes
 }
 
+/// Android's simpleperf has the formats of tracepoints within the record.
+#[test]
+fn tracing_data_of_simpleperf_is_passed_over() {
+    fn check<O: Order>() {
+        let mut bytes = pipe::<O>(10);
+        let size = U32::<O>::new(40).as_bytes().to_vec();
+        user::<O>(&mut bytes, RecordType::HEADER_TRACING_DATA, &[size, vec![0xee; 44]].concat(), &[]);
+        bytes.extend(records::<O>(4));
+        let heard = whole(&bytes);
+        assert_eq!(heard, decode(Decoder::new(), &bytes, core::iter::repeat(1000)));
+        let (said, result, ..) = heard;
+        assert_eq!((said.faults, result), (vec![], Ok(())));
+        let kernels = said.records.iter().filter(|(_, kind, ..)| *kind < RecordType::USER_START);
+        assert_eq!(kernels.count(), 14);
+    }
+    check::<LittleEndian>();
+    check::<BigEndian>();
+}
+
 /// A pipe as `perf record -z -o -` writes it: a frame that never ends, flushed at the end of each record that holds it.
 #[cfg(feature = "zstd")]
 fn compressed<O: Order>(count: u32) -> Vec<u8> {

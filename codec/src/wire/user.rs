@@ -6,7 +6,8 @@
 use super::{impl_layout, Order};
 use zerocopy::byteorder::{U32, U64};
 
-/// Body of `HEADER_TRACING_DATA` after the header: 4 bytes in the header's type, 8 as written. Payload follows the record.
+/// Body of `HEADER_TRACING_DATA` after the header: 4 bytes in the header's type, 8 as written. Payload follows
+/// the record; in those of Android's simpleperf it is within.
 #[derive(
     Clone,
     Copy,
