@@ -3,7 +3,7 @@
 
 use crate::pager;
 use crate::safe::safe;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 /// Whether standard output is a terminal that is looked at, and what it can show.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +31,20 @@ impl Style {
         let mut table = Table::new();
         table.load_preset(if self.unicode { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        match pager::width() {
-            Some(width) => table.set_width(width).enforce_styling(),
-            None => table.set_width(160),
-        };
+        let width = pager::width().unwrap_or(160);
+        table.set_width(width).enforce_styling();
         table.set_header(header.iter().map(|text| self.cell(text, None, true)));
+        let padding = if self.unicode { (0, 1) } else { (1, 1) };
+        let least =
+            |text: &str| -> u16 { text.split(' ').map(str::len).max().unwrap_or(0) as u16 + padding.0 + padding.1 };
+        // What is too wide is wrapped; no word of the header is broken where that can be helped.
+        let fits = header.iter().map(|text| least(text) + 1).sum::<u16>() <= width;
+        for (column, text) in table.column_iter_mut().zip(header) {
+            column.set_padding(padding);
+            if fits {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least(text))));
+            }
+        }
         table
     }
 

@@ -522,6 +522,15 @@ fn a_terminal_gets_a_pager() {
     }
     let failed = on_terminal(slow, "report /nowhere");
     assert_eq!(failed.status.code(), Some(1), "{}", text(&failed));
+    // A serial line does not know how wide it is: 80 columns, in which no word of the header is broken.
+    let program = nsscope().get_program().display().to_string();
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("stty rows 0 cols 0; exec {program} --no-pager ps"), "/dev/null"]);
+    let shown = text(&run(script.env("TERM", "xterm").env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8")));
+    let table = shown.lines().skip_while(|line| !line.starts_with('─'));
+    let widths = table.map(|line| line.trim_end().chars().count());
+    assert!(widths.max().is_some_and(|width| (70..=80).contains(&width)), "{shown}");
+    assert!(shown.contains("CONTAINER") && shown.contains("COMMANDS"), "{shown}");
     // A pager that is left early is no failure.
     let left = on_terminal("head -c 1", &format!("script {}", file.display()));
     assert!(left.status.success(), "{}", text(&left));

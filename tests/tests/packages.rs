@@ -64,6 +64,8 @@ fn checksums_are_right_and_no_path_of_the_builder_is_inside() {
     assert!(machines.contains(&"amd64"), "{machines:?}");
     for machine in machines {
         let program = fs::read(program(machine)).unwrap();
+        let page = b"Which containers ran what, when?";
+        assert!(program.windows(page.len()).any(|bytes| bytes == page), "{machine}'s has no viewer");
         assert!(!program.windows(root.len()).any(|bytes| bytes == root.as_bytes()), "{root} in {machine}'s");
         let list =
             text(&run(Command::new("tar").arg("-tzf").arg(package(&format!("{}-linux.tar.gz", uname(machine))))));

@@ -386,6 +386,10 @@ element("copy", HTMLButtonElement).addEventListener("click", () => {
 element("example", HTMLButtonElement).addEventListener("click", () => {
   void open([{ name: "example.data", from: new URL("./example.data", document.baseURI).href }]);
 });
+// The page of `nsscope view` names the files that it serves, and there is no example among them.
+element("or-example", HTMLElement).hidden = new URLSearchParams(location.search)
+  .getAll("url")
+  .some((url) => url.startsWith("files/"));
 
 search.addEventListener("keydown", (event) => {
   // Another text is found by its change.

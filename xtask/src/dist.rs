@@ -2,7 +2,7 @@
 //! them and their checksums. Not here: whether they work, which `tests/tests/packages.rs` shows.
 
 use crate::toolchain::{Toolchain, no_paths};
-use crate::{bpf, root, run, sbom, setup, tools};
+use crate::{bpf, root, run, sbom, setup, tools, viewer};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -90,6 +90,13 @@ pub(crate) fn build() -> Result<Vec<String>> {
     let image = out.join("image");
     fs::create_dir_all(&image)?;
     fs::copy(root().join("packaging/Dockerfile"), image.join("Dockerfile"))?;
+    if !viewer::is_within() {
+        if tools::exists("npm") {
+            viewer::make()?;
+        } else {
+            left_out.push("the viewer in the packages: npm is not installed".into());
+        }
+    }
     let features = match bpf::build()? {
         Ok(()) => "parquet,bpf",
         Err(why) => {

@@ -110,12 +110,7 @@ fn main() -> Result<ExitCode> {
         Chore::Book => println!("{}", book::build()?.display()),
         Chore::Dist => dist::build()?.iter().for_each(|why| println!("{}{why}", apart::SKIPPED)),
         Chore::Wasm => wasm::build()?,
-        Chore::Viewer => {
-            wasm::build()?;
-            example::record()?;
-            npm(&["ci", "--no-fund", "--no-audit"])?;
-            viewer::build()?;
-        }
+        Chore::Viewer => viewer::make()?,
         Chore::BenchViewer => viewer::bench()?,
     }
     Ok(ExitCode::SUCCESS)

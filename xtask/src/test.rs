@@ -110,6 +110,14 @@ pub(crate) fn all() -> Result<ExitCode> {
         totals.passed += 1;
         Ok(())
     });
+    totals.step("wasm", |_| wasm::build());
+    totals.step("example", |_| example::record());
+    totals.step("viewer", |_| {
+        npm(&["ci", "--no-fund", "--no-audit"])?;
+        npm(&["run", "--silent", "check"])?;
+        npm(&["run", "--silent", "lint"])?;
+        viewer::build()
+    });
     // Compilers alone, which wait for each other: an emulated kernel needs the CPUs for itself.
     let packages = Apart::start(&["dist"], scratch.path());
     totals.step("codec on every target", |_| targets::build_all());
@@ -176,14 +184,6 @@ pub(crate) fn all() -> Result<ExitCode> {
             Err(why) => totals.skip(&why),
         }
         Ok(())
-    });
-    totals.step("wasm", |_| wasm::build());
-    totals.step("example", |_| example::record());
-    totals.step("viewer", |_| {
-        npm(&["ci", "--no-fund", "--no-audit"])?;
-        npm(&["run", "--silent", "check"])?;
-        npm(&["run", "--silent", "lint"])?;
-        viewer::build()
     });
     totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
 

@@ -1,6 +1,6 @@
 //! Builds the viewer, and puts it where the build of `nsscope` takes it from. Not here: the page itself.
 
-use crate::{cargo, npm, npm_command, programs, root, run, wasm};
+use crate::{cargo, example, npm, npm_command, programs, root, run, wasm};
 use anyhow::Result;
 use std::fs;
 use std::path::Path;
@@ -18,9 +18,25 @@ pub(crate) fn build() -> Result<()> {
         }
     }
     copy(&built, &within)?;
-    // A service worker would outlive the port that nsscope view has.
-    fs::remove_file(within.join("sw.js"))?;
+    // A service worker would outlive the port that nsscope view has. The example is a recording of this machine, and what is
+    // packaged is made of the sources alone.
+    for file in ["sw.js", "example.data"] {
+        fs::remove_file(within.join(file))?;
+    }
     programs::build()
+}
+
+/// Builds it from the sources, with all that it wants.
+pub(crate) fn make() -> Result<()> {
+    wasm::build()?;
+    example::record()?;
+    npm(&["ci", "--no-fund", "--no-audit"])?;
+    build()
+}
+
+/// Whether the build of `nsscope` takes one in.
+pub(crate) fn is_within() -> bool {
+    root().join("cli/viewer/index.html").exists()
 }
 
 /// Prints a table of what the viewer does how fast. Files of 6 GiB are made beside the tests' for it, and removed.
