@@ -1,6 +1,6 @@
 //! What is in the program: a list of its crates in CycloneDX's format. Not here: the program.
 
-use crate::{cargo, root};
+use crate::{cargo, root, viewer, wasm};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +8,23 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
+/// What a package links for a target, a crate a line: its name and version.
+fn tree(package: &str, features: &[&str], target: &str) -> Result<String> {
+    let output = cargo()
+        .args(["tree", "--locked", "--package", package, "--target", target])
+        .args(features)
+        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// Writes the list of what `nsscope` is built of with these features for a target: each crate with its licence, the
 /// checksum of its package, and what it depends on (<https://cyclonedx.org/docs/1.5/json/>).
 pub(crate) fn write(features: &str, target: &str, file: &Path) -> Result<()> {
     let manifest = root().join("cli/Cargo.toml");
     let output = cargo()
-        .args(["metadata", "--format-version=1", "--locked", "--features", features, "--filter-platform", target])
+        .args(["metadata", "--format-version=1", "--locked", "--features", features])
         .arg("--manifest-path")
         .arg(manifest)
         .stderr(Stdio::inherit())
@@ -38,15 +49,15 @@ pub(crate) fn write(features: &str, target: &str, file: &Path) -> Result<()> {
         }
         dependencies.insert(text(&node["id"])?, needed);
     }
-    // cargo metadata has the features that any crate of the workspace asks for; cargo tree those of this program.
-    let tree = cargo()
-        .args(["tree", "--locked", "--package", "nsscope", "--features", features, "--target", target])
-        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
-        .stderr(Stdio::inherit())
-        .output()?;
-    let tree = String::from_utf8(tree.stdout)?;
-    let named: BTreeSet<(&str, &str)> = tree
-        .lines()
+    // cargo metadata has the features that any crate of the workspace asks for; cargo tree those of this program. The
+    // viewer in it has a module of its own.
+    let features: &[&str] = &["--features", features];
+    let mut trees = vec![tree("nsscope", features, target)?];
+    if viewer::is_within() {
+        trees.push(tree("nsscope-wasm", &[], wasm::TARGET)?);
+    }
+    let lines = trees.iter().flat_map(|tree| tree.lines());
+    let named: BTreeSet<(&str, &str)> = lines
         .filter_map(|line| {
             let mut words = line.split_whitespace();
             Some((words.next()?, words.next()?.trim_start_matches('v')))

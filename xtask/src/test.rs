@@ -185,7 +185,11 @@ pub(crate) fn all() -> Result<ExitCode> {
         }
         Ok(())
     });
-    totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
+    totals.step("viewer tests", |totals| {
+        // Steps above have built nsscope with fewer features.
+        programs::build()?;
+        vitest(totals, scratch.path(), &skips)
+    });
 
     totals.step("distribution", |totals| {
         let mut tests = cargo();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use wasm_bindgen_cli_support::Bindgen;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Compiles some of the crate. Returns where it is then.
 fn compile(what: &[&str]) -> Result<PathBuf> {
