@@ -12,6 +12,22 @@ use std::process::Command;
 /// Where k0s has it listen.
 const SOCKET: &str = "/run/k0s/containerd.sock";
 
+fn ctr(args: &[&str]) -> Command {
+    let mut command = Command::new("ctr");
+    command.args(["-a", SOCKET, "-n", "jobs"]).args(args);
+    command
+}
+
+/// The container that ran before. It ends with this, whatever the test comes to.
+struct Early;
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        let _ = ctr(&["task", "kill", "-s", "KILL", "early"]).status();
+        wait_for(|| ctr(&["container", "rm", "early"]).output().is_ok_and(|output| output.status.success()));
+    }
+}
+
 /// A container by its name.
 fn named<'r>(said: &'r Value, name: &str) -> Vec<&'r Value> {
     said["containers"].as_array().unwrap().iter().filter(|container| container["name"] == name).collect()
@@ -35,11 +51,6 @@ fn its_interface_names_what_runs_and_what_begins() {
     fs::write(&file, config).unwrap();
     fs::create_dir_all("/run/k0s").unwrap();
     world.daemon("elsewhere", Command::new("containerd").arg("-c").arg(&file), || UnixStream::connect(SOCKET).is_ok());
-    let ctr = |args: &[&str]| {
-        let mut command = Command::new("ctr");
-        command.args(["-a", SOCKET, "-n", "jobs"]).args(args);
-        command
-    };
     let image = dir.join("image.tar");
     run(docker(&["save", "-o"]).arg(&image).arg(IMAGE));
     run(ctr(&["image", "import", "--snapshotter", "native"]).arg(&image));
@@ -52,6 +63,7 @@ fn its_interface_names_what_runs_and_what_begins() {
         run
     };
     run(&mut create(&["-d", "--label", "com.docker.compose.project=shop"], "early", &SLEEP));
+    let early_runs = Early;
 
     let ps = json_of(nsscope().args(["ps", "--json"]));
     let early = named(&ps, "early");
@@ -73,8 +85,7 @@ fn its_interface_names_what_runs_and_what_begins() {
     let others = report["containers"].as_array().unwrap().len();
     assert_eq!(others, 2, "a container that is none: {report}");
 
-    run(&mut ctr(&["task", "kill", "-s", "KILL", "early"]));
-    wait_for(|| ctr(&["container", "rm", "early"]).output().unwrap().status.success());
+    drop(early_runs);
     drop(world);
     let _ = fs::remove_dir_all("/run/k0s");
 }

@@ -34,9 +34,14 @@ export function listenForFiles(open: (files: NamedFile[]) => Promise<void>) {
   });
 }
 
+/** What the page's address names. */
+export function urlsOfPage(): string[] {
+  return new URLSearchParams(location.search).getAll("url");
+}
+
 /** The files that the page's address names; or why they are not opened. */
 export function filesOfUrl(): NamedFile[] | string {
-  const urls = new URLSearchParams(location.search).getAll("url");
+  const urls = urlsOfPage();
   const wanted = urls.map((url) => URL.parse(url, document.baseURI));
   const elsewhere = urls.find((_, index) => wanted[index]?.origin !== location.origin);
   if (elsewhere !== undefined) {

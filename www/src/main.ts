@@ -5,7 +5,7 @@ import { command } from "./command";
 import { asked, fill, filter, mark, onChange } from "./controls";
 import { describe, describeRan } from "./details";
 import { element } from "./dom";
-import { type NamedFile, filesOfUrl, listenForFiles } from "./files";
+import { type NamedFile, filesOfUrl, listenForFiles, urlsOfPage } from "./files";
 import { bytes, count, duration, plain } from "./format";
 import { listenToKeys } from "./keyboard";
 import { make, warnings } from "./panels";
@@ -387,9 +387,7 @@ element("example", HTMLButtonElement).addEventListener("click", () => {
   void open([{ name: "example.data", from: new URL("./example.data", document.baseURI).href }]);
 });
 // The page of `nsscope view` names the files that it serves, and there is no example among them.
-element("or-example", HTMLElement).hidden = new URLSearchParams(location.search)
-  .getAll("url")
-  .some((url) => url.startsWith("files/"));
+element("or-example", HTMLElement).hidden = urlsOfPage().some((url) => url.startsWith("files/"));
 
 search.addEventListener("keydown", (event) => {
   // Another text is found by its change.

@@ -2,7 +2,7 @@
 //! its records are compared with /proc. Not here: the package.
 
 use crate::machine::{ARM64, Initramfs, Left, Machine};
-use crate::{root, run, setup};
+use crate::{programs, root, run, setup};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,6 +41,7 @@ pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     let Some((kernel, busybox)) = debian(&out)? else {
         return Ok(Err("the program for aarch64 in a kernel: apt-get has no linux-image-arm64".into()));
     };
+    programs::build()?;
     let named = out.join("nsscope");
     fs::copy(program, &named)?;
     let initramfs = Initramfs { board: &ARM64, busybox: &busybox, programs: &[named], files: &[], init: INIT };

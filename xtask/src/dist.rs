@@ -1,7 +1,7 @@
 //! Packages for each kind of machine: a static program, a .deb, a wheel, the folder of a container image, with what is in
 //! them and their checksums. Not here: whether they work, which `tests/tests/packages.rs` shows.
 
-use crate::toolchain::{Toolchain, no_paths};
+use crate::toolchain::{Toolchain, no_paths, variable};
 use crate::{bpf, root, run, sbom, setup, tools, viewer};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -72,8 +72,7 @@ impl Machine {
             .args(["--locked", "--profile=dist", "-p", "nsscope", "--features", features])
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         if !self.is_this() {
-            let variable = self.target.replace('-', "_").to_uppercase();
-            cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), self.linker);
+            cargo.env(variable(self.target, "LINKER"), self.linker);
         }
         run(&mut cargo)?;
         Ok(Ok(toolchain.target_dir().join(self.target).join("dist/nsscope")))

@@ -1,7 +1,7 @@
 //! The codec on the targets it is for: every combination of features builds, and its tests pass on machines of the
 //! other byte order and of the other word size. Not here: what the tests check.
 
-use crate::toolchain::Toolchain;
+use crate::toolchain::{Toolchain, variable};
 use crate::{run, setup, tools};
 use anyhow::Result;
 use std::process::Command;
@@ -111,11 +111,10 @@ impl Emulated {
             }
         }
         let toolchain = Toolchain::find(self.target)?;
-        let variable = self.target.replace('-', "_").to_uppercase();
         let mut cargo = toolchain.cargo("test", &[self.target], "std,panic_abort,test");
         cargo
-            .env(format!("CARGO_TARGET_{variable}_LINKER"), self.linker)
-            .env(format!("CARGO_TARGET_{variable}_RUNNER"), self.runner)
+            .env(variable(self.target, "LINKER"), self.linker)
+            .env(variable(self.target, "RUNNER"), self.runner)
             // The model checker tries every interleaving once, on the machine itself.
             .args(["--package", "nsscope-codec", "--all-features", "--lib", "--no-fail-fast"]);
         Ok(Ok(cargo))

@@ -37,6 +37,14 @@ impl Totals {
         }
     }
 
+    /// Counts the checks of a step that passed, or why there are none.
+    fn count(&mut self, passed: std::result::Result<u64, String>) {
+        match passed {
+            Ok(count) => self.passed += count,
+            Err(why) => self.skip(&why),
+        }
+    }
+
     fn skip(&mut self, what: &str) {
         println!("SKIPPED {what}");
         self.skipped += 1;
@@ -147,31 +155,19 @@ pub(crate) fn all() -> Result<ExitCode> {
         results.collect::<Vec<_>>().into_iter().collect()
     });
     totals.step("codec on a microcontroller", |totals| {
-        match cortex_m::check()? {
-            Ok(()) => totals.passed += 1,
-            Err(why) => totals.skip(&why),
-        }
+        totals.count(cortex_m::check()?.map(|()| 1));
         Ok(())
     });
     totals.step("codec in a kernel", |totals| {
-        match kernel::check()? {
-            Ok(()) => totals.passed += 1,
-            Err(why) => totals.skip(&why),
-        }
+        totals.count(kernel::check()?.map(|()| 1));
         Ok(())
     });
     totals.step("aarch64 in a kernel", |totals| {
-        match arm64::check()? {
-            Ok(()) => totals.passed += 1,
-            Err(why) => totals.skip(&why),
-        }
+        totals.count(arm64::check()?.map(|()| 1));
         Ok(())
     });
     totals.step("Linux in Rust", |totals| {
-        match linux::check(linux::Kernels::Two)? {
-            Ok(count) => totals.passed += count,
-            Err(why) => totals.skip(&why),
-        }
+        totals.count(linux::check(linux::Kernels::Two)?);
         Ok(())
     });
     totals.step("codec without cargo, std or panics", |totals| {
@@ -179,10 +175,7 @@ pub(crate) fn all() -> Result<ExitCode> {
         Ok(())
     });
     totals.step("fuzz targets", |totals| {
-        match fuzz::check(10)? {
-            Ok(count) => totals.passed += count,
-            Err(why) => totals.skip(&why),
-        }
+        totals.count(fuzz::check(10)?);
         Ok(())
     });
     totals.step("viewer tests", |totals| {

@@ -125,6 +125,11 @@ pub(crate) fn no_paths() -> Result<[String; 2]> {
     ])
 }
 
+/// cargo's variable for a target: its `LINKER` or `RUNNER`.
+pub(crate) fn variable(target: &str, what: &str) -> String {
+    format!("CARGO_TARGET_{}_{what}", target.replace('-', "_").to_uppercase())
+}
+
 fn own_rustc() -> std::ffi::OsString {
     std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }

@@ -9,8 +9,7 @@ use std::path::Path;
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
-    Docker,
-    Podman,
+    Http(http::Api),
     Containerd,
 }
 
@@ -21,8 +20,7 @@ impl Api {
     /// Where nobody answers in time.
     pub(super) fn list(self, socket: &Path) -> io::Result<Vec<Answer>> {
         match self {
-            Self::Docker => http::list(http::Api::Docker, socket),
-            Self::Podman => http::list(http::Api::Podman, socket),
+            Self::Http(api) => http::list(api, socket),
             Self::Containerd => containerd::list(socket),
         }
     }
@@ -33,8 +31,7 @@ impl Api {
     /// Where the socket does not answer.
     pub(super) fn events(self, socket: &Path) -> io::Result<Events<'_>> {
         Ok(match self {
-            Self::Docker => Events::Http(http::Events::open(http::Api::Docker, socket)?),
-            Self::Podman => Events::Http(http::Events::open(http::Api::Podman, socket)?),
+            Self::Http(api) => Events::Http(http::Events::open(api, socket)?),
             Self::Containerd => Events::Grpc(containerd::Events::open(socket)?),
         })
     }

@@ -3,14 +3,14 @@
 
 use super::answer::Answer;
 use super::files;
-use super::grpc::Call;
+use super::grpc::{Call, PATIENCE};
 use prost::Message;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A message without fields, and any whose fields do not matter.
 #[derive(Clone, PartialEq, Message)]
@@ -102,9 +102,6 @@ struct TaskCreate {
     #[prost(uint32, tag = "6")]
     pid: u32,
 }
-
-/// How long answers are waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The first answer of a method, asked in a namespace of containerd's.
 fn ask<M: Message + Default>(

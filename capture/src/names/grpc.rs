@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a request may take to be sent.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a request may take to be sent, and an answer to come.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Most that is read of one message, in bytes.
 const LIMIT: usize = 16 << 20;
@@ -137,9 +137,11 @@ impl<M: Message + Default> Call<M> {
         self.fill(&mut payload)?;
         match kind {
             DATA if stream == STREAM => {
-                let pad = if flags & PADDED == 0 { 0 } else { 1 + usize::from(*payload.first().unwrap_or(&0)) };
-                let end = (len + usize::from(pad > 0)).saturating_sub(pad);
-                self.data.extend(payload.get(usize::from(pad > 0)..end).unwrap_or_default());
+                let data = match payload.split_first() {
+                    Some((pad, rest)) if flags & PADDED != 0 => &rest[..rest.len().saturating_sub(usize::from(*pad))],
+                    _ => &payload,
+                };
+                self.data.extend(data);
                 if len > 0 {
                     let more = (len as u32).to_be_bytes();
                     let more = [frame(WINDOW_UPDATE, 0, 0, &more), frame(WINDOW_UPDATE, 0, STREAM, &more)];

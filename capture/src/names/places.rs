@@ -4,6 +4,7 @@
 use super::answer::{Answer, USERS};
 use super::api::Api;
 use super::files::{self, Reader};
+use super::http;
 use crate::sys;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -40,11 +41,14 @@ const fn users(place: Place) -> Place {
     Place { users: true, ..place }
 }
 
+const DOCKER: Api = Api::Http(http::Api::Docker);
+const PODMAN: Api = Api::Http(http::Api::Podman);
+
 pub(super) const PLACES: &[Place] = &[
-    socket("run/docker.sock", Api::Docker),
-    users(socket("run/user/*/docker.sock", Api::Docker)),
-    socket("run/podman/podman.sock", Api::Podman),
-    users(socket("run/user/*/podman/podman.sock", Api::Podman)),
+    socket("run/docker.sock", DOCKER),
+    users(socket("run/user/*/docker.sock", DOCKER)),
+    socket("run/podman/podman.sock", PODMAN),
+    users(socket("run/user/*/podman/podman.sock", PODMAN)),
     socket("run/containerd/containerd.sock", Api::Containerd),
     socket("run/docker/containerd/containerd.sock", Api::Containerd),
     users(socket("run/user/*/docker/containerd/containerd.sock", Api::Containerd)),
