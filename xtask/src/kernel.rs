@@ -4,14 +4,14 @@
 
 use crate::machine::{Initramfs, Left, Machine, PC};
 use crate::toolchain::Toolchain;
-use crate::{programs, root, run, setup};
+use crate::{bpf, programs, root, run, setup};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const PACKAGES: &[(&str, &str)] = &[
     ("linux-headers-amd64", "what kernel modules are built against"),
@@ -35,14 +35,25 @@ const TYPES: &str = "net uts ipc pid user mnt cgroup time";
 const INIT: &str = r"mount -t tracefs tracefs /sys/kernel/tracing
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 insmod /nsscope.ko
+# Waits until what happens is in the file $1 of the recorder $2, or the recorder has ended.
+begun() {
+    size=0
+    while kill -0 $2 2> /dev/null; do
+        now=$(stat -c %s $1 2> /dev/null || echo 0)
+        [ $size -gt 0 ] && [ $now -gt $size ] && break
+        size=$now
+        ns-actor fork > /dev/null
+        sleep 1
+    done
+}
 nsscope record --backend perf --no-synth -a -o perf.data 2> perf.log &
+perf=$!
 nsscope record --backend bpf --no-synth -a -o bpf.data 2> bpf.log &
+bpf=$!
 ns-ring /dev/nsscope module.data 2> module.log &
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -e perf.data ] && [ -e bpf.data ] && [ -e module.data ] && break
-    sleep 1
-done
-sleep 1
+until [ -e module.data ] || ! kill -0 $!; do sleep 1; done
+begun perf.data $perf
+begun bpf.data $bpf
 ns-actor show > first
 for kind in TYPES; do
     ns-actor clone $kind
@@ -57,12 +68,10 @@ wait
 nsscope record --backend bpf --wakeups -a -o switches.data -- ns-actor fork > switches.log 2>&1
 nsscope record --backend bpf --summary 200ms -a -o sums.data --duration 1s > sums.log 2>&1
 nsscope record --backend perf -a -o offline.data 2> offline.log &
+perf=$!
 nsscope record --backend bpf -a -o offline-bpf.data 2> offline-bpf.log &
-for i in 1 2 3 4 5 6 7 8 9 10; do
-    [ -s offline.data ] && [ -s offline-bpf.data ] && break
-    sleep 1
-done
-sleep 1
+begun offline-bpf.data $!
+begun offline.data $perf
 date -s 2031-01-01 > /dev/null
 echo 0 > /sys/devices/system/cpu/cpu1/online
 sleep 2
@@ -114,6 +123,7 @@ pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     let out = root().join("target/kernel");
     let kernel = image(&version, &out)?;
     let module = module(&headers, &out)?;
+    bpf::build()?.map_err(anyhow::Error::msg)?;
     programs::build()?;
     let programs = ["nsscope", "ns-actor", "ns-ring"].map(|name| programs::dir().join(name));
     let initramfs = Initramfs {
@@ -143,7 +153,7 @@ fn image(version: &str, out: &Path) -> Result<PathBuf> {
         fs::create_dir_all(&dir)?;
         let package = format!("linux-image-{version}");
         println!("{package}: unpacked in target/kernel");
-        run(Command::new("apt-get").args(["-qq", "download", &package]).current_dir(&dir).stderr(Stdio::null()))?;
+        run(Command::new("apt-get").args(["-qq", "download", &package]).current_dir(&dir))?;
         let deb = fs::read_dir(&dir)?.flatten().map(|entry| entry.path());
         let deb = deb.filter(|path| path.extension() == Some(OsStr::new("deb"))).max().context("the package")?;
         run(Command::new("dpkg").arg("-x").arg(&deb).arg(&dir))?;

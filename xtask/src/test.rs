@@ -19,7 +19,7 @@ struct Totals {
     passed: u64,
     failed: u64,
     skipped: u64,
-    /// Steps that failed, tests or not.
+    /// Steps that failed, tests or not, each with why.
     broken: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ impl Totals {
             Ok(()) => println!("== {name}: ok, {:.0} s", begun.elapsed().as_secs_f64()),
             Err(error) => {
                 println!("== {name}: FAILED, {error:#}");
-                self.broken.push(name.into());
+                self.broken.push(format!("{name}: {error:#}"));
             }
         }
     }
@@ -197,8 +197,9 @@ pub(crate) fn all() -> Result<ExitCode> {
         totals.skip(skip);
         totals.passed = totals.passed.saturating_sub(1);
     }
-    if !totals.broken.is_empty() {
-        println!("failed: {}", totals.broken.join(", "));
+    for broken in &totals.broken {
+        // The whole stands where the step was.
+        println!("FAILED {}", broken.chars().take(2000).collect::<String>());
     }
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     Ok(if totals.broken.is_empty() && totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
