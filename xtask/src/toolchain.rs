@@ -13,6 +13,8 @@ pub(crate) const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 pub(crate) enum Toolchain {
     /// The cargo that runs us has the target.
     Own,
+    /// The cargo that runs us, which builds the standard library too.
+    Source,
     /// Debian's packages, which build the standard library too.
     Debian,
 }
@@ -40,41 +42,44 @@ impl Toolchain {
 
     /// Finds a way, and says in a line which.
     pub(crate) fn find(target: &str) -> Result<Self> {
-        let found = Self::look(target)?;
-        println!(
-            "{target}: {}",
-            match found {
-                Self::Own => "this toolchain's own",
-                Self::Debian => "Debian's rustc-web, with a standard library made on the spot",
-            }
-        );
-        Ok(found)
+        Self::look(target, Self::Own, ["target", "add", target], || has_target(target))
     }
 
-    fn look(target: &str) -> Result<Self> {
-        if has_target(target)? {
-            return Ok(Self::Own);
-        }
-        let mut add = Command::new("rustup");
-        let added = add.args(["target", "add", target]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if added.is_ok_and(|status| status.success()) && has_target(target)? {
-            return Ok(Self::Own);
-        }
-        if let Some(debian) = Self::find_debian()? {
-            return Ok(debian);
-        }
-        let packages: Vec<_> = Self::DEBIAN_PACKAGES.iter().map(|(name, _)| *name).collect();
-        bail!(
-            "nothing here compiles for {target}. One of these does it:\n  rustup target add {target}\n  \
-             sudo apt-get install --no-install-recommends {}",
-            packages.join(" ")
-        )
+    /// The same, of those that build the standard library too.
+    pub(crate) fn find_with_source(target: &str) -> Result<Self> {
+        let has_source = || Ok(sysroot()?.join("lib/rustlib/src/rust/library/std").exists());
+        Self::look(target, Self::Source, ["component", "add", "rust-src"], has_source)
+    }
+
+    /// Takes the cargo that runs us, as `own`, where it has what it needs or rustup brings that; Debian's elsewhere.
+    fn look(target: &str, own: Self, rustup: [&str; 3], is_there: impl Fn() -> Result<bool>) -> Result<Self> {
+        let add = || Command::new("rustup").args(rustup).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let found = if is_there()? || (add().is_ok_and(|status| status.success()) && is_there()?) {
+            own
+        } else if let Some(debian) = Self::find_debian()? {
+            debian
+        } else {
+            let packages: Vec<_> = Self::DEBIAN_PACKAGES.iter().map(|(name, _)| *name).collect();
+            bail!(
+                "nothing here compiles for {target}. One of these does it:\n  rustup {}\n  \
+                 sudo apt-get install --no-install-recommends {}",
+                rustup.join(" "),
+                packages.join(" ")
+            )
+        };
+        let how = match found {
+            Self::Own => "this toolchain's own",
+            Self::Source => "this toolchain, with a standard library made on the spot",
+            Self::Debian => "Debian's rustc-web, with a standard library made on the spot",
+        };
+        println!("{target}: {how}");
+        Ok(found)
     }
 
     /// A cargo command for some targets, in a target directory of its own: two compilers would evict each other's work.
     pub(crate) fn cargo(self, command: &str, targets: &[&str], crates: &str) -> Command {
         let mut cargo = match self {
-            Self::Own => cargo(),
+            Self::Own | Self::Source => cargo(),
             Self::Debian => Self::debian(),
         };
         // Nobody debugs these, nor builds them twice.
@@ -83,8 +88,9 @@ impl Toolchain {
         for target in targets {
             cargo.args(["--target", target]);
         }
-        if self == Self::Debian {
-            cargo.arg(format!("-Zbuild-std={crates}"));
+        if self != Self::Own {
+            // By which a released compiler does what is not stable: building its own library is such a thing.
+            cargo.env("RUSTC_BOOTSTRAP", "1").arg(format!("-Zbuild-std={crates}"));
         }
         cargo
     }
@@ -98,7 +104,7 @@ impl Toolchain {
     /// The compiler itself.
     pub(crate) fn rustc(self) -> Command {
         match self {
-            Self::Own => Command::new(own_rustc()),
+            Self::Own | Self::Source => Command::new(own_rustc()),
             Self::Debian => {
                 let mut rustc = Command::new("/usr/bin/rustc");
                 rustc.env("RUSTC_BOOTSTRAP", "1");
@@ -111,6 +117,7 @@ impl Toolchain {
     pub(crate) fn target_dir(self) -> PathBuf {
         crate::root().join(match self {
             Self::Own => "target/cross",
+            Self::Source => "target/cross-std",
             Self::Debian => "target/cross-debian",
         })
     }
@@ -140,11 +147,15 @@ fn has_target(target: &str) -> Result<bool> {
     Ok(output.status.success() && dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
 }
 
+/// Where the compiler's own libraries are.
+fn sysroot() -> Result<PathBuf> {
+    let output = Command::new(own_rustc()).args(["--print", "sysroot"]).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().into())
+}
+
 /// A linker for bare targets.
 pub(crate) fn lld() -> Result<PathBuf> {
-    let sysroot = Command::new(own_rustc()).args(["--print", "sysroot"]).output()?;
-    let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout)?.trim());
-    let host = sysroot.join("lib/rustlib").join(env!("HOST")).join("bin/gcc-ld/ld.lld");
+    let host = sysroot()?.join("lib/rustlib").join(env!("HOST")).join("bin/gcc-ld/ld.lld");
     [host, "/usr/bin/ld.lld-22".into(), "/usr/bin/ld.lld".into()]
         .into_iter()
         .find(|path| path.exists())
