@@ -3,7 +3,7 @@
 
 use crate::toolchain::{DEBIAN_CARGO, Toolchain};
 use crate::{root, run, setup, tools};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,12 +49,31 @@ pub(crate) fn build() -> Result<std::result::Result<(), String>> {
     let object = root().join("capture/bpf/object/nsscope-bpf");
     fs::copy(target.join(TARGET).join("release/nsscope-bpf"), &object)?;
     // What the kernel wants to know of types is in the BTF; the DWARF that it was made of is four times the rest.
-    let strips = [format!("{LLVM}/bin/llvm-strip"), "llvm-strip".into()];
-    if let Some(strip) = strips.iter().find(|strip| tools::exists(strip)) {
-        run(Command::new(strip).arg("--strip-debug").arg(&object))?;
+    if let Some(mut strip) = llvm("strip") {
+        run(strip.arg("--strip-debug").arg(&object))?;
     }
+    rename(&object)?;
     println!("eBPF programs: {} bytes", fs::metadata(&object)?.len());
     Ok(Ok(()))
+}
+
+/// Numbers the functions that have a mangled name. There is a hash in it of the folder that this was built in: without,
+/// the object is made of the sources alone.
+fn rename(object: &Path) -> Result<()> {
+    let (Some(mut nm), Some(mut objcopy)) = (llvm("nm"), llvm("objcopy")) else { return Ok(()) };
+    let output = nm.args(["--no-sort", "--just-symbol-name"]).arg(object).output()?;
+    ensure!(output.status.success(), "{nm:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let symbols = String::from_utf8(output.stdout)?;
+    for (number, symbol) in symbols.lines().filter(|symbol| symbol.starts_with("_R")).enumerate() {
+        objcopy.arg(format!("--redefine-sym={symbol}=function_{number}"));
+    }
+    run(objcopy.arg(object))
+}
+
+/// One of LLVM's programs, where it is installed.
+fn llvm(name: &str) -> Option<Command> {
+    let programs = [format!("{LLVM}/bin/llvm-{name}"), format!("llvm-{name}")];
+    programs.into_iter().find(|program| tools::exists(program)).map(Command::new)
 }
 
 /// A cargo that knows how to build for eBPF, the linker, and a target directory.
