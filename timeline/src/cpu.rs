@@ -3,7 +3,7 @@
 
 use crate::definition::Definition;
 use crate::keys::{Key, Keys};
-use crate::limit::{CpuStat, Read};
+use crate::limit::CpuStat;
 use crate::order::sorted;
 use crate::placement::Placement;
 use crate::switches::{ALL_CPUS, Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
@@ -132,9 +132,13 @@ impl Timeline {
                 ns: cpus.values().sum(),
                 cpus: on_cpus(cpus),
             });
+            let own_limit = |runner: &Runner| match runner {
+                Runner::Container(key) => self.limit(key).map(|limit| limit.stat),
+                _ => None,
+            };
             let quantile = |per_mille| (!summed).then(|| counted.lengths.quantile(per_mille).min(counted.longest));
             CpuUsage {
-                limit: self.limit(&runner),
+                limit: own_limit(&runner),
                 runner,
                 on_cpu: counted.on_cpu.values().sum(),
                 cpus: on_cpus(counted.on_cpu.into_iter().map(|(cpu, ns)| (cpu as u32, ns))),
@@ -164,21 +168,6 @@ impl Timeline {
         let mut keys = self.keys(definition);
         let number = runner(longest, &mut keys);
         Some((wait, named(number, &keys)))
-    }
-
-    /// What the limit of a container's own cgroup did, the outermost of its cgroups that has one.
-    fn limit(&self, runner: &Runner) -> Option<CpuStat> {
-        let Runner::Container(Key::Runtime(runtime)) = runner else { return None };
-        let container = self.registry.find(&runtime.identity())?;
-        let own = self.limits.iter().filter(|&(&path, _)| self.registry.of_path(path as u32) == Some(container));
-        let (_, read) = own.min_by_key(|&(&path, _)| self.paths.get(path as u32).len())?;
-        let Read { first, last } = read;
-        Some(CpuStat {
-            usage: last.usage.saturating_sub(first.usage),
-            throttled: last.throttled.saturating_sub(first.throttled),
-            periods: last.periods.saturating_sub(first.periods),
-            throttled_periods: last.throttled_periods.saturating_sub(first.throttled_periods),
-        })
     }
 
     /// What the kernel has summed of a place.
@@ -285,13 +274,6 @@ impl Timeline {
         let mut switches = core::mem::take(&mut self.switches);
         switches.finish(last, |tid| self.counted_as(tid));
         self.switches = switches;
-    }
-
-    /// `cpu.stat` of a cgroup was read.
-    pub(crate) fn read_limit(&mut self, path: &[u8], read: CpuStat) {
-        let path = self.paths.intern(path);
-        let both = self.limits.entry(u64::from(path)).or_insert(Read { first: read, last: read });
-        both.last = read;
     }
 }
 

@@ -76,7 +76,6 @@ mod group;
 mod helpers;
 mod intern;
 mod keys;
-#[cfg(feature = "full")]
 mod limit;
 mod lives;
 mod members;
@@ -90,6 +89,7 @@ pub mod select;
 #[cfg(feature = "full")]
 mod switches;
 mod task;
+mod throttling;
 mod timeline;
 mod tracepoint;
 mod why;
@@ -101,8 +101,7 @@ pub use definition::Definition;
 pub use group::Group;
 pub use intern::Interner;
 pub use keys::{Key, Keys};
-#[cfg(feature = "full")]
-pub use limit::CpuStat;
+pub use limit::{CpuStat, Limit, Throttled};
 pub use placement::NsSet;
 pub use process::Process;
 pub use registry::Named;

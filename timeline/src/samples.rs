@@ -109,9 +109,8 @@ impl Timeline {
                 self.uniques.entry(u64::from(ino)).or_default().push((time, unique));
                 None
             }
-            #[cfg(feature = "full")]
             Some(Tracepoint::CgroupCpu { path, read }) => {
-                self.read_limit(path, read);
+                self.read_limit(path, read, time);
                 None
             }
             #[cfg(feature = "full")]

@@ -2,6 +2,7 @@
 
 use crate::ended::Ended;
 use crate::intern::Interner;
+use crate::limit::{Read, Throttled};
 use crate::placement::{NsSet, Placement, PlacementNumbers};
 use crate::registry::Registry;
 use crate::task::{Since, Source, Task, set_value};
@@ -122,8 +123,9 @@ pub struct Timeline {
     #[cfg(feature = "full")]
     pub(crate) uniques: BTreeMap<u64, Vec<(u64, u64)>>,
     /// By the number of a cgroup's path.
-    #[cfg(feature = "full")]
-    pub(crate) limits: BTreeMap<u64, crate::limit::Read>,
+    pub(crate) limits: BTreeMap<u64, Read>,
+    /// What a reading has said of them that was not taken.
+    pub(crate) throttled: Option<Throttled>,
     pub(crate) tracepoints: Tracepoints,
     pub(crate) recorder: Option<RecorderInfo>,
     pub(crate) span: Option<(u64, u64)>,

@@ -1,5 +1,6 @@
 //! The tracepoints that tell which cgroup a task is in. Not here: what follows from a move.
 
+use crate::limit::CpuStat;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::tracing::{self, Field, Format};
@@ -33,8 +34,7 @@ pub(crate) enum Tracepoint<'a> {
     #[cfg(feature = "full")]
     Namespace { ino: u32, unique: u64 },
     /// [`synthetic::CGROUP_CPU`]: a cgroup's CPU time and what its limit did.
-    #[cfg(feature = "full")]
-    CgroupCpu { path: &'a [u8], read: crate::limit::CpuStat },
+    CgroupCpu { path: &'a [u8], read: CpuStat },
     /// [`synthetic::CPU_SUM`]: what the tasks of a place did to the CPUs.
     #[cfg(feature = "full")]
     CpuSum(synthetic::CpuSum),
@@ -90,7 +90,6 @@ enum Fields {
         ino: Field,
         unique: Field,
     },
-    #[cfg(feature = "full")]
     CgroupCpu {
         path: Field,
         numbers: [Field; 4],
@@ -172,7 +171,6 @@ impl Fields {
             }
             #[cfg(feature = "full")]
             (synthetic::SYSTEM, "namespace") => Some(Self::Namespace { ino: field("ino")?, unique: field("unique")? }),
-            #[cfg(feature = "full")]
             (synthetic::SYSTEM, "cgroup_cpu") => Some(Self::CgroupCpu {
                 path: field("path")?,
                 numbers: [field("used")?, field("throttled")?, field("periods")?, field("throttled_periods")?],
@@ -263,11 +261,10 @@ impl Tracepoints {
             Fields::Namespace { ino, unique } => {
                 Tracepoint::Namespace { ino: number(ino)?, unique: unique.number(raw, big)? }
             }
-            #[cfg(feature = "full")]
             Fields::CgroupCpu { path, numbers: [used, throttled, periods, throttled_periods] } => {
                 Tracepoint::CgroupCpu {
                     path: path.text(raw, big)?,
-                    read: crate::limit::CpuStat {
+                    read: CpuStat {
                         usage: used.number(raw, big)?,
                         throttled: throttled.number(raw, big)?,
                         periods: periods.number(raw, big)?,

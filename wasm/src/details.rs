@@ -6,7 +6,7 @@ use crate::trace::Trace;
 use js_sys::Array;
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::select::title;
-use nsscope_timeline::{Container, NsSet, Since};
+use nsscope_timeline::{Container, Limit, NsSet, Since};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -38,7 +38,15 @@ impl Trace {
             Kind::Container => {
                 let container = &selection.containers[row.of as usize];
                 let span = (container.start, container.end);
-                self.lines(&title(container), container_lines(container), span, format!("container={}", container.id()))
+                let mut lines = container_lines(container);
+                if let Some(Limit { stat, .. }) = timeline.limit(&container.key) {
+                    let periods = format!("{} of {} periods", stat.throttled_periods, stat.periods);
+                    lines.push((
+                        "throttled".into(),
+                        format!("{} by its limit, in {periods}", seconds(stat.throttled, 3)),
+                    ));
+                }
+                self.lines(&title(container), lines, span, format!("container={}", container.id()))
             }
             Kind::Process => {
                 let process = &self.model.processes[row.of as usize];

@@ -2,7 +2,7 @@
 //! are the page's.
 
 use nsscope_timeline::order::distinct;
-use nsscope_timeline::{Process, Task};
+use nsscope_timeline::{Process, Task, Throttled};
 
 /// When processes began and ended, each in order: how many lived at a time.
 #[derive(Debug, Default)]
@@ -58,6 +58,8 @@ enum Shape {
     Density = 3,
     /// How many samples: `value` of 255 is one CPU all the time, as far as the rate is known; else the most in sight.
     Cpu = 4,
+    /// A limit held the container back: `value` of 255 is all the time, on one CPU. 5 and 6 are the page's own.
+    Throttled = 7,
 }
 
 /// The life was there before the recording told.
@@ -138,6 +140,29 @@ impl Draw<'_> {
                 before = x;
             }
         }
+    }
+
+    /// When a limit held a container back. What is close together on the screen is one span.
+    pub(crate) fn throttled(&mut self, times: impl Iterator<Item = Throttled>) {
+        let mut open: Option<Throttled> = None;
+        for next in times {
+            if !self.sees(next.from, Some(next.to)) {
+                continue;
+            }
+            match &mut open {
+                Some(span) if self.view.x(next.from) - self.view.x(span.from) < 32 => {
+                    (span.to, span.ns) = (next.to, span.ns + next.ns);
+                }
+                _ => self.put_throttled(open.replace(next)),
+            }
+        }
+        self.put_throttled(open);
+    }
+
+    fn put_throttled(&mut self, span: Option<Throttled>) {
+        let Some(span) = span else { return };
+        let value = (span.ns.min(1 << 50) * 255).div_ceil((span.to - span.from).max(1)).min(255);
+        self.put(self.view.x(span.from), self.view.x(span.to), Shape::Throttled as i32, value as u32);
     }
 
     pub(crate) fn curve(&mut self, curve: &Curve, last: u64) {

@@ -9,7 +9,7 @@ use nsscope_codec::wire::header::{MISC_COMM_EXEC, RecordType};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Error, Order, RawRecord, Record};
 use nsscope_codec::{RecordCounts, synthetic};
-use nsscope_timeline::{Since, Timeline};
+use nsscope_timeline::{Since, Throttled, Timeline};
 
 /// Faults that are told; the others are counted.
 const FAULTS: usize = 20;
@@ -17,6 +17,8 @@ const FAULTS: usize = 20;
 const EVENTS: usize = 1_000_000;
 /// Samples that are drawn, the first. 16 bytes each.
 const SAMPLES: usize = 1_000_000;
+/// Times of limits that are drawn, the first. 32 bytes each.
+const THROTTLED: usize = 100_000;
 
 /// What happened to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub(crate) struct Facts {
     pub(crate) unlisted: u64,
     /// Time and place of samples.
     pub(crate) samples: Vec<(u64, u32)>,
+    /// When limits held cgroups back, in order.
+    pub(crate) throttled: Vec<Throttled>,
     pub(crate) lanes: Lanes,
     pub(crate) faults: Vec<String>,
     pub(crate) faulty: u64,
@@ -156,6 +160,11 @@ impl Visitor for Facts {
         }
         self.records += 1;
         let task = self.timeline.push(session, &record);
+        if let Some(throttled) = self.timeline.take_throttled()
+            && self.throttled.len() < THROTTLED
+        {
+            self.throttled.push(throttled);
+        }
         self.event(session, &record, task);
         self.lanes.add(&self.timeline, session, &record);
     }

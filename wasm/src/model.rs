@@ -276,7 +276,8 @@ impl Model {
     }
 
     /// What is to be drawn of some of the visible rows.
-    pub(crate) fn spans(&self, timeline: &Timeline, from: usize, count: usize, view: View, out: &mut Vec<i32>) {
+    pub(crate) fn spans(&self, facts: &Facts, from: usize, count: usize, view: View, out: &mut Vec<i32>) {
+        let timeline = &facts.timeline;
         out.clear();
         if !(view.to > view.from && view.pixels >= 1.0) {
             return;
@@ -298,6 +299,9 @@ impl Model {
                     let container = &self.selection.containers[row.of as usize];
                     let set = timeline.ns_sets().number(&container.namespaces).map_or(0, |number| number + 1);
                     draw.life((container.start, container.end, container.start_exact), set);
+                    if let Some(limit) = timeline.limit(&container.key) {
+                        draw.throttled(facts.throttled.iter().copied().filter(|time| time.path == limit.path));
+                    }
                 }
                 Kind::Process => {
                     let process = &self.processes[row.of as usize];

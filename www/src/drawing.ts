@@ -146,6 +146,13 @@ function drawSpans(drawn: CanvasRenderingContext2D, scene: Scene, picture: Pictu
         drawn.fillRect(left, y + 1, Math.max(0.5, right - left), Math.max(1, (5 * value) / 255));
         break;
       }
+      case 7: {
+        // At the bottom: a limit held it back, the thicker the longer.
+        const tall = Math.ceil((5 * value) / 255);
+        drawn.fillStyle = colours.throttled;
+        drawn.fillRect(left, y + ROW - 1 - tall, Math.max(1, right - left), tall);
+        break;
+      }
       case 3: {
         const tall = ((ROW - 9) * value) / 255;
         drawn.fillStyle = colours.density;

@@ -11,6 +11,7 @@ export interface Palette {
   /** What has the host's namespaces. */
   host: string;
   lost: string;
+  throttled: string;
   density: string;
   cpu: string;
   mark: string;
@@ -35,6 +36,7 @@ export function palette(): Palette {
     accent: value("accent"),
     host: value("host"),
     lost: value("error"),
+    throttled: value("throttled"),
     density: value("density"),
     cpu: value("cpu"),
     mark: value("mark"),

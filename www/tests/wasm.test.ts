@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -431,4 +432,52 @@ test.runIf(records)("lanes have the CPU time and the waits that the command line
     cpus.map((cpu) => [5, `CPU ${cpu.toString()}`]),
   );
   expect(machines.ran(0, -1, machines.layout(BEGINNING).loaded[0]?.facts.duration ?? 0)?.title).toContain("CPU 0 at ");
+});
+
+test.runIf(records)("what a limit held back is drawn and told as the command line tells it", async () => {
+  // The cgroup of a container of Docker's, with a fifth of a CPU.
+  const older = existsSync("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  const parent = older ? "/sys/fs/cgroup/cpu/docker" : "/sys/fs/cgroup/docker";
+  const had = existsSync(parent);
+  const cgroup = join(parent, randomBytes(32).toString("hex"));
+  try {
+    mkdirSync(cgroup, { recursive: true });
+    if (!older) {
+      for (const dir of ["/sys/fs/cgroup", parent]) {
+        writeFileSync(join(dir, "cgroup.subtree_control"), "+cpu");
+      }
+    }
+    writeFileSync(join(cgroup, older ? "cpu.cfs_quota_us" : "cpu.max"), older ? "20000" : "20000 100000");
+  } catch (error) {
+    skip("what a limit held back is drawn", `no cgroup with a limit can be made here: ${String(error)}`);
+    return;
+  }
+  const file = join(scratch(), "limited.data");
+  const busy = `echo 0 > ${cgroup}/cgroup.procs; timeout 3 sh -c 'while :; do :; done'`;
+  nsscope("record", "-a", "--switch-events", "-o", file, "--", "unshare", "-p", "-f", "sh", "-c", `${busy}; true`);
+  rmdirSync(cgroup);
+  if (!had) {
+    rmdirSync(parent);
+  }
+  const { cpu_use } = JSON.parse(nsscope("report", "--waits", "--json", file)) as {
+    cpu_use: { who: { kind: string; id?: string; title?: string }; limit: { throttled_ns: number; throttled_periods: number; periods: number } | null }[];
+  };
+  const limited = cpu_use.find(({ limit }) => (limit?.throttled_ns ?? 0) > 0);
+  const { throttled_ns: ns = 0, throttled_periods: held = 0, periods = 0 } = limited?.limit ?? {};
+  expect(ns).toBeGreaterThan(5e8);
+  const { facts } = (await opened({ name: "limited.data", from: new Blob([await readFile(file)]) })).loaded[0] ?? {};
+  const { rows, spans } = machines.picture(0, 1000, 0, facts?.duration ?? 0, 1000);
+  const drawn = [];
+  for (let word = 0; word < spans.length; word += 5) {
+    const [place, left, right, shape, value] = spans.subarray(word, word + 5) as unknown as [number, number, number, number, number];
+    if ((shape & 255) === 7) {
+      drawn.push({ row: rows[place], ns: (((right - left) / 16000) * (facts?.duration ?? 0) * value) / 255 });
+    }
+  }
+  // It is in no other row, and as long as the kernel says, as far as pixels are fine.
+  expect([...new Set(drawn.map(({ row }) => row?.label))]).toEqual([limited?.who.title]);
+  expect(Math.abs(drawn.reduce((sum, { ns }) => sum + ns, 0) - ns)).toBeLessThan(0.05 * ns);
+  const lines = machines.details(0, drawn[0]?.row?.row ?? -1)?.lines;
+  const told = `${(ns / 1e9).toFixed(3)} s by its limit, in ${held.toString()} of ${periods.toString()} periods`;
+  expect(lines?.find(([name]) => name === "throttled")?.[1]).toBe(told);
 });
