@@ -151,7 +151,7 @@ impl Draw<'_> {
             }
             match &mut open {
                 Some(span) if self.view.x(next.from) - self.view.x(span.from) < 32 => {
-                    (span.to, span.ns) = (next.to, span.ns + next.ns);
+                    (span.to, span.ns) = (next.to, span.ns.saturating_add(next.ns));
                 }
                 _ => self.put_throttled(open.replace(next)),
             }
@@ -161,7 +161,7 @@ impl Draw<'_> {
 
     fn put_throttled(&mut self, span: Option<Throttled>) {
         let Some(span) = span else { return };
-        let value = (span.ns.min(1 << 50) * 255).div_ceil((span.to - span.from).max(1)).min(255);
+        let value = (span.ns.min(1 << 50) * 255).div_ceil(span.to.saturating_sub(span.from).max(1)).min(255);
         self.put(self.view.x(span.from), self.view.x(span.to), Shape::Throttled as i32, value as u32);
     }
 
@@ -196,5 +196,23 @@ impl Draw<'_> {
                 .max(1);
             levels(Shape::Cpu, &|from, to| (within(from, to) * 255).div_ceil(most) as u32);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_a_limit_that_are_close_are_one_span() {
+        let mut out = Vec::new();
+        let view = View { from: 0.0, to: 1000.0, pixels: 100.0 };
+        let time = |from, to, ns| Throttled { path: 0, from, to, ns };
+        // The last is what a damaged file says.
+        let times = [time(0, 10, 5), time(10, 20, 5), time(500, 600, 100), time(900, 800, u64::MAX), time(901, 0, 1)];
+        Draw { out: &mut out, row: 3, view }.throttled(times.into_iter());
+        let shape = Shape::Throttled as i32;
+        let expected = [[3, 0, 32, shape, 128], [3, 800, 960, shape, 255], [3, 1440, 0, shape, 255]];
+        assert_eq!(out, expected.concat());
     }
 }

@@ -123,7 +123,9 @@ pub(crate) fn check() -> Result<std::result::Result<(), String>> {
     let out = root().join("target/kernel");
     let kernel = image(&version, &out)?;
     let module = module(&headers, &out)?;
-    bpf::build()?.map_err(anyhow::Error::msg)?;
+    if let Err(why) = bpf::build()? {
+        return Ok(Err(why));
+    }
     programs::build()?;
     let programs = ["nsscope", "ns-actor", "ns-ring"].map(|name| programs::dir().join(name));
     let initramfs = Initramfs {
