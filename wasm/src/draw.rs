@@ -12,6 +12,8 @@ pub(crate) struct Curve {
     pub(crate) peak: usize,
     /// Times of its samples, in order.
     pub(crate) samples: Vec<u64>,
+    /// When its limit held it back, in order.
+    pub(crate) throttled: Vec<Throttled>,
 }
 
 impl Curve {
@@ -143,9 +145,9 @@ impl Draw<'_> {
     }
 
     /// When a limit held a container back. What is close together on the screen is one span.
-    pub(crate) fn throttled(&mut self, times: impl Iterator<Item = Throttled>) {
+    fn throttled(&mut self, times: &[Throttled]) {
         let mut open: Option<Throttled> = None;
-        for next in times {
+        for &next in times {
             if !self.sees(next.from, Some(next.to)) {
                 continue;
             }
@@ -168,6 +170,7 @@ impl Draw<'_> {
     pub(crate) fn curve(&mut self, curve: &Curve, last: u64) {
         let pixels = self.view.pixels as usize;
         let view = self.view;
+        self.throttled(&curve.throttled);
         let mut levels = |shape: Shape, level: &dyn Fn(u64, u64) -> u32| {
             let mut run = (0, 0);
             for pixel in 0..=pixels {
@@ -210,7 +213,7 @@ mod tests {
         let time = |from, to, ns| Throttled { path: 0, from, to, ns };
         // The last is what a damaged file says.
         let times = [time(0, 10, 5), time(10, 20, 5), time(500, 600, 100), time(900, 800, u64::MAX), time(901, 0, 1)];
-        Draw { out: &mut out, row: 3, view }.throttled(times.into_iter());
+        Draw { out: &mut out, row: 3, view }.throttled(&times);
         let shape = Shape::Throttled as i32;
         let expected = [[3, 0, 32, shape, 128], [3, 800, 960, shape, 255], [3, 1440, 0, shape, 255]];
         assert_eq!(out, expected.concat());

@@ -141,6 +141,7 @@ impl Model {
             model.close(row);
         }
         model.samples(facts, definition);
+        model.limits(facts);
         model.unfold();
         model
     }
@@ -203,6 +204,15 @@ impl Model {
             if let Some(curve) = of {
                 self.curves[curve as usize].samples.push(time);
             }
+        }
+    }
+
+    fn limits(&mut self, facts: &Facts) {
+        for row in self.rows.iter().filter(|row| row.kind == Kind::Container) {
+            let container = &self.selection.containers[row.of as usize];
+            let Some(limit) = facts.timeline.limit(&container.key) else { continue };
+            let times = facts.throttled.iter().filter(|time| time.path == limit.path);
+            self.curves[row.curve as usize].throttled = times.copied().collect();
         }
     }
 
@@ -276,8 +286,7 @@ impl Model {
     }
 
     /// What is to be drawn of some of the visible rows.
-    pub(crate) fn spans(&self, facts: &Facts, from: usize, count: usize, view: View, out: &mut Vec<i32>) {
-        let timeline = &facts.timeline;
+    pub(crate) fn spans(&self, timeline: &Timeline, from: usize, count: usize, view: View, out: &mut Vec<i32>) {
         out.clear();
         if !(view.to > view.from && view.pixels >= 1.0) {
             return;
@@ -299,9 +308,6 @@ impl Model {
                     let container = &self.selection.containers[row.of as usize];
                     let set = timeline.ns_sets().number(&container.namespaces).map_or(0, |number| number + 1);
                     draw.life((container.start, container.end, container.start_exact), set);
-                    if let Some(limit) = timeline.limit(&container.key) {
-                        draw.throttled(facts.throttled.iter().copied().filter(|time| time.path == limit.path));
-                    }
                 }
                 Kind::Process => {
                     let process = &self.processes[row.of as usize];

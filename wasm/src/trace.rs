@@ -202,7 +202,7 @@ impl Trace {
         let begin = self.span().0 as f64;
         let view = View { from: from + begin, to: to + begin, pixels: pixels.clamp(0.0, 20_000.0) };
         let mut spans = std::mem::take(&mut self.spans);
-        self.model.spans(self.known(), first, count, view, &mut spans);
+        self.model.spans(&self.known().timeline, first, count, view, &mut spans);
         self.spans = spans;
         self.spans.len()
     }
