@@ -214,6 +214,7 @@ impl Source for Proc {
 
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
         let mut synth = Synthesizer::of(&self.described, true);
+        synth.numbers = true;
         self.look(&mut synth);
         take(&[[&synth.records, &[]]])?;
         // There is always something to look at: what was found is all of it.

@@ -54,9 +54,8 @@ pub struct Recorder {
     /// The command that is recorded.
     command: Option<Running>,
     handle: Handle,
-    /// The recorder's own pid namespace, and those whose unique numbers the file has: inode and number.
-    own_space: u64,
-    spaces: BTreeSet<(u64, u64)>,
+    /// The numbers of namespaces (`NS_GET_ID`) that the file has, each behind the inode of a pid namespace.
+    numbered: BTreeSet<(u64, u64)>,
     /// What runtimes have said that is in the file.
     said: Said,
     /// What runtimes say as it happens; `None`: nobody is asked.
@@ -104,8 +103,7 @@ impl Recorder {
             layout,
             command: None,
             handle,
-            own_space: task::pid_namespace(std::process::id()).unwrap_or(0),
-            spaces: BTreeSet::new(),
+            numbered: BTreeSet::new(),
             said: Said::default(),
             follower: None,
             limits: (Limits::default(), now),
@@ -294,7 +292,7 @@ impl Recorder {
             if !complete {
                 synth.cgroup_now(pid, moves);
             }
-            synth.unique_now(pid, self.own_space, &mut self.spaces);
+            synth.numbers_now(pid, &mut self.numbered);
         }
         synth.names(&self.said.news(self.follower.iter().flat_map(Follower::answers)));
         if self.plan.limits && self.limits.1.elapsed() >= LIMITS {
@@ -309,7 +307,9 @@ impl Recorder {
     }
 
     fn synthesizer(&self) -> Synthesizer {
-        Synthesizer::of(self.source.events(), self.source.is_complete())
+        let mut synth = Synthesizer::of(self.source.events(), self.source.is_complete());
+        synth.numbers = true;
+        synth
     }
 
     /// What a recording begins with.
@@ -381,7 +381,7 @@ impl Recorder {
 
     fn begin_file(&mut self) -> Result<()> {
         self.said = Said::default();
-        self.spaces.clear();
+        self.numbered.clear();
         let mut sections = features::sections(self.source.events(), self.source.tracepoints());
         self.compressor = None;
         if let Some(level) = self.plan.compress {

@@ -20,6 +20,7 @@ use std::fs;
 use std::io::{self, BufRead};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::{U16, U32, U64};
 
@@ -53,8 +54,10 @@ pub struct Synthesizer {
     inhabited: Inhabited,
     /// What may keep others.
     candidates: Candidates,
-    /// Pid namespaces whose number was asked for.
-    spaces: BTreeSet<u64>,
+    /// Whether each namespace is told with its number, and not pid namespaces alone.
+    pub(crate) numbers: bool,
+    /// Inodes of the namespaces whose number was asked for, each behind that of the pid namespace of who is in both.
+    numbered: BTreeSet<(u64, u64)>,
 }
 
 impl Synthesizer {
@@ -71,7 +74,8 @@ impl Synthesizer {
             hidden: 0,
             inhabited: Inhabited::new(),
             candidates: Candidates::default(),
-            spaces: BTreeSet::new(),
+            numbers: false,
+            numbered: BTreeSet::new(),
         }
     }
 
@@ -145,32 +149,47 @@ impl Synthesizer {
         if let Some(pids) = &facts.nspids {
             self.sample(synthetic::TASK_NSPID, &synthetic::task_nspid(tid, pids.as_bytes()), time);
         }
-        let space = facts.namespaces.map_or(0, |all| all[NsKind::Pid.index()].ino);
-        if tid == pid && space != 0 && self.spaces.insert(space) {
-            self.unique(pid, space, time, |_| true);
-        }
         self.hidden += u64::from(facts.namespaces.is_none());
         self.tasks += 1;
-        let Others { time, time_for_children, pid_for_children } = facts.others;
+        let Others { time: own, time_for_children, pid_for_children } = facts.others;
         let recorded = NsKind::RECORDED.into_iter().zip(facts.namespaces.into_iter().flatten());
         let others =
-            [(NsKind::Time, time), (NsKind::Time, time_for_children), (NsKind::Pid, pid_for_children)].into_iter();
+            [(NsKind::Time, own), (NsKind::Time, time_for_children), (NsKind::Pid, pid_for_children)].into_iter();
         let all = recorded.map(|(kind, id)| (kind, id.ino)).chain(others.map(|(kind, ino)| (kind, u64::from(ino))));
+        if tid == pid && sys::has_namespace_ids() {
+            let space = facts.namespaces.map_or(0, |all| all[NsKind::Pid.index()].ino);
+            let wanted = |kind| self.numbers || kind == NsKind::Pid;
+            let news = all
+                .clone()
+                .take(NsKind::ALL.len())
+                .filter(|&(kind, ino)| wanted(kind) && self.numbered.insert((space, ino)));
+            let news: Vec<_> = news.collect();
+            self.numbers_of(pid, &news, time, |_| true);
+        }
         self.inhabited.extend(all);
     }
 
-    /// The number of a process's pid namespace that the kernel never gives again, where it has one and `is_news` says so.
-    fn unique(&mut self, pid: u32, space: u64, time: u64, is_news: impl FnOnce(u64) -> bool) {
-        if let Some(unique) = sys::namespace_id(pid, NsKind::Pid).filter(|&unique| is_news(unique)) {
-            self.sample(synthetic::NAMESPACE, &synthetic::namespace(pid, space as u32, unique, b"pid"), time);
+    /// The numbers of a process's namespaces that the kernel never gives again, where it has them: of those that are not
+    /// the first process's, and where `is_news` says so of a number.
+    fn numbers_of(&mut self, pid: u32, all: &[(NsKind, u64)], time: u64, mut is_news: impl FnMut(u64) -> bool) {
+        static HOST: OnceLock<Vec<(NsKind, u64)>> = OnceLock::new();
+        let host = HOST.get_or_init(|| task::inodes(1));
+        for &(kind, ino) in all.iter().filter(|one| one.1 != 0 && !host.contains(one)) {
+            if let Some(unique) = sys::namespace_id(pid, kind).filter(|&unique| is_news(unique)) {
+                let sample = synthetic::namespace(pid, ino as u32, unique, kind.name().as_bytes());
+                self.sample(synthetic::NAMESPACE, &sample, time);
+            }
         }
     }
 
-    /// The same of one that has started a program, where `told` does not have it: inode and number.
-    pub(crate) fn unique_now(&mut self, pid: u32, host: u64, known: &mut BTreeSet<(u64, u64)>) {
-        let time = clock::now();
-        if let Some(space) = task::pid_namespace(pid).filter(|&space| space != host) {
-            self.unique(pid, space, time, |unique| known.insert((space, unique)));
+    /// The same of one that has started a program, but for what is `known`: an inode of a pid namespace, and the number of
+    /// a namespace that somebody in it has.
+    pub(crate) fn numbers_now(&mut self, pid: u32, known: &mut BTreeSet<(u64, u64)>) {
+        if sys::has_namespace_ids() {
+            let time = clock::now();
+            let all = task::inodes(pid);
+            let space = all.iter().find(|one| one.0 == NsKind::Pid).map_or(0, |one| one.1);
+            self.numbers_of(pid, &all, time, |unique| known.insert((space, unique)));
         }
     }
 

@@ -115,6 +115,12 @@ pub(crate) fn unique_namespace(file: &fs::File) -> u64 {
     }
 }
 
+/// Whether this kernel has such numbers.
+pub(crate) fn has_namespace_ids() -> bool {
+    static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *HAS.get_or_init(|| namespace_id(std::process::id(), NsKind::Mnt).is_some())
+}
+
 /// The same for a namespace of a process, where it may be opened and has such a number.
 pub fn namespace_id(pid: u32, kind: NsKind) -> Option<u64> {
     let file = fs::File::open(format!("/proc/{pid}/ns/{}", kind.name())).ok()?;

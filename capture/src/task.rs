@@ -160,20 +160,23 @@ fn nspids(status: &str) -> Option<&str> {
     pids.contains(char::is_whitespace).then_some(pids)
 }
 
+/// The inode of one of the namespaces in a directory `ns`; 0 where this kernel has none of the name. The link has it, for
+/// less than the file behind it costs.
+fn inode(ns: &OwnedFd, name: &str) -> io::Result<u64> {
+    let mut buffer = [MaybeUninit::uninit(); 64];
+    match rustix::fs::readlinkat_raw(ns, name, &mut buffer) {
+        Ok((link, _)) => inode_of(link).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        Err(rustix::io::Errno::NOENT) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Device and inode of each namespace of a task. Types the kernel lacks stay zero.
 fn namespaces(dir: &OwnedFd) -> io::Result<([NsId; 7], Others)> {
     let ns = rustix::fs::openat(dir, "ns", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    // All are of the one nsfs there is.
     let (major, minor) = nsfs();
-    // The link tells the inode, for less than the file behind it does; all are of the one nsfs there is.
-    let mut buffer = [MaybeUninit::uninit(); 64];
-    let mut inode = |name: &str| -> io::Result<u64> {
-        match rustix::fs::readlinkat_raw(&ns, name, &mut buffer) {
-            Ok((link, _)) => inode_of(link).ok_or_else(|| io::ErrorKind::InvalidData.into()),
-            // Not in this kernel.
-            Err(rustix::io::Errno::NOENT) => Ok(0),
-            Err(errno) => Err(errno.into()),
-        }
-    };
+    let inode = |name| inode(&ns, name);
     let mut links = [NsId::default(); 7];
     for kind in NsKind::RECORDED {
         let ino = inode(kind.name())?;
@@ -181,7 +184,7 @@ fn namespaces(dir: &OwnedFd) -> io::Result<([NsId; 7], Others)> {
             links[kind.index()] = NsId::new(major, minor, ino);
         }
     }
-    let mut other = |name| inode(name).map_or(0, |ino| ino as u32);
+    let other = |name| inode(name).map_or(0, |ino| ino as u32);
     let others = Others {
         time: other("time"),
         time_for_children: other("time_for_children"),
@@ -191,9 +194,12 @@ fn namespaces(dir: &OwnedFd) -> io::Result<([NsId; 7], Others)> {
     Ok(statat(dir, "stat", AtFlags::empty()).map(|_| (links, others))?)
 }
 
-/// The inode of a process's pid namespace, where it may be read.
-pub(crate) fn pid_namespace(pid: u32) -> Option<u64> {
-    inode_of(fs::read_link(format!("/proc/{pid}/ns/pid")).ok()?.as_os_str().as_encoded_bytes())
+/// Type and inode of each of a process's namespaces; none where they may not be read.
+pub(crate) fn inodes(pid: u32) -> Vec<(NsKind, u64)> {
+    let Ok(ns) = rustix::fs::open(format!("/proc/{pid}/ns"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+        return Vec::new();
+    };
+    NsKind::ALL.into_iter().filter_map(|kind| Some((kind, inode(&ns, kind.name()).ok()?))).collect()
 }
 
 /// Major and minor number of the file system that namespaces are in.

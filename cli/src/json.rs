@@ -27,6 +27,7 @@ pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Valu
     };
     let labels = container.named.iter().flat_map(|named| &named.labels);
     let labels = labels.map(|(key, value)| (key.clone(), json!(value)));
+    let unique = container.unique.iter().map(|(kind, number)| (kind.name().to_owned(), json!(number)));
     json!({
         "id": container.id(),
         "name": container.named.as_ref().map(|named| &named.name),
@@ -36,7 +37,7 @@ pub(crate) fn container_json(timeline: &Timeline, container: &Container) -> Valu
         "created_by": container.created.as_ref().map(|created| &created.by),
         "created_ns": container.created.as_ref().map(|created| created.ns),
         "root_pid": container.root_pid,
-        "pid_namespace_unique": container.unique,
+        "namespaces_unique": unique.collect::<serde_json::Map<_, _>>(),
         "execs": container.execs,
         "health_checks": container.health_checks,
         "helpers": container.helpers,

@@ -388,7 +388,7 @@ mod ring_event {
             let both = size.checked_add(lost.size(trailer.layout))?;
             let mut reservation = self.ring.reserve(both)?;
             lost.write::<Native, _>(0, trailer.layout, &trailer.id, &mut reservation);
-            reservation.tells_lost(lost.lost);
+            reservation.reports_lost(lost.lost);
             Some(reservation)
         }
     }

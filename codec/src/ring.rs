@@ -212,8 +212,8 @@ pub struct Reservation<'a, M> {
 }
 
 impl<M: Memory> Reservation<'_, M> {
-    /// The reservation carries a LOST record that tells of `count` records.
-    pub fn tells_lost(&mut self, count: u64) {
+    /// The reservation has a LOST record in it that reports `count` records.
+    pub fn reports_lost(&mut self, count: u64) {
         self.reported = count;
     }
 

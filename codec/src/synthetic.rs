@@ -174,9 +174,9 @@ REC->throttled, REC->periods, REC->throttled_periods
     ),
 };
 
-/// What the tasks of a place did to the CPUs in an interval that ends now, summed in the kernel: `ran` and `waited` ns,
+/// What the tasks of a group did to the CPUs in an interval that ends now, summed in the kernel: `ran` and `waited` ns,
 /// from a wake-up or from being preempted until it ran, `longest` of those waits, ns, that ended in it, `waits` how many,
-/// `slept` and `preempted` how often a thread gave up its CPU or lost it. The place: `cgroup` id in the unified hierarchy,
+/// `slept` and `preempted` how often a thread gave up its CPU or lost it. The group: `cgroup` id in the unified hierarchy,
 /// inodes `pidns` and `mntns`, `kind` 0 processes, 1 the kernel's threads, 2 idle; `pid` a thread of it.
 pub const CPU_SUM: Event = Event {
     id: 65_527,
@@ -198,8 +198,8 @@ REC->longest, REC->waits, REC->slept, REC->preempted
     ),
 };
 
-/// How long the tasks of one place waited for a CPU while those of another ran on it, `ns`, in the interval that ends now,
-/// summed in the kernel. The places as in [`CPU_SUM`]: who waited, and with `ran_` who ran.
+/// How long the tasks of one group waited for a CPU while those of another ran on it, `ns`, in the interval that ends now,
+/// summed in the kernel. The groups as in [`CPU_SUM`]: who waited, and with `ran_` who ran.
 pub const CPU_WAIT: Event = Event {
     id: 65_526,
     name: "nsscope:cpu_wait",
@@ -334,10 +334,11 @@ pub fn cgroup_cpu(path: &[u8], times: [u64; 2], periods: [u64; 2]) -> Vec<u8> {
     raw(CGROUP_CPU, &numbers, &[path])
 }
 
-/// What tasks are summed under.
+/// Tasks whose times are summed together: those of a cgroup that share pid and mount namespace, the threads of the kernel,
+/// or the idle ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CpuPlace {
-    /// A thread of the place.
+pub struct TaskGroup {
+    /// A thread of the group.
     pub tid: u32,
     /// 0 processes, 1 the kernel's threads, 2 idle.
     pub kind: u32,
@@ -349,7 +350,7 @@ pub struct CpuPlace {
     pub mnt_ns: u32,
 }
 
-impl CpuPlace {
+impl TaskGroup {
     fn bytes(&self) -> Vec<u8> {
         let Self { tid, kind, cgroup, pid_ns, mnt_ns } = *self;
         [words(&[tid, kind]), cgroup.to_ne_bytes().to_vec(), words(&[pid_ns, mnt_ns])].concat()
@@ -360,7 +361,7 @@ impl CpuPlace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuSum {
     /// Whose.
-    pub place: CpuPlace,
+    pub group: TaskGroup,
     /// ns.
     pub ran: u64,
     /// ns.
@@ -377,26 +378,26 @@ pub struct CpuSum {
 
 /// Raw bytes of [`CPU_SUM`].
 pub fn cpu_sum(sum: &CpuSum) -> Vec<u8> {
-    let CpuSum { place, ran, waited, longest, waits, slept, preempted } = *sum;
+    let CpuSum { group, ran, waited, longest, waits, slept, preempted } = *sum;
     let times = [ran, waited, longest].map(u64::to_ne_bytes).concat();
-    raw(CPU_SUM, &[place.bytes(), times, words(&[waits, slept, preempted])].concat(), &[])
+    raw(CPU_SUM, &[group.bytes(), times, words(&[waits, slept, preempted])].concat(), &[])
 }
 
 /// The fields of [`CPU_WAIT`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuWait {
     /// Who waited.
-    pub place: CpuPlace,
+    pub waited: TaskGroup,
     /// Who ran meanwhile.
-    pub ran: CpuPlace,
+    pub ran: TaskGroup,
     /// For how long, ns.
     pub ns: u64,
 }
 
 /// Raw bytes of [`CPU_WAIT`].
 pub fn cpu_wait(wait: &CpuWait) -> Vec<u8> {
-    let CpuWait { place, ran, ns } = *wait;
-    raw(CPU_WAIT, &[place.bytes(), ran.bytes(), ns.to_ne_bytes().to_vec()].concat(), &[])
+    let CpuWait { waited, ran, ns } = *wait;
+    raw(CPU_WAIT, &[waited.bytes(), ran.bytes(), ns.to_ne_bytes().to_vec()].concat(), &[])
 }
 
 /// Raw bytes of [`RECORDER`].

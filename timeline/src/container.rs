@@ -3,10 +3,10 @@
 use crate::definition::Definition;
 use crate::keys::{Key, Keys};
 use crate::members::{Members, Stay, Who, lives, peak};
+use crate::membership::{Membership, NsSet};
 use crate::order::{distinct, sorted};
-use crate::placement::{NsSet, Placement};
 use crate::registry::Named;
-use crate::runtime::{self, Membership};
+use crate::runtime::{self, GroupId};
 use crate::timeline::Timeline;
 use crate::why::{names_why, title_of, why};
 use alloc::format;
@@ -34,9 +34,10 @@ pub struct Container {
     pub created: Option<Created>,
     /// The thread that is its root: its first, once it is made. An index for [`Timeline::task_at`].
     pub root: Option<usize>,
-    /// The number of its pid namespace that the kernel never gives again (`NS_GET_ID`), where the recording has it.
+    /// Of the types in which its namespaces differ from the host's: the numbers that the kernel never gives again
+    /// (`NS_GET_ID` of ioctl_nsfs(2)), where the recording has them.
     #[cfg(feature = "full")]
-    pub unique: Option<u64>,
+    pub unique: Vec<(NsKind, u64)>,
     /// All that were first in its pid namespace, the root among them: it may have been started again.
     pub inits: Vec<usize>,
     /// The root's pid, and the first program that it started there.
@@ -56,9 +57,9 @@ pub struct Container {
     pub checks: Vec<usize>,
     /// How many of those there were.
     pub health_checks: usize,
-    /// The placements of its tasks, as [`Timeline::placement_of`] has them. Where nothing was counted in a placement, an
+    /// The memberships of its tasks, as [`Timeline::membership_of`] has them. Where nothing was counted in a membership, an
     /// earlier container with the same namespaces may have had the same number.
-    pub placements: Vec<u32>,
+    pub memberships: Vec<u32>,
     /// Processes of a runtime that only set it up, or entered it, and are not counted among its own.
     pub helpers: usize,
     /// Threads that were in it.
@@ -111,7 +112,7 @@ impl Container {
     }
 
     /// What the cgroup path says that it is part of.
-    pub(crate) fn runtime_group(&self) -> Option<&Membership> {
+    pub(crate) fn runtime_group(&self) -> Option<&GroupId> {
         match &self.key {
             Key::Runtime(runtime) => runtime.group.as_ref(),
             Key::Namespaces(_) => None,
@@ -161,8 +162,8 @@ pub struct Namespaced {
     pub differs: Vec<NsKind>,
 }
 
-/// A number that a place has or had.
-struct Place {
+/// A number that a membership has or had, and until when.
+struct Numbered {
     number: u32,
     /// The one that it has.
     latest: u64,
@@ -187,22 +188,22 @@ impl Timeline {
             if task.names.is_empty() && task.namespaces.is_empty() {
                 continue;
             }
-            for (placement, from, to) in task.states(&self.registry) {
-                let Some(key) = keys.look(placement) else { continue };
+            for (membership, from, to) in task.states(&self.registry) {
+                let Some(key) = keys.look(membership) else { continue };
                 let exact = task.start_exact || from > task.start;
-                put(key, Stay { who: Who::Task(index), placement, from, to, exact });
+                put(key, Stay { who: Who::Task(index), membership, from, to, exact });
             }
         }
         for (number, group) in self.ended_groups.groups().iter().enumerate() {
             if group.names.is_empty()
-                && group.placements.iter().all(|&placement| self.sets_of_placement(placement).0.is_none())
+                && group.memberships.iter().all(|&membership| self.sets_of_membership(membership).0.is_none())
             {
                 continue;
             }
-            for (&placement, &(from, to, exact)) in group.placements.iter().zip(&group.stays) {
-                let Some(key) = keys.of_placement(placement) else { continue };
-                let placement = self.usage[placement as usize].placement;
-                put(key, Stay { who: Who::Ended(number as u32), placement, from, to: Some(to), exact });
+            for (&membership, &(from, to, exact)) in group.memberships.iter().zip(&group.stays) {
+                let Some(key) = keys.of_membership(membership) else { continue };
+                let membership = self.usage[membership as usize].membership;
+                put(key, Stay { who: Who::Ended(number as u32), membership, from, to: Some(to), exact });
             }
         }
         let mut containers = Vec::new();
@@ -212,49 +213,49 @@ impl Timeline {
                 continue;
             }
             let key = keys.key(number).clone();
-            let mut places = self.places_of(&stays);
+            let mut memberships = self.memberships_of(&stays);
             let mut lives = lives(&key, stays, &|ino, from, to| self.unique(ino, from, to)).into_iter().peekable();
             while let Some(stays) = lives.next() {
                 let end = stays.iter().map(|stay| stay.to.unwrap_or(u64::MAX)).max().unwrap_or(0);
-                let own = places.partition_point(|place| place.until <= end);
-                let later = if lives.peek().is_some() { places.split_off(own) } else { Vec::new() };
-                containers.push(self.finished(&mut keys, number, &key, stays, &places));
-                places = later;
+                let own = memberships.partition_point(|membership| membership.until <= end);
+                let later = if lives.peek().is_some() { memberships.split_off(own) } else { Vec::new() };
+                containers.push(self.finished(&mut keys, number, &key, stays, &memberships));
+                memberships = later;
             }
         }
         sorted(containers, |container| (container.start, 0))
     }
 
-    /// The numbers that places have, in order, each with a 0.
+    /// The numbers that memberships have, in order, each with a 0.
     fn numbers_of(&self, stays: &[Stay]) -> Vec<(u64, u64)> {
-        distinct(stays.iter().filter_map(|stay| Some((self.placements.get(stay.placement)?.into(), 0))))
+        distinct(stays.iter().filter_map(|stay| Some((self.memberships.get(stay.membership)?.into(), 0))))
     }
 
-    /// All numbers that places have or had, in order of when they were left.
-    fn places_of(&self, stays: &[Stay]) -> Vec<Place> {
-        let mut places = Vec::new();
+    /// All numbers that memberships have or had, in order of when they were left.
+    fn memberships_of(&self, stays: &[Stay]) -> Vec<Numbered> {
+        let mut memberships = Vec::new();
         for (latest, _) in self.numbers_of(stays) {
             let mut number = latest as u32;
-            let of = self.usage[latest as usize].placement;
+            let of = self.usage[latest as usize].membership;
             // One that had no owner may have got one since: what it was before was not this.
-            while let Some(usage) = self.usage.get(number as usize).filter(|usage| usage.placement == of) {
-                places.push(Place { latest, number, until: usage.until() });
+            while let Some(usage) = self.usage.get(number as usize).filter(|usage| usage.membership == of) {
+                memberships.push(Numbered { latest, number, until: usage.until() });
                 number = usage.earlier;
             }
         }
-        sorted(places, |place| (place.until, 0))
+        sorted(memberships, |membership| (membership.until, 0))
     }
 
-    /// Tells when anybody was where: place, from, to.
-    pub(crate) fn all_stays(&self, each: &mut dyn FnMut(Placement, u64, u64)) {
+    /// Tells when anybody was where: membership, from, to.
+    pub(crate) fn all_stays(&self, each: &mut dyn FnMut(Membership, u64, u64)) {
         for (_, task) in self.tasks() {
-            for (placement, from, to) in task.states(&self.registry) {
-                each(placement, from, to.unwrap_or(u64::MAX));
+            for (membership, from, to) in task.states(&self.registry) {
+                each(membership, from, to.unwrap_or(u64::MAX));
             }
         }
         for group in self.ended_groups.groups() {
-            for (&placement, &(from, to, _)) in group.placements.iter().zip(&group.stays) {
-                each(self.usage[placement as usize].placement, from, to);
+            for (&membership, &(from, to, _)) in group.memberships.iter().zip(&group.stays) {
+                each(self.usage[membership as usize].membership, from, to);
             }
         }
     }
@@ -295,8 +296,8 @@ impl Timeline {
                 continue;
             }
             let states = task.states(&self.registry);
-            let outside = states.filter(|&(placement, ..)| keys.look(placement).is_none());
-            let sets = outside.filter_map(|(placement, ..)| Some(*self.ns_sets.get(placement.namespaces?)));
+            let outside = states.filter(|&(membership, ..)| keys.look(membership).is_none());
+            let sets = outside.filter_map(|(membership, ..)| Some(*self.ns_sets.get(membership.namespaces?)));
             let mut differs = [false; NsKind::ALL.len()];
             sets.flat_map(|set| set.differences(&host)).for_each(|kind| differs[kind.index()] = true);
             if differs.contains(&true) {
@@ -307,14 +308,14 @@ impl Timeline {
         found
     }
 
-    /// `places`: the numbers of the places of this life.
+    /// `memberships`: the numbers of the memberships of this life.
     fn finished(
         &self,
         keys: &mut Keys<'_>,
         number: u32,
         key: &Key,
         mut stays: Vec<Stay>,
-        places: &[Place],
+        memberships: &[Numbered],
     ) -> Container {
         let host = keys.host;
         let first_stay = stays.iter().min_by_key(|stay| stay.from);
@@ -333,11 +334,11 @@ impl Timeline {
         let process = |t: usize| (u64::from(self.tasks[t].pid), self.tasks[t].process_start);
         let processes = distinct(tasks.iter().map(|&t| process(t)));
         let numbers = self.numbers_of(&stays);
-        let peaks = numbers.iter().map(|&(placement, _)| self.usage[placement as usize].peak as usize);
+        let peaks = numbers.iter().map(|&(membership, _)| self.usage[membership as usize].peak as usize);
         let seen_peak = peaks.max().unwrap_or(0);
         // Those of its helpers alone are none of its own.
-        let own = places.iter().filter(|place| numbers.binary_search(&(place.latest, 0)).is_ok());
-        let own: Vec<u32> = own.map(|place| place.number).collect();
+        let own = memberships.iter().filter(|membership| numbers.binary_search(&(membership.latest, 0)).is_ok());
+        let own: Vec<u32> = own.map(|membership| membership.number).collect();
         let usage = || own.iter().map(|&number| &self.usage[number as usize]);
 
         // Name and when anybody had it.
@@ -364,8 +365,8 @@ impl Timeline {
         let name = |name: u64| String::from_utf8_lossy(self.names.get(name as u32)).into_owned();
 
         let differs: Vec<NsKind> = namespaces.differences(&host).collect();
-        let placements = stays.iter().map(|stay| stay.placement);
-        let cgroup = placements.clone().find_map(|placement| self.cgroup_path(placement, key));
+        let memberships = stays.iter().map(|stay| stay.membership);
+        let cgroup = memberships.clone().find_map(|membership| self.cgroup_path(membership, key));
         let inferred = tasks.iter().filter(|&&task| {
             let cgroups = &self.tasks[task].cgroups;
             matches!(key, Key::Runtime(_)) && cgroups.last().is_some_and(|since| !since.source.is_exact())
@@ -392,10 +393,11 @@ impl Timeline {
         let why = why(key, cgroup.as_deref(), &namespaces, &differs);
         Container {
             #[cfg(feature = "full")]
-            unique: differs.contains(&NsKind::Pid).then_some(()).and_then(|()| {
+            unique: {
                 let until = stays.iter().map(|stay| stay.to.unwrap_or(u64::MAX)).max().unwrap_or(0);
-                self.unique(namespaces.get(NsKind::Pid).ino, first, until)
-            }),
+                let number = |kind: NsKind| Some((kind, self.unique(namespaces.get(kind).ino, first, until)?));
+                differs.iter().copied().filter_map(number).collect()
+            },
             why: why.into_iter().chain(names_why(self.names_of(key))).collect(),
             named,
             cgroup,
@@ -420,7 +422,7 @@ impl Timeline {
             peak_processes: peak(self, &stays).max(if ended.is_empty() { 0 } else { seen_peak }),
             samples: usage().map(|usage| usage.samples).sum(),
             cpu: self.exact_cpu(&own).unwrap_or_else(|| usage().map(|usage| usage.cpu).sum()),
-            placements: own,
+            memberships: own,
             tasks,
             start: first,
             start_exact: first_exact,
@@ -448,7 +450,7 @@ impl Timeline {
         title_of(key, self.named(key).as_ref(), root.as_ref().map(|(pid, name)| (*pid, name.as_str())))
     }
 
-    /// The number that the kernel never gives again of the pid namespace that had an inode in a time, ns.
+    /// The number that the kernel never gives again of the namespace that had an inode in a time, ns.
     #[cfg(feature = "full")]
     fn unique(&self, ino: u64, from: u64, to: u64) -> Option<u64> {
         let all = self.uniques.get(&ino)?;
@@ -461,13 +463,13 @@ impl Timeline {
         None
     }
 
-    /// CPU time in some places, where context switches tell it, ns.
+    /// CPU time in some memberships, where context switches tell it, ns.
     #[cfg(feature = "full")]
-    fn exact_cpu(&self, places: &[u32]) -> Option<u64> {
-        let of = |&place: &u32| {
-            self.switches.counted.get(&u64::from(place)).map_or(0, |counted| counted.on_cpu.values().sum())
+    fn exact_cpu(&self, memberships: &[u32]) -> Option<u64> {
+        let of = |&membership: &u32| {
+            self.switches.counted.get(&u64::from(membership)).map_or(0, |counted| counted.on_cpu.values().sum())
         };
-        self.has_switches().then(|| places.iter().map(of).sum())
+        self.has_switches().then(|| memberships.iter().map(of).sum())
     }
 
     #[cfg(not(feature = "full"))]
@@ -476,10 +478,10 @@ impl Timeline {
         None
     }
 
-    /// The path in a place that names a runtime's container, where that is the key; else that of the unified hierarchy,
+    /// The path in a membership that names a runtime's container, where that is the key; else that of the unified hierarchy,
     /// or else the longest.
-    fn cgroup_path(&self, placement: Placement, key: &Key) -> Option<String> {
-        let set = self.cgroup_sets.get(placement.cgroups?);
+    fn cgroup_path(&self, membership: Membership, key: &Key) -> Option<String> {
+        let set = self.cgroup_sets.get(membership.cgroups?);
         let path = match key {
             Key::Runtime(ours) => {
                 let number = self.registry.find(&ours.identity())?;

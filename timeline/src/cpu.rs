@@ -1,17 +1,17 @@
-//! CPU time and waiting time by container: what [`switches`](crate::switches) counts, for the places of a timeline. Not
+//! CPU time and waiting time by container: what [`switches`](crate::switches) counts, for the memberships of a timeline. Not
 //! here: how switches are counted.
 
 use crate::definition::Definition;
 use crate::keys::{Key, Keys};
 use crate::limit::CpuStat;
+use crate::membership::Membership;
 use crate::order::sorted;
-use crate::placement::Placement;
 use crate::switches::{ALL_CPUS, Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
 use crate::timeline::Timeline;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
-use nsscope_codec::synthetic::{CpuPlace, CpuSum, CpuWait};
+use nsscope_codec::synthetic::{CpuSum, CpuWait, TaskGroup};
 use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_codec::{Order, RawRecord};
@@ -170,52 +170,54 @@ impl Timeline {
         Some((wait, named(number, &keys)))
     }
 
-    /// What the kernel has summed of a place.
+    /// What the kernel has summed of a group of tasks.
     pub(crate) fn summed(&mut self, sum: &CpuSum) {
-        self.switches.sum(self.who_is(&sum.place), sum);
+        self.switches.sum(self.who_is(&sum.group), sum);
     }
 
-    /// For whom a place waited.
+    /// For whom a group of tasks waited.
     pub(crate) fn summed_wait(&mut self, wait: &CpuWait) {
-        let pair = (self.who_is(&wait.place), self.who_is(&wait.ran), ALL_CPUS);
+        let pair = (self.who_is(&wait.waited), self.who_is(&wait.ran), ALL_CPUS);
         *self.switches.meanwhile.entry(pair).or_default() += wait.ns;
     }
 
-    fn who_is(&self, place: &CpuPlace) -> u32 {
-        match place.kind {
+    fn who_is(&self, group: &TaskGroup) -> u32 {
+        match group.kind {
             1 => KERNEL,
             2 => IDLE,
-            _ => self.place_of_sum(place).unwrap_or(UNKNOWN),
+            _ => self.membership_of_group(group).unwrap_or(UNKNOWN),
         }
     }
 
-    /// Which of ours a place is, a thread says that ran there last, where it is still there; else whoever else is in these
-    /// namespaces, in this cgroup where there is one.
-    fn place_of_sum(&self, sum: &CpuPlace) -> Option<u32> {
-        let path = self.cgroup_ids.get(&sum.cgroup).copied();
+    /// The membership of a group's tasks: that of the thread of the group which ran last, where it still has it; else that of
+    /// any task in these namespaces, in this cgroup where there is one.
+    fn membership_of_group(&self, group: &TaskGroup) -> Option<u32> {
+        let path = self.cgroup_ids.get(&group.cgroup).copied();
         // A thread that ends is in fewer and fewer of them.
         let is = |ino: u32, of: u64| ino == 0 || u64::from(ino) == of;
-        let is_there = |placement: Placement| {
-            let set = placement.namespaces.map(|number| self.ns_sets.get(number));
-            set.is_some_and(|set| is(sum.pid_ns, set.get(NsKind::Pid).ino) && is(sum.mnt_ns, set.get(NsKind::Mnt).ino))
+        let is_there = |membership: Membership| {
+            let set = membership.namespaces.map(|number| self.ns_sets.get(number));
+            set.is_some_and(|set| {
+                is(group.pid_ns, set.get(NsKind::Pid).ino) && is(group.mnt_ns, set.get(NsKind::Mnt).ino)
+            })
         };
-        let has_cgroup = |placement: Placement| {
-            let set = placement.cgroups.map(|number| self.cgroup_sets.get(number));
+        let has_cgroup = |membership: Membership| {
+            let set = membership.cgroups.map(|number| self.cgroup_sets.get(number));
             set.is_some_and(|set| set.iter().any(|&[root, of]| root == 0 && Some(of) == path))
         };
         // One that has moved since says nothing of where it was.
-        let fits = |placement: Placement| {
-            is_there(placement) && (path.is_none() || placement.cgroups.is_none() || has_cgroup(placement))
+        let fits = |membership: Membership| {
+            is_there(membership) && (path.is_none() || membership.cgroups.is_none() || has_cgroup(membership))
         };
-        let own = self.has(sum.tid).map(|index| self.tasks[index].placement);
-        if let Some(own) = own.filter(|&own| self.usage.get(own as usize).is_some_and(|usage| fits(usage.placement))) {
+        let own = self.has(group.tid).map(|index| self.tasks[index].membership);
+        if let Some(own) = own.filter(|&own| self.usage.get(own as usize).is_some_and(|usage| fits(usage.membership))) {
             return Some(own);
         }
-        if sum.pid_ns == 0 {
+        if group.pid_ns == 0 {
             return None;
         }
-        let there = || (0..self.usage.len()).rev().filter(|&number| is_there(self.usage[number].placement));
-        let found = there().find(|&number| has_cgroup(self.usage[number].placement)).or_else(|| there().next());
+        let there = || (0..self.usage.len()).rev().filter(|&number| is_there(self.usage[number].membership));
+        let found = there().find(|&number| has_cgroup(self.usage[number].membership)).or_else(|| there().next());
         found.map(|number| number as u32)
     }
 
@@ -227,7 +229,7 @@ impl Timeline {
         self.has(tid).map_or(UNKNOWN, |index| {
             let task = &self.tasks[index];
             // kthreadd, and what it has started.
-            if task.pid == 2 || task.ppid == Some(2) { KERNEL } else { task.placement }
+            if task.pid == 2 || task.ppid == Some(2) { KERNEL } else { task.membership }
         })
     }
 
@@ -260,7 +262,7 @@ impl Timeline {
         begun.or(self.span.map(|(first, _)| first)).unwrap_or(time)
     }
 
-    /// Who was thought to run in one place runs in another.
+    /// What was counted for one membership is of another.
     pub(crate) fn moved(&mut self, index: usize) {
         if !self.switches.counted.is_empty() {
             let tid = self.tasks[index].tid;
@@ -288,11 +290,11 @@ fn on_cpus(times: impl IntoIterator<Item = (u32, u64)>) -> Vec<(u32, u64)> {
 /// The number of what is in no container, beside those of keys.
 const HOST: u32 = u32::MAX - 3;
 
-/// A number for who runs in a place.
+/// A number for the container of a membership.
 fn runner(who: u32, keys: &mut Keys<'_>) -> u64 {
     u64::from(match who {
         IDLE | KERNEL | UNKNOWN => who,
-        placement => keys.of_placement(placement).unwrap_or(HOST),
+        membership => keys.of_membership(membership).unwrap_or(HOST),
     })
 }
 

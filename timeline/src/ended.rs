@@ -1,4 +1,4 @@
-//! Tasks that ended and are only counted, by the sequence of places they were in: storms repeat the same few. Not here:
+//! Tasks that ended and are only counted, by the sequence of their memberships: storms repeat the same few. Not here:
 //! tasks that still run.
 
 use crate::intern::Interner;
@@ -14,8 +14,8 @@ const NAMES: usize = 64;
 pub(crate) struct Group {
     pub(crate) tasks: u64,
     pub(crate) processes: u64,
-    /// The places they were in.
-    pub(crate) placements: Vec<u32>,
+    /// Their memberships, in order.
+    pub(crate) memberships: Vec<u32>,
     /// For each of those: first and last time any of them was there, ns; and whether that began in the recording for
     /// the first.
     pub(crate) stays: Vec<(u64, u64, bool)>,
@@ -26,7 +26,7 @@ pub(crate) struct Group {
     pub(crate) names: Vec<(u64, u32, u32)>,
 }
 
-/// Counts of tasks by the sequence of their places (numbers of the timeline's), and where they started programs.
+/// Counts of tasks by the sequence of their memberships (numbers of the timeline's), and where they started programs.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     ways: Interner<Vec<u32>>,
@@ -49,17 +49,17 @@ impl Ended {
         &self.groups[number as usize]
     }
 
-    /// A task that was in these places, each with when it came and when it left, ns. `places` is changed.
-    pub(crate) fn add(&mut self, placements: &mut Vec<u32>, stays: impl Iterator<Item = (u64, u64)>, task: &Task) {
+    /// A task that had these memberships, each from and until when, ns. `memberships` is changed.
+    pub(crate) fn add(&mut self, memberships: &mut Vec<u32>, stays: impl Iterator<Item = (u64, u64)>, task: &Task) {
         self.tasks += 1;
-        let len = placements.len();
-        // No place has this number.
-        placements.extend([NONE, task.born]);
-        placements.extend(task.ran.iter().map(|&(_, placement)| placement));
-        let number = self.ways.intern(placements.as_slice()) as usize;
+        let len = memberships.len();
+        // No membership has this number.
+        memberships.extend([NONE, task.born]);
+        memberships.extend(task.ran.iter().map(|&(_, membership)| membership));
+        let number = self.ways.intern(memberships.as_slice()) as usize;
         if number == self.groups.len() {
             self.groups.push(Group {
-                placements: placements[..len].to_vec(),
+                memberships: memberships[..len].to_vec(),
                 stays: (0..len).map(|_| (u64::MAX, 0, false)).collect(),
                 born: task.born,
                 ran: task.ran.clone(),

@@ -2,8 +2,8 @@
 //! container a process is in.
 
 use crate::members::{Members, Stay, Who};
+use crate::membership::NsSet;
 use crate::order::distinct;
-use crate::placement::NsSet;
 use crate::task::Task;
 use crate::timeline::Timeline;
 use alloc::string::{String, ToString};
@@ -18,8 +18,8 @@ impl Timeline {
             return false;
         }
         let mut states = task.states(&self.registry);
-        let own = states.find_map(|(placement, from, _)| {
-            let pid = self.ns_sets.get(placement.namespaces?).get(NsKind::Pid);
+        let own = states.find_map(|(membership, from, _)| {
+            let pid = self.ns_sets.get(membership.namespaces?).get(NsKind::Pid);
             (pid.ino != 0 && pid != host.get(NsKind::Pid)).then_some((pid, from))
         });
         // One that was there before it was seen is the first that was described.
@@ -89,7 +89,7 @@ impl Timeline {
 
     /// The namespaces of the container's init.
     pub(crate) fn namespaces_of_init(&self, stays: &[Stay], host: &NsSet) -> NsSet {
-        let set = |stay: &Stay| stay.placement.namespaces.map_or(NsSet::default(), |number| *self.ns_sets.get(number));
+        let set = |stay: &Stay| stay.membership.namespaces.map_or(NsSet::default(), |number| *self.ns_sets.get(number));
         // A runtime joins the container's cgroup before it makes its namespaces.
         let inside = stays.iter().filter(|stay| set(stay).differences(host).any(|kind| kind == NsKind::Pid));
         let init = inside.min_by_key(|stay| stay.from).or(stays.iter().min_by_key(|stay| stay.from));

@@ -3,8 +3,8 @@
 
 use crate::container::Container;
 use crate::intern::Interner;
+use crate::membership::label;
 use crate::order::{distinct, sorted};
-use crate::placement::label;
 use crate::timeline::Timeline;
 use crate::why::short;
 use alloc::string::String;
@@ -119,8 +119,8 @@ impl Timeline {
         if !wanted.contains(&true) {
             return stays;
         }
-        self.all_stays(&mut |placement, from, to| {
-            let Some(set) = placement.namespaces.map(|number| self.ns_sets.get(number)) else { return };
+        self.all_stays(&mut |membership, from, to| {
+            let Some(set) = membership.namespaces.map(|number| self.ns_sets.get(number)) else { return };
             let pair = pairs.number(&[set.get(NsKind::Net), set.get(NsKind::Ipc)]).map(|pair| pair as usize);
             if let Some(pair) = pair.filter(|&pair| wanted[pair]) {
                 stays[pair].push((from, to));

@@ -2,7 +2,7 @@
 
 use crate::definition::Definition;
 use crate::intern::Interner;
-use crate::placement::{NsSet, Placement, PlacementNumbers, label};
+use crate::membership::{Membership, MembershipNumbers, NsSet, label};
 use crate::runtime::Runtime;
 use crate::task::Since;
 use crate::timeline::Timeline;
@@ -47,14 +47,19 @@ impl Key {
 
     /// The namespace of this type, where it is part of the key.
     pub(crate) fn namespace(&self, kind: NsKind) -> Option<NsId> {
+        self.namespaces().iter().find(|(its, _)| *its == kind).map(|&(_, id)| id)
+    }
+
+    /// The namespaces that its processes have, where those tell it.
+    pub(crate) fn namespaces(&self) -> &[(NsKind, NsId)] {
         match self {
-            Self::Runtime(_) => None,
-            Self::Namespaces(all) => all.iter().find(|(its, _)| *its == kind).map(|&(_, id)| id),
+            Self::Runtime(_) => &[],
+            Self::Namespaces(all) => all,
         }
     }
 }
 
-/// What tells the containers of a timeline by a definition, numbered as they are found; each place is looked at once.
+/// What tells the containers of a timeline by a definition, numbered as they are found; each membership is looked at once.
 pub struct Keys<'t> {
     timeline: &'t Timeline,
     definition: Definition,
@@ -64,7 +69,7 @@ pub struct Keys<'t> {
     /// Of the keys' bytes.
     numbers: Interner<Vec<u8>>,
     /// Places, and the number of each one's key; [`OUTSIDE`]: it has none.
-    placements: PlacementNumbers,
+    memberships: MembershipNumbers,
     known: Vec<u32>,
 }
 
@@ -72,9 +77,9 @@ pub struct Keys<'t> {
 const OUTSIDE: u32 = u32::MAX;
 
 impl Keys<'_> {
-    /// The number of the key of a place (what [`Timeline::placement_of`] gives); `None`: it is in no container.
-    pub fn of_placement(&mut self, placement: u32) -> Option<u32> {
-        self.look(self.timeline.usage.get(placement as usize)?.placement)
+    /// The number of the key of a membership (what [`Timeline::membership_of`] gives); `None`: it is in no container.
+    pub fn of_membership(&mut self, membership: u32) -> Option<u32> {
+        self.look(self.timeline.usage.get(membership as usize)?.membership)
     }
 
     /// A key by its number.
@@ -96,10 +101,10 @@ impl Keys<'_> {
         self.numbers.in_order().collect()
     }
 
-    pub(crate) fn look(&mut self, placement: Placement) -> Option<u32> {
-        let (number, new) = self.placements.number(placement);
+    pub(crate) fn look(&mut self, membership: Membership) -> Option<u32> {
+        let (number, new) = self.memberships.number(membership);
         if new {
-            let key = find(self.timeline, &self.definition, &self.host, placement);
+            let key = find(self.timeline, &self.definition, &self.host, membership);
             let key = key.map_or(OUTSIDE, |key| self.number(&key));
             self.known.push(key);
         }
@@ -108,13 +113,13 @@ impl Keys<'_> {
     }
 }
 
-fn find(timeline: &Timeline, definition: &Definition, host: &NsSet, placement: Placement) -> Option<Key> {
+fn find(timeline: &Timeline, definition: &Definition, host: &NsSet, membership: Membership) -> Option<Key> {
     if definition.cgroup
-        && let Some(container) = timeline.registry.of_placement(placement)
+        && let Some(container) = timeline.registry.of_membership(membership)
     {
         return Some(Key::Runtime(timeline.registry.get(container).runtime.clone()));
     }
-    let namespaces = placement.namespaces.map(|number| *timeline.ns_sets.get(number));
+    let namespaces = membership.namespaces.map(|number| *timeline.ns_sets.get(number));
     let known = namespaces.unwrap_or_default();
     let differs: Vec<NsKind> = known.differences(host).collect();
     let mut apart = definition.boundary.iter().map(|kind| differs.contains(kind));
@@ -132,7 +137,7 @@ impl Timeline {
             host: self.host(),
             found: Vec::new(),
             numbers: Interner::default(),
-            placements: PlacementNumbers::default(),
+            memberships: MembershipNumbers::default(),
             known: Vec::new(),
         }
     }
@@ -157,12 +162,12 @@ impl Timeline {
         let task = &self.tasks[task];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
         let time = task.end.unwrap_or(self.now);
-        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), time);
+        let membership = self.registry.membership(last(&task.namespaces), last(&task.cgroups), time);
         let host = self.host();
-        let key = find(self, definition, &host, placement)?;
+        let key = find(self, definition, &host, membership)?;
         if matches!(key, Key::Namespaces(_)) && task.names.last().is_some_and(|name| self.is_helper(name.value)) {
             let program = self.usage.get(task.program() as usize)?;
-            return Some(key).filter(|key| find(self, definition, &host, program.placement).as_ref() == Some(key));
+            return Some(key).filter(|key| find(self, definition, &host, program.membership).as_ref() == Some(key));
         }
         Some(key)
     }

@@ -79,8 +79,8 @@ mod keys;
 mod limit;
 mod lives;
 mod members;
+mod membership;
 pub mod order;
-mod placement;
 pub mod process;
 mod registry;
 pub mod runtime;
@@ -102,7 +102,7 @@ pub use group::Group;
 pub use intern::Interner;
 pub use keys::{Key, Keys};
 pub use limit::{CpuStat, Limit, Throttled};
-pub use placement::NsSet;
+pub use membership::NsSet;
 pub use process::Process;
 pub use registry::Named;
 #[cfg(feature = "full")]

@@ -1,7 +1,7 @@
 //! The lives of tasks: who begins, forks, runs a program and ends, and which of those that have ended are kept. Not
 //! here: namespaces and cgroups.
 
-use crate::placement::Placement;
+use crate::membership::Membership;
 use crate::registry::NONE;
 use crate::task::{Since, Source, Task};
 use crate::timeline::{NOBODY, Timeline, Usage};
@@ -39,7 +39,7 @@ impl Timeline {
             namespaces: Vec::new(),
             cgroups: Vec::new(),
             nspids: Vec::new(),
-            placement: self.placement(Placement::default()),
+            membership: self.membership(Membership::default()),
             born: NONE,
             ran: Vec::new(),
             previous_thread: NONE,
@@ -52,7 +52,7 @@ impl Timeline {
             Some(free) => *free = task,
             None => self.tasks.push(task),
         }
-        self.count(index, self.tasks[index].placement, 1);
+        self.count(index, self.tasks[index].membership, 1);
         self.current.insert(u64::from(tid), index as u32);
         self.recent[0] = Some((tid, index as u32));
         self.link(index);
@@ -103,10 +103,10 @@ impl Timeline {
         all
     }
 
-    /// The number of a place. The kernel gives the inode of a namespace again: where a task comes to a place in a later
+    /// The number of a membership. The kernel gives the inode of a namespace again: where a task gets a membership in a later
     /// life of its pid namespace, and something was counted there in the one before, it gets another.
-    pub(crate) fn placement(&mut self, placement: Placement) -> u32 {
-        let (number, new) = self.placements.number(placement);
+    pub(crate) fn membership(&mut self, membership: Membership) -> u32 {
+        let (number, new) = self.memberships.number(membership);
         let known = self.usage.get(number as usize);
         let over = known.is_some_and(|usage| {
             usage.tasks == 0
@@ -117,13 +117,13 @@ impl Timeline {
         if !new && !over {
             return number;
         }
-        let (earlier, number) = if over { (number, self.placements.renew(placement)) } else { (NONE, number) };
-        let spaces = placement.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(set, self.ns_sets.get(set)));
-        self.usage.push(Usage { placement, spaces, first: u64::MAX, earlier, ..Usage::default() });
+        let (earlier, number) = if over { (number, self.memberships.renew(membership)) } else { (NONE, number) };
+        let spaces = membership.namespaces.map_or([NONE; 2], |set| self.registry.spaces_of(set, self.ns_sets.get(set)));
+        self.usage.push(Usage { membership, spaces, first: u64::MAX, earlier, ..Usage::default() });
         number
     }
 
-    /// Whether samples or switches were counted in a place.
+    /// Whether samples or switches were counted for a membership.
     fn is_counted(&self, number: u32) -> bool {
         #[cfg(feature = "full")]
         if self.switches.counted.contains_key(&u64::from(number)) {
@@ -132,15 +132,15 @@ impl Timeline {
         self.usage[number as usize].samples > 0
     }
 
-    /// Counts a task into or out of a place.
-    fn count(&mut self, index: usize, placement: u32, step: i32) {
+    /// Counts a task that gets or loses a membership.
+    fn count(&mut self, index: usize, membership: u32, step: i32) {
         let task = &self.tasks[index];
         if task.end.is_some() {
             return;
         }
         let tid = task.tid;
         let before = !task.start_exact && task.namespaces.len() == 1;
-        let usage = &mut self.usage[placement as usize];
+        let usage = &mut self.usage[membership as usize];
         usage.first = usage.first.min(self.now);
         usage.tasks = usage.tasks.saturating_add_signed(step);
         usage.left = self.now;
@@ -148,7 +148,7 @@ impl Timeline {
             usage.live = usage.live.saturating_add_signed(step);
             usage.peak = usage.peak.max(usage.live);
         }
-        let (spaces, cgroups) = (usage.spaces, usage.placement.cgroups);
+        let (spaces, cgroups) = (usage.spaces, usage.membership.cgroups);
         if spaces == [NONE; 2] {
             return;
         }
@@ -163,18 +163,18 @@ impl Timeline {
         }
     }
 
-    /// A space has a new owner: so have the places that tasks came to since it lives, where they had none.
+    /// A space has a new owner: so have the memberships that tasks got since it lives, where they had none.
     pub(crate) fn adopt(&mut self, space: u32, since: u64) {
         if since == self.now {
             return;
         }
         for number in 0..self.usage.len() {
-            let Usage { placement, spaces, first, earlier, .. } = self.usage[number];
-            if placement.owner.is_none() && spaces.contains(&space) && first >= since {
-                let owned = self.registry.placement(placement.namespaces, placement.cgroups, self.now);
+            let Usage { membership, spaces, first, earlier, .. } = self.usage[number];
+            if membership.owner.is_none() && spaces.contains(&space) && first >= since {
+                let owned = self.registry.membership(membership.namespaces, membership.cgroups, self.now);
                 let before = (earlier != NONE).then_some(earlier);
-                if owned != placement && self.placements.change(placement, owned, before) {
-                    self.usage[number].placement = owned;
+                if owned != membership && self.memberships.change(membership, owned, before) {
+                    self.usage[number].membership = owned;
                 }
             }
         }
@@ -184,7 +184,7 @@ impl Timeline {
     pub(crate) fn forget_spaces(&mut self) {
         self.registry.forget_spaces();
         for number in 0..self.usage.len() {
-            let set = self.usage[number].placement.namespaces;
+            let set = self.usage[number].membership.namespaces;
             self.usage[number].spaces =
                 set.map_or([NONE; 2], |set| self.registry.spaces_of(set, self.ns_sets.get(set)));
         }
@@ -193,8 +193,8 @@ impl Timeline {
             if task.end.is_some() || task.tid == NOBODY {
                 continue;
             }
-            let Usage { spaces, placement, .. } = self.usage[task.placement as usize];
-            let container = self.registry.of_cgroups(placement.cgroups);
+            let Usage { spaces, membership, .. } = self.usage[task.membership as usize];
+            let container = self.registry.of_cgroups(membership.cgroups);
             for space in spaces {
                 self.registry.enter(space, container, self.tasks[index].tid, self.now, false);
             }
@@ -206,8 +206,8 @@ impl Timeline {
         let paths = &self.paths;
         self.registry.look_again(&self.cgroup_sets, paths.values(), |path| paths.number(path));
         for number in 0..self.usage.len() {
-            let Usage { spaces, placement, tasks, .. } = self.usage[number];
-            if let Some(container) = self.registry.of_cgroups(placement.cgroups).filter(|_| tasks > 0) {
+            let Usage { spaces, membership, tasks, .. } = self.usage[number];
+            if let Some(container) = self.registry.of_cgroups(membership.cgroups).filter(|_| tasks > 0) {
                 self.claim(spaces, container);
             }
         }
@@ -227,13 +227,13 @@ impl Timeline {
         self.registry.look_at_sets(&self.ns_sets);
         let task = &self.tasks[index];
         let last = |facts: &[Since<u32>]| facts.last().map(|since| since.value);
-        let placement = self.registry.placement(last(&task.namespaces), last(&task.cgroups), self.now);
-        let before = task.placement;
-        if placement != self.usage[before as usize].placement {
-            let placement = self.placement(placement);
-            self.tasks[index].placement = placement;
+        let membership = self.registry.membership(last(&task.namespaces), last(&task.cgroups), self.now);
+        let before = task.membership;
+        if membership != self.usage[before as usize].membership {
+            let membership = self.membership(membership);
+            self.tasks[index].membership = membership;
             // In before out: a namespace that both have goes on.
-            self.count(index, placement, 1);
+            self.count(index, membership, 1);
             self.count(index, before, -1);
             #[cfg(feature = "full")]
             self.moved(index);
@@ -244,7 +244,7 @@ impl Timeline {
         if self.tasks[index].end.is_some() {
             return;
         }
-        self.count(index, self.tasks[index].placement, -1);
+        self.count(index, self.tasks[index].membership, -1);
         let task = &mut self.tasks[index];
         #[cfg(feature = "full")]
         self.switches.ended(task.tid);
@@ -270,13 +270,13 @@ impl Timeline {
         }
         let mut states = core::mem::take(&mut self.states);
         states.extend(self.tasks[index].states(&self.registry));
-        let mut placements = core::mem::take(&mut self.way);
-        placements.extend(states.iter().map(|&(placement, ..)| self.placement(placement)));
+        let mut memberships = core::mem::take(&mut self.way);
+        memberships.extend(states.iter().map(|&(membership, ..)| self.membership(membership)));
         let task = &mut self.tasks[index];
-        self.ended_groups.add(&mut placements, states.iter().map(|&(_, from, to)| (from, to.unwrap_or(from))), task);
+        self.ended_groups.add(&mut memberships, states.iter().map(|&(_, from, to)| (from, to.unwrap_or(from))), task);
         states.clear();
-        placements.clear();
-        (self.states, self.way) = (states, placements);
+        memberships.clear();
+        (self.states, self.way) = (states, memberships);
         if self.current.get(&u64::from(task.tid)) == Some(&(index as u32)) {
             self.current.remove(&u64::from(task.tid));
             self.recent = [None; 2];
@@ -300,7 +300,7 @@ impl Timeline {
         }
         if let Some(leader) = self.has(pid).filter(|&at| self.tasks[at].end.is_some()) {
             self.tasks[leader].end = None;
-            self.count(leader, self.tasks[leader].placement, 1);
+            self.count(leader, self.tasks[leader].membership, 1);
         }
         for other in others {
             self.end(other, time);
@@ -330,7 +330,7 @@ impl Timeline {
         // What a runtime starts on its way into a container is none of the container's programs.
         let own = |task: &Task| {
             let own = task.ran.iter().rev().find(|&&(time, _)| !self.helps(task, time));
-            own.map_or(task.born, |&(_, placement)| placement)
+            own.map_or(task.born, |&(_, membership)| membership)
         };
         let born = parent.filter(|_| exact).map_or(NONE, own);
         let task = &mut self.tasks[index];

@@ -3,8 +3,8 @@
 
 use crate::ended::Group;
 use crate::keys::{Key, Keys};
+use crate::membership::Membership;
 use crate::order::{distinct, sorted};
-use crate::placement::Placement;
 use crate::registry::NONE;
 use crate::timeline::Timeline;
 use alloc::vec;
@@ -25,7 +25,7 @@ const NEVER: u64 = u64::MAX;
 
 impl Members {
     pub(crate) fn of(timeline: &Timeline, keys: &mut Keys<'_>, number: u32, stays: &[Stay]) -> Self {
-        let mut inside = |placement: u32| placement == NONE || keys.of_placement(placement) == Some(number);
+        let mut inside = |membership: u32| membership == NONE || keys.of_membership(membership) == Some(number);
         let mut all = Self { tasks: Vec::new(), ended: Vec::new(), created: None };
         for stay in stays {
             match stay.who {
@@ -38,7 +38,8 @@ impl Members {
                     let since = if inside(task.born) && !stray {
                         0
                     } else {
-                        let own = |&&(time, placement): &&(u64, u32)| inside(placement) && !timeline.helps(task, time);
+                        let own =
+                            |&&(time, membership): &&(u64, u32)| inside(membership) && !timeline.helps(task, time);
                         let ran = task.ran.iter().find(own).map(|&(time, _)| time);
                         if let Some(time) = ran.filter(|&time| all.created.is_none_or(|(first, _)| time < first)) {
                             all.created = Some((time, index));
@@ -60,7 +61,7 @@ impl Members {
                             names.next().is_some_and(|&(_, name, _)| timeline.is_helper(name))
                         };
                         let ran =
-                            of.ran.iter().enumerate().find(|&(at, &(_, placement))| inside(placement) && !helps(at));
+                            of.ran.iter().enumerate().find(|&(at, &(_, membership))| inside(membership) && !helps(at));
                         ran.map_or(NEVER, |(at, _)| at as u64 + 1)
                     };
                     all.ended.push((u64::from(group), since));
@@ -128,12 +129,20 @@ impl Who {
     }
 }
 
-/// A pid namespace ends with its last process, and the kernel gives its inode again: stays that do not touch are in
-/// different ones. Where the recording has the numbers that are never given again (`unique`: of a namespace in a time, from
-/// and to), those decide: a namespace that a mount keeps may have been empty for a while. Other namespaces may be held open
-/// by nobody that is seen.
+/// The stays in each of the namespaces that had the same inode, one after another. A pid namespace ends with its last
+/// process: stays that do not touch are in different ones. Other namespaces may be held open by nobody that is seen. Where
+/// the recording has the numbers that are never given again (`unique`: of a namespace in a time, from and to), those
+/// decide: a namespace that a mount keeps may have been empty for a while.
 pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>, unique: &dyn Fn(u64, u64, u64) -> Option<u64>) -> Vec<Vec<Stay>> {
-    let Some(space) = key.namespace(NsKind::Pid) else { return vec![stays] };
+    // That which ends by itself, else the first that has a number.
+    let all = key.namespaces();
+    let pid = all.iter().find(|(kind, _)| *kind == NsKind::Pid);
+    let Some((_, space)) = pid.or_else(|| {
+        let numbered = |ino| stays.iter().any(|stay| unique(ino, stay.from, stay.to.unwrap_or(u64::MAX)).is_some());
+        all.iter().find(|(_, id)| numbered(id.ino))
+    }) else {
+        return vec![stays];
+    };
     // Who was there already when first seen may have been there all along: others came and went before it was looked at.
     let since = |stay: &Stay| if stay.exact { stay.from } else { 0 };
     stays = sorted(stays, |stay| (since(stay), 0));
@@ -142,7 +151,7 @@ pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>, unique: &dyn Fn(u64, u64, u
     for stay in stays {
         let to = stay.to.unwrap_or(u64::MAX);
         let own = unique(space.ino, stay.from, to);
-        let touches = end.is_some_and(|end| since(&stay) <= end);
+        let touches = pid.is_none() || end.is_some_and(|end| since(&stay) <= end);
         let same = match (number, own) {
             (Some(before), Some(own)) => before == own,
             _ => touches,
@@ -162,7 +171,7 @@ pub(crate) fn lives(key: &Key, mut stays: Vec<Stay>, unique: &dyn Fn(u64, u64, u
 /// A task in a container.
 pub(crate) struct Stay {
     pub(crate) who: Who,
-    pub(crate) placement: Placement,
+    pub(crate) membership: Membership,
     pub(crate) from: u64,
     pub(crate) to: Option<u64>,
     /// Whether `from` is when it came, not when it was first seen.
@@ -191,7 +200,7 @@ mod tests {
     use nsscope_codec::wire::namespaces::NsId;
 
     fn stay(from: u64, to: u64) -> Stay {
-        Stay { who: Who::Ended(0), placement: Placement::default(), from, to: Some(to), exact: true }
+        Stay { who: Who::Ended(0), membership: Membership::default(), from, to: Some(to), exact: true }
     }
 
     #[test]
@@ -206,5 +215,23 @@ mod tests {
         assert_eq!(count(&|_, from, _| Some(from)), [1, 1, 1]);
         // Where only one is known, time decides.
         assert_eq!(count(&|_, from, _| (from == 30).then_some(9)), [1, 2]);
+    }
+
+    #[test]
+    fn a_namespace_of_another_type_may_be_empty_for_a_while() {
+        let of = |kind, ino| (kind, NsId { dev: 4, ino });
+        let count = |key: Vec<_>, unique: &dyn Fn(u64, u64, u64) -> Option<u64>| {
+            let stays = vec![stay(10, 20), stay(30, 40), stay(50, 60)];
+            lives(&Key::Namespaces(key), stays, unique).iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        let net = || vec![of(NsKind::Net, 7)];
+        assert_eq!(count(net(), &|_, _, _| None), [3]);
+        assert_eq!(count(net(), &|_, from, _| Some(from / 30)), [1, 2]);
+        // One that nobody has asked the number of is that which was there before.
+        assert_eq!(count(net(), &|_, from, _| (from != 30).then_some(from)), [2, 1]);
+        assert_eq!(
+            count(vec![of(NsKind::Mnt, 8), of(NsKind::Net, 7)], &|ino, from, _| (ino == 7).then_some(from)),
+            [1, 1, 1]
+        );
     }
 }

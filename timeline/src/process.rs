@@ -1,7 +1,7 @@
 //! Processes: threads by the id they share. Not here: containers.
 
+use crate::membership::NsSet;
 use crate::order::{distinct, sorted};
-use crate::placement::NsSet;
 use crate::task::Since;
 use crate::task::Task;
 use crate::timeline::Timeline;

@@ -6,7 +6,7 @@
 //! the number of a namespace again once nobody is in it: each life has its own owners.
 
 use crate::intern::Interner;
-use crate::placement::{NsSet, Placement};
+use crate::membership::{Membership, NsSet};
 use crate::runtime::{self, Runtime};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -165,16 +165,16 @@ impl Registry {
     }
 
     /// Namespaces and cgroups at a time, with whom the namespaces are of where the cgroup does not say it.
-    pub(crate) fn placement(&self, namespaces: Option<u32>, cgroups: Option<u32>, time: u64) -> Placement {
+    pub(crate) fn membership(&self, namespaces: Option<u32>, cgroups: Option<u32>, time: u64) -> Membership {
         let by_cgroup = self.of_cgroups(cgroups);
         let owner = namespaces.and_then(|set| self.owner(set, time));
         let owner = owner.filter(|_| self.resolve(by_cgroup, owner) != by_cgroup);
-        Placement { namespaces, cgroups, owner }
+        Membership { namespaces, cgroups, owner }
     }
 
-    /// The container of who is in a place.
-    pub(crate) fn of_placement(&self, placement: Placement) -> Option<u32> {
-        self.resolve(self.of_cgroups(placement.cgroups), placement.owner)
+    /// The container of the tasks with a membership.
+    pub(crate) fn of_membership(&self, membership: Membership) -> Option<u32> {
+        self.resolve(self.of_cgroups(membership.cgroups), membership.owner)
     }
 
     /// A runtime says what it calls a container, and perhaps which path is its cgroup's (a number). Returns the

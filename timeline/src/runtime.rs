@@ -14,7 +14,7 @@ pub struct Runtime {
     /// containerd's namespace, where the path or containerd tells it: its ids are unique only within one.
     pub namespace: Option<String>,
     /// The pod, task or job that the path says it is part of.
-    pub group: Option<Membership>,
+    pub group: Option<GroupId>,
 }
 
 impl Runtime {
@@ -33,7 +33,7 @@ impl Runtime {
 
 /// What a container is part of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Membership {
+pub struct GroupId {
     /// `pod`, `task` (of ECS), `compose`, `job` ...
     pub kind: &'static str,
     /// Uid, id or name of it.
@@ -157,12 +157,12 @@ pub fn containers(path: &[u8]) -> Vec<Runtime> {
         if pod.as_deref() == Some(fit.id) {
             continue;
         }
-        let task = fit.group.map(|id| Membership { kind: "task", id: id.into() });
+        let task = fit.group.map(|id| GroupId { kind: "task", id: id.into() });
         found.push(Runtime {
             name: shape.runtime,
             id: fit.id.into(),
             namespace: fit.namespace.map(Into::into),
-            group: pod.clone().map(|id| Membership { kind: "pod", id }).or(task),
+            group: pod.clone().map(|id| GroupId { kind: "pod", id }).or(task),
         });
     }
     found

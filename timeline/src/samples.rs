@@ -35,7 +35,7 @@ impl Timeline {
             if let Some(&path) = sample.cgroup.and_then(|id| self.cgroup_ids.get(&id)) {
                 self.move_to(index, 0, path, time, Source::Sample);
             }
-            let usage = &mut self.usage[self.tasks[index].placement as usize];
+            let usage = &mut self.usage[self.tasks[index].membership as usize];
             usage.samples += 1;
             // A clock's period is in ns; of other events it is not time.
             let clock = event.attr.kind.get() == TYPE_SOFTWARE && event.attr.config.get() <= CONFIG_TASK_CLOCK;
@@ -169,7 +169,7 @@ impl Timeline {
             return;
         }
         // It may be told before its process is.
-        let spaces = init.map(|init| self.usage[init.placement as usize].spaces);
+        let spaces = init.map(|init| self.usage[init.membership as usize].spaces);
         self.inits.insert(event.pid.into(), container);
         if let Some(spaces) = spaces {
             self.claim(spaces, container);
@@ -222,7 +222,7 @@ impl Timeline {
         let mut set = before.unwrap_or_default();
         match set.binary_search_by_key(&root, |&[root, _]| root) {
             Ok(found) => set[found][1] = path,
-            Err(placement) => set.insert(placement, [root, path]),
+            Err(membership) => set.insert(membership, [root, path]),
         }
         let value = self.cgroup_sets.intern(set.as_slice());
         let paths = &self.paths;

@@ -6,7 +6,7 @@ use crate::definition::Definition;
 use crate::filter::{Field, Filter};
 use crate::group::Group;
 use crate::keys::Key;
-use crate::placement::NsSet;
+use crate::membership::NsSet;
 use crate::process::Process;
 use crate::runtime;
 use crate::task::Task;

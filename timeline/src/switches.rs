@@ -139,7 +139,7 @@ pub(crate) struct Switches {
     threads: HashMap<u64, Thread>,
     /// Threads that ran before it was known what they are counted as: how long, by CPU, ns.
     unplaced: BTreeMap<u64, BTreeMap<u64, u64>>,
-    /// By what runs: places from 0 on, and [`IDLE`], [`KERNEL`], [`UNKNOWN`].
+    /// By what runs: memberships from 0 on, and [`IDLE`], [`KERNEL`], [`UNKNOWN`].
     pub(crate) counted: HashMap<u64, Counted>,
     /// Who waited while who ran, and where, ns: both numbers and the CPU's.
     pub(crate) meanwhile: HashMap<(u32, u32, u32), u64>,

@@ -1,6 +1,6 @@
 //! A thread over time. Not here: other tasks.
 
-use crate::placement::Placement;
+use crate::membership::Membership;
 use crate::registry::Registry;
 use alloc::vec::Vec;
 
@@ -60,11 +60,11 @@ pub struct Task {
     pub cgroups: Vec<Since<u32>>,
     /// Its pid in each pid namespace from the host's inwards, where /proc told.
     pub nspids: Vec<u32>,
-    /// Where it is now: the number of a place.
-    pub(crate) placement: u32,
-    /// Where the program was started that it runs since its fork, the number of a place; `u32::MAX`: not known.
+    /// Where it is now: the number of a membership.
+    pub(crate) membership: u32,
+    /// Where the program was started that it runs since its fork, the number of a membership; `u32::MAX`: not known.
     pub(crate) born: u32,
-    /// Programs that it started itself, each somewhere else than the one before: when, and the number of the place.
+    /// Programs that it started itself, each somewhere else than the one before: when, and the number of the membership.
     pub(crate) ran: Vec<(u64, u32)>,
     /// When the thread that leads its process began: with the pid, what tells one process from another.
     pub(crate) process_start: u64,
@@ -86,18 +86,18 @@ impl Task {
 
     /// Where the program that it runs was started; `u32::MAX`: not known.
     pub(crate) fn program(&self) -> u32 {
-        self.ran.last().map_or(self.born, |&(_, placement)| placement)
+        self.ran.last().map_or(self.born, |&(_, membership)| membership)
     }
 
     /// A program was started.
     pub(crate) fn run(&mut self, time: u64) {
-        if self.program() != self.placement {
+        if self.program() != self.membership {
             self.ran.reserve_exact(1);
-            self.ran.push((time, self.placement));
+            self.ran.push((time, self.membership));
         }
     }
 
-    /// The task's life, cut where its namespaces or cgroups change: place, from, to (`None`: it lives).
+    /// The task's life, cut where its namespaces or cgroups change: membership, from, to (`None`: it lives).
     pub(crate) fn states<'t>(&'t self, registry: &'t Registry) -> States<'t> {
         let time = |facts: &[Since<u32>]| facts.first().map_or(u64::MAX, |since| since.time);
         let first = self.start.min(time(&self.namespaces)).min(time(&self.cgroups));
@@ -117,7 +117,7 @@ pub(crate) struct States<'t> {
 }
 
 impl Iterator for States<'_> {
-    type Item = (Placement, u64, Option<u64>);
+    type Item = (Membership, u64, Option<u64>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let Self { task, registry, namespaces, cgroups, next } = self;
@@ -134,7 +134,7 @@ impl Iterator for States<'_> {
         let start = if task.start > from { task.start } else { u64::MAX };
         let cut = namespaces.1.min(cgroups.1).min(start);
         *next = (cut != u64::MAX).then_some(cut);
-        Some((registry.placement(namespaces.0, cgroups.0, from), from, next.or(task.end)))
+        Some((registry.membership(namespaces.0, cgroups.0, from), from, next.or(task.end)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ended::Ended;
 use crate::intern::Interner;
 use crate::limit::{Read, Throttled};
-use crate::placement::{NsSet, Placement, PlacementNumbers};
+use crate::membership::{Membership, MembershipNumbers, NsSet};
 use crate::registry::Registry;
 use crate::task::{Since, Source, Task, set_value};
 use crate::tracepoint::Tracepoints;
@@ -16,10 +16,10 @@ use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use nsscope_codec::wire::sample_id::known_time;
 use nsscope_codec::{Order, RawRecord, Record};
 
-/// What happens in a place.
+/// What the tasks with a membership do.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    pub(crate) placement: Placement,
+    pub(crate) membership: Membership,
     /// The mount and the pid namespace, where they are not the host's.
     pub(crate) spaces: [u32; 2],
     /// When a task first came there, ns.
@@ -28,7 +28,7 @@ pub(crate) struct Usage {
     pub(crate) tasks: u32,
     /// When the last of them left, ns, where there are none.
     pub(crate) left: u64,
-    /// The number that the place had in an earlier life of its pid namespace; `NONE`.
+    /// The number that the membership had in an earlier life of its pid namespace; `NONE`.
     pub(crate) earlier: u32,
     /// Processes there now.
     pub(crate) live: u32,
@@ -91,7 +91,7 @@ pub struct Timeline {
     pub(crate) free: Vec<usize>,
     pub(crate) ended_groups: Ended,
     /// Room to count a task in.
-    pub(crate) states: Vec<(Placement, u64, Option<u64>)>,
+    pub(crate) states: Vec<(Membership, u64, Option<u64>)>,
     pub(crate) way: Vec<u32>,
     /// Thread id to the task that has it now, or had it last.
     pub(crate) current: BTreeMap<u64, u32>,
@@ -100,9 +100,9 @@ pub struct Timeline {
     pub(crate) recent: [Option<(u32, u32)>; 2],
     /// Process id to the first of its threads that live, the leader left out.
     pub(crate) threads: BTreeMap<u64, u32>,
-    /// What happens in each place, by number.
+    /// What the tasks with each membership do, by its number.
     pub(crate) usage: Vec<Usage>,
-    pub(crate) placements: PlacementNumbers,
+    pub(crate) memberships: MembershipNumbers,
     /// Cgroup id to path, from CGROUP records.
     pub(crate) cgroup_ids: BTreeMap<u64, u32>,
     pub(crate) registry: Registry,
@@ -119,7 +119,7 @@ pub struct Timeline {
     pub(crate) lost: Vec<LostInterval>,
     #[cfg(feature = "full")]
     pub(crate) switches: crate::switches::Switches,
-    /// By the inode of a pid namespace: when it had which number that is never given again.
+    /// By the inode of a namespace, whatever its type: when it had which number that is never given again.
     #[cfg(feature = "full")]
     pub(crate) uniques: BTreeMap<u64, Vec<(u64, u64)>>,
     /// By the number of a cgroup's path.
@@ -294,14 +294,14 @@ impl Timeline {
         Some((index, &self.tasks[index]))
     }
 
-    /// The place that a thread is in now or was in last: the number that namespaces and cgroups have together.
-    pub fn placement_of(&self, task: usize) -> u32 {
-        self.tasks[task].placement
+    /// The membership that a thread has now or had last: the number of its namespaces and cgroups together.
+    pub fn membership_of(&self, task: usize) -> u32 {
+        self.tasks[task].membership
     }
 
-    /// Namespace set and cgroup set of a place, by number, each where it is known.
-    pub fn sets_of_placement(&self, placement: u32) -> (Option<u32>, Option<u32>) {
-        let Placement { namespaces, cgroups, .. } = self.usage[placement as usize].placement;
+    /// Namespace set and cgroup set of a membership, by number, each where it is known.
+    pub fn sets_of_membership(&self, membership: u32) -> (Option<u32>, Option<u32>) {
+        let Membership { namespaces, cgroups, .. } = self.usage[membership as usize].membership;
         (namespaces, cgroups)
     }
 

@@ -30,12 +30,12 @@ pub(crate) enum Tracepoint<'a> {
     /// `sched:sched_wakeup`: a task would run on a CPU.
     #[cfg(feature = "full")]
     Wakeup { tid: u32, cpu: u32 },
-    /// [`synthetic::NAMESPACE`]: the number of a task's pid namespace that is never given again.
+    /// [`synthetic::NAMESPACE`]: the number of one of a task's namespaces that is never given again.
     #[cfg(feature = "full")]
     Namespace { ino: u32, unique: u64 },
     /// [`synthetic::CGROUP_CPU`]: a cgroup's CPU time and what its limit did.
     CgroupCpu { path: &'a [u8], read: CpuStat },
-    /// [`synthetic::CPU_SUM`]: what the tasks of a place did to the CPUs.
+    /// [`synthetic::CPU_SUM`]: what the tasks of a group did to the CPUs.
     #[cfg(feature = "full")]
     CpuSum(synthetic::CpuSum),
     /// [`synthetic::CPU_WAIT`]: for whom they waited.
@@ -96,12 +96,12 @@ enum Fields {
     },
     #[cfg(feature = "full")]
     CpuSum {
-        place: PlaceFields,
+        group: GroupFields,
         numbers: [Field; 6],
     },
     #[cfg(feature = "full")]
     CpuWait {
-        places: [PlaceFields; 2],
+        groups: [GroupFields; 2],
         ns: Field,
     },
     Recorder {
@@ -111,23 +111,23 @@ enum Fields {
     },
 }
 
-/// Where a place's fields are: thread, kind, cgroup, pid namespace and mount namespace.
+/// Where a group's fields are: thread, kind, cgroup, pid namespace and mount namespace.
 #[cfg(feature = "full")]
 #[derive(Debug)]
-struct PlaceFields([Field; 5]);
+struct GroupFields([Field; 5]);
 
 #[cfg(feature = "full")]
-impl PlaceFields {
+impl GroupFields {
     /// Those whose names begin so.
     fn of(format: &Format, prefix: &str) -> Option<Self> {
         let field = |name: &str| format.field(&alloc::format!("{prefix}{name}")).cloned();
         Some(Self([field("pid")?, field("kind")?, field("cgroup")?, field("pidns")?, field("mntns")?]))
     }
 
-    fn read(&self, raw: &[u8], big: bool) -> Option<synthetic::CpuPlace> {
+    fn read(&self, raw: &[u8], big: bool) -> Option<synthetic::TaskGroup> {
         let Self([tid, kind, cgroup, pid_ns, mnt_ns]) = self;
         let word = |field: &Field| Some(field.number(raw, big)? as u32);
-        Some(synthetic::CpuPlace {
+        Some(synthetic::TaskGroup {
             tid: word(tid)?,
             kind: word(kind)?,
             cgroup: cgroup.number(raw, big)?,
@@ -177,7 +177,7 @@ impl Fields {
             }),
             #[cfg(feature = "full")]
             (synthetic::SYSTEM, "cpu_sum") => Some(Self::CpuSum {
-                place: PlaceFields::of(format, "")?,
+                group: GroupFields::of(format, "")?,
                 numbers: [
                     field("ran")?,
                     field("waited")?,
@@ -189,7 +189,7 @@ impl Fields {
             }),
             #[cfg(feature = "full")]
             (synthetic::SYSTEM, "cpu_wait") => Some(Self::CpuWait {
-                places: [PlaceFields::of(format, "")?, PlaceFields::of(format, "ran_")?],
+                groups: [GroupFields::of(format, "")?, GroupFields::of(format, "ran_")?],
                 ns: field("ns")?,
             }),
             (synthetic::SYSTEM, "recorder") => {
@@ -273,9 +273,9 @@ impl Tracepoints {
                 }
             }
             #[cfg(feature = "full")]
-            Fields::CpuSum { place, numbers: [ran, waited, longest, waits, slept, preempted] } => {
+            Fields::CpuSum { group, numbers: [ran, waited, longest, waits, slept, preempted] } => {
                 Tracepoint::CpuSum(synthetic::CpuSum {
-                    place: place.read(raw, big)?,
+                    group: group.read(raw, big)?,
                     ran: ran.number(raw, big)?,
                     waited: waited.number(raw, big)?,
                     longest: longest.number(raw, big)?,
@@ -285,8 +285,8 @@ impl Tracepoints {
                 })
             }
             #[cfg(feature = "full")]
-            Fields::CpuWait { places: [place, ran], ns } => Tracepoint::CpuWait(synthetic::CpuWait {
-                place: place.read(raw, big)?,
+            Fields::CpuWait { groups: [waited, ran], ns } => Tracepoint::CpuWait(synthetic::CpuWait {
+                waited: waited.read(raw, big)?,
                 ran: ran.read(raw, big)?,
                 ns: ns.number(raw, big)?,
             }),

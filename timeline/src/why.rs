@@ -1,7 +1,7 @@
 //! What people read of a container: its title, and why it is one. Not here: how containers are found.
 
 use crate::keys::Key;
-use crate::placement::{NsSet, label};
+use crate::membership::{NsSet, label};
 use crate::registry::Named;
 use crate::runtime;
 use alloc::format;

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 impl Trace {
     /// For each CPU by its number: how many switches it has, where their times are in the module's memory, in bytes
     /// (`new Float64Array(memory.buffer, at, count)`, ns of the recording's clock), and where there are two words for
-    /// each, the thread's id and its place (`Uint32Array`). Valid until the next call of anything here.
+    /// each, the thread's id and its membership (`Uint32Array`). Valid until the next call of anything here.
     ///
     /// A thread runs from its time to the next. Id 0 is the idle task, 2^32-1 one that has ended, 2^32-2 says that records
     /// are missing. To other ids 2^30 is added where the thread before would have run on.
@@ -23,18 +23,18 @@ impl Trace {
         self.span().0 as f64
     }
 
-    /// What a place is, two words: the row of the container, 2^32-1 where it is none's, and the number that spans give its
+    /// What a membership is, two words: the row of the container, 2^32-1 where it is none's, and the number that spans give its
     /// namespaces, 0 where they are not known.
-    pub fn place(&self, place: u32) -> Vec<u32> {
-        if place == NOWHERE {
+    pub fn membership(&self, membership: u32) -> Vec<u32> {
+        if membership == NOWHERE {
             return vec![NOWHERE, 0];
         }
         let timeline = &self.known().timeline;
         let mut keys = timeline.keys(&self.definition);
-        let key = keys.of_placement(place);
+        let key = keys.of_membership(membership);
         let containers = &self.model.selection.containers;
         let row = self.rows_of(Kind::Container).find(|&(of, _)| Some(keys.number(&containers[of].key)) == key);
-        vec![row.map_or(NOWHERE, |(_, row)| row), timeline.sets_of_placement(place).0.map_or(0, |set| set + 1)]
+        vec![row.map_or(NOWHERE, |(_, row)| row), timeline.sets_of_membership(membership).0.map_or(0, |set| set + 1)]
     }
 
     /// The row of a thread, or of its process where it has none of its own, that lived at a time (ns since the beginning).

@@ -66,8 +66,8 @@ pub(crate) struct Event {
     pub(crate) tid: u32,
     /// Its name then, an index into [`Timeline::names`].
     pub(crate) name: Option<u32>,
-    /// Where it was then, for [`Timeline::sets_of_placement`]; `None` where the event is no task's.
-    pub(crate) place: Option<u32>,
+    /// Where it was then, for [`Timeline::sets_of_membership`]; `None` where the event is no task's.
+    pub(crate) membership: Option<u32>,
     pub(crate) what: What,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Facts {
     pub(crate) events: Vec<Event>,
     /// Events that are not listed.
     pub(crate) unlisted: u64,
-    /// Time and place of samples.
+    /// Time and membership of samples.
     pub(crate) samples: Vec<(u64, u32)>,
     /// When limits held cgroups back, in order.
     pub(crate) throttled: Vec<Throttled>,
@@ -98,7 +98,7 @@ impl Facts {
     fn event<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>, task: Option<usize>) {
         let Some(time) = known_time(session.time(record)) else { return };
         let timeline = &self.timeline;
-        let known = task.map(|index| (timeline.task_at(index), timeline.placement_of(index)));
+        let known = task.map(|index| (timeline.task_at(index), timeline.membership_of(index)));
         let what = match (record.kind(), known) {
             (RecordType::NAMESPACES, Some((task, _))) => task.namespaces.last().map(|s| What::Namespaces(s.value)),
             (RecordType::COMM, Some((task, _))) => {
@@ -110,11 +110,11 @@ impl Facts {
                 _ => None,
             },
             (RecordType::EXIT, Some(_)) => Some(What::Exit),
-            (RecordType::SAMPLE, Some((task, place))) => {
+            (RecordType::SAMPLE, Some((task, membership))) => {
                 let event = session.event_of(record).map(|event| event.attr);
                 if event.is_some_and(|attr| attr.kind.get() != TYPE_TRACEPOINT) {
                     if self.samples.len() < SAMPLES {
-                        self.samples.push((time, place));
+                        self.samples.push((time, membership));
                     }
                     return;
                 }
@@ -127,8 +127,8 @@ impl Facts {
                         let before = self.events.last_mut().filter(|event| (event.tid, event.time) == (task.tid, time));
                         match (set, before) {
                             // It completes the record that it comes with.
-                            (Some(set), Some(Event { what: What::Namespaces(of), place: at, .. })) => {
-                                (*of, *at) = (set, Some(place));
+                            (Some(set), Some(Event { what: What::Namespaces(of), membership: at, .. })) => {
+                                (*of, *at) = (set, Some(membership));
                                 None
                             }
                             (Some(set), _) => Some(What::Namespaces(set)),
@@ -148,7 +148,7 @@ impl Facts {
         }
         let (pid, tid) = known.map_or((0, 0), |(task, _)| (task.pid, task.tid));
         let name = known.and_then(|(task, _)| task.names.last()).map(|since| since.value);
-        self.events.push(Event { time, pid, tid, name, place: known.map(|(_, place)| place), what });
+        self.events.push(Event { time, pid, tid, name, membership: known.map(|(_, membership)| membership), what });
     }
 }
 

@@ -10,7 +10,7 @@ use nsscope_timeline::Timeline;
 const SWITCHES: usize = 4_000_000;
 /// CPUs that have lanes; Linux has 8192 at most.
 const CPUS: usize = 8192;
-/// No place: the idle task, or one of which nothing is known.
+/// No membership: the idle task, or one of which nothing is known.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 /// The thread id where records are missing: that of a thread that has ended is one more.
 const MISSING: u32 = u32::MAX - 1;
@@ -21,7 +21,7 @@ const PREEMPTS: u32 = 1 << 30;
 /// What was seen of the CPUs.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    /// For each CPU by its number: times in ns, and for each time thread id and place.
+    /// For each CPU by its number: times in ns, and for each time thread id and membership.
     pub(crate) cpus: Vec<(Vec<f64>, Vec<u32>)>,
     kept: usize,
     pub(crate) left: u64,
@@ -63,7 +63,7 @@ impl Lanes {
         let preempts = tid < PREEMPTS && record.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
         who.extend([
             if preempts { tid | PREEMPTS } else { tid },
-            timeline.task_of_tid(tid).map_or(NOWHERE, |(task, _)| timeline.placement_of(task)),
+            timeline.task_of_tid(tid).map_or(NOWHERE, |(task, _)| timeline.membership_of(task)),
         ]);
     }
 }

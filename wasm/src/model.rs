@@ -192,15 +192,15 @@ impl Model {
         let host = self.rows.iter().find(|row| row.kind == Kind::Host).map(|row| row.curve);
         let mut curves = Vec::new();
         for row in self.rows.iter().filter(|row| row.kind == Kind::Container) {
-            for &place in &self.selection.containers[row.of as usize].placements {
-                let place = place as usize;
-                curves.resize(curves.len().max(place + 1), NONE);
-                curves[place] = row.curve;
+            for &membership in &self.selection.containers[row.of as usize].memberships {
+                let membership = membership as usize;
+                curves.resize(curves.len().max(membership + 1), NONE);
+                curves[membership] = row.curve;
             }
         }
-        for &(time, place) in &facts.samples {
-            let of = curves.get(place as usize).copied().filter(|&curve| curve != NONE);
-            let of = of.or_else(|| host.filter(|_| keys.of_placement(place).is_none()));
+        for &(time, membership) in &facts.samples {
+            let of = curves.get(membership as usize).copied().filter(|&curve| curve != NONE);
+            let of = of.or_else(|| host.filter(|_| keys.of_membership(membership).is_none()));
             if let Some(curve) = of {
                 self.curves[curve as usize].samples.push(time);
             }
@@ -336,7 +336,7 @@ impl Model {
         let containers =
             by_key(&mut keys, self.selection.containers.iter().map(|container| (&container.key, container)));
         let mut passes = |event: &&Event| {
-            let number = event.place.and_then(|place| keys.of_placement(place));
+            let number = event.membership.and_then(|membership| keys.of_membership(membership));
             let container = number.and_then(|number| *containers.get(number as usize)?);
             let key = number.map(|number| keys.key(number));
             kinds >> event.what.kind() & 1 == 1
@@ -352,12 +352,12 @@ impl Model {
                     }
                     Field::Pid => vec![event.pid.to_string()],
                     Field::Cgroup => {
-                        let set = event.place.and_then(|place| timeline.sets_of_placement(place).1);
+                        let set = event.membership.and_then(|membership| timeline.sets_of_membership(membership).1);
                         let paths = set.map(|set| timeline.cgroup_paths(set)).unwrap_or_default();
                         paths.into_iter().map(|(_, path)| path).collect()
                     }
                     Field::Namespace => {
-                        let set = event.place.and_then(|place| timeline.sets_of_placement(place).0);
+                        let set = event.membership.and_then(|membership| timeline.sets_of_membership(membership).0);
                         let set = set.map(|set| *timeline.ns_sets().get(set)).unwrap_or_default();
                         nsscope_codec::wire::namespaces::NsKind::ALL.map(|kind| set.label(kind)).into()
                     }

@@ -123,7 +123,7 @@ impl Trace {
 impl Trace {
     fn event(&self, facts: &Facts, event: &Event, keys: &mut Keys<'_>) -> JsValue {
         let timeline = &facts.timeline;
-        let key = event.place.map(|place| keys.of_placement(place).map(|number| keys.key(number)));
+        let key = event.membership.map(|membership| keys.of_membership(membership).map(|number| keys.key(number)));
         let container = match key {
             None => String::new(),
             Some(None) => "host".into(),

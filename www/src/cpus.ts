@@ -2,7 +2,7 @@
 
 import type { Trace } from "@nsscope/wasm";
 import { duration, moment } from "./format";
-import { ENDED, type Lane, MISSING, NOWHERE, type Place, type Wait, at, neighbours, sums, waits } from "./lanes";
+import { ENDED, type Lane, MISSING, NOWHERE, type Membership, type Wait, at, neighbours, sums, waits } from "./lanes";
 import type { CpuUse, Ran } from "./protocol";
 
 /** Whether this is the id of a thread that could run. */
@@ -14,8 +14,8 @@ export class Cpus {
   private count = 0;
   private copied: Lane[] = [];
   private found: Wait[] | undefined;
-  /** What places are, by their numbers. */
-  private places = new Map<number, Place>();
+  /** What memberships are, by their numbers. */
+  private memberships = new Map<number, Membership>();
 
   constructor(
     private readonly trace: Trace,
@@ -24,7 +24,7 @@ export class Cpus {
 
   /** Rows have other numbers now. */
   forget() {
-    this.places.clear();
+    this.memberships.clear();
   }
 
   /** The CPUs whose switches are known. They are copied when there are more: the module's memory moves. */
@@ -48,12 +48,12 @@ export class Cpus {
     return this.copied;
   }
 
-  place(number: number): Place {
-    let found = this.places.get(number);
+  membership(number: number): Membership {
+    let found = this.memberships.get(number);
     if (found === undefined) {
-      const [row = NOWHERE, set = 0] = this.trace.place(number);
+      const [row = NOWHERE, set = 0] = this.trace.membership(number);
       found = { row, set };
-      this.places.set(number, found);
+      this.memberships.set(number, found);
     }
     return found;
   }
@@ -96,7 +96,7 @@ export class Cpus {
       return undefined;
     }
     const { tid } = ran;
-    const title = (isThread(tid) ? this.titles().get(this.place(ran.place).row) : undefined) ?? this.other(tid);
+    const title = (isThread(tid) ? this.titles().get(this.membership(ran.membership).row) : undefined) ?? this.other(tid);
     const lines: [string, string][] = [["who", title]];
     const row = isThread(tid) ? this.trace.thread(tid, time) : undefined;
     const its = row === undefined ? undefined : this.trace.details(row);
@@ -111,7 +111,7 @@ export class Cpus {
 
   /** What each container had of all CPUs, ns, by its row. */
   ofRows(): Map<number, number> {
-    const had = sums(this.lanes(), this.end, (tid, place) => (isThread(tid) ? this.place(place).row : NOWHERE));
+    const had = sums(this.lanes(), this.end, (tid, membership) => (isThread(tid) ? this.membership(membership).row : NOWHERE));
     return new Map([...had].map(([row, cpus]) => [row, cpus.reduce((sum, ns) => sum + ns, 0)]));
   }
 
@@ -120,8 +120,8 @@ export class Cpus {
     const lanes = this.lanes();
     const titles = this.titles();
     // A container is known by its row: several may have one title.
-    const keyOf = (tid: number, place: number) => {
-      const { row } = this.place(place);
+    const keyOf = (tid: number, membership: number) => {
+      const { row } = this.membership(membership);
       return isThread(tid) && titles.has(row) ? row.toString() : this.other(tid);
     };
     const titleOf = (key: string) => titles.get(Number(key)) ?? key;

@@ -7,7 +7,7 @@ const IDLE = 0;
 export const ENDED = 0xffffffff;
 /** In place of a thread id: records are missing. */
 export const MISSING = 0xfffffffe;
-/** No row, no place. */
+/** No row, no membership. */
 export const NOWHERE = 0xffffffff;
 
 /** Added to a thread's id: the one before it would have run on. */
@@ -19,15 +19,15 @@ const WAITS = 1_000_000;
 /** Stretches of a pixel that are looked at; of more, every so many. */
 const LOOKS = 32;
 
-/** The switches of a CPU, in order: when, and for each the thread's id and its place. Times are ns. */
+/** The switches of a CPU, in order: when, and for each the thread's id and its membership. Times are ns. */
 export interface Lane {
   cpu: number;
   times: Float64Array;
   who: Uint32Array;
 }
 
-/** What a place is: the row of its container ({@link NOWHERE}: none), and the number of its namespaces. */
-export interface Place {
+/** What a membership is: the row of its container ({@link NOWHERE}: none), and the number of its namespaces. */
+export interface Membership {
   row: number;
   set: number;
 }
@@ -43,7 +43,7 @@ export interface View {
 export interface Stretch {
   cpu: number;
   tid: number;
-  place: number;
+  membership: number;
   from: number;
   to: number;
 }
@@ -80,19 +80,19 @@ export function at({ cpu, times, who }: Lane, time: number, end: number): Stretc
     return undefined;
   }
   const number = next - 1;
-  const place = who[2 * number + 1] ?? NOWHERE;
-  return { cpu, tid: tidOf(who, number), place, from: times[number] ?? 0, to: times[next] ?? end };
+  const membership = who[2 * number + 1] ?? NOWHERE;
+  return { cpu, tid: tidOf(who, number), membership, from: times[number] ?? 0, to: times[next] ?? end };
 }
 
 /**
- * Tells of each pixel which places had which part of it, from 0 to 1. Of a pixel with more than a few stretches some are
+ * Tells of each pixel which memberships had which part of it, from 0 to 1. Of a pixel with more than a few stretches some are
  * looked at, evenly: what it takes depends on the pixels, not on the switches.
  */
 export function columns(
   { times, who }: Lane,
   { from, to, pixels }: View,
   end: number,
-  each: (pixel: number, place: number, part: number) => void,
+  each: (pixel: number, membership: number, part: number) => void,
 ) {
   const wide = (to - from) / pixels;
   for (let pixel = 0; pixel < pixels; pixel++) {
@@ -116,14 +116,14 @@ export function columns(
     }
     // All of a pixel was looked at but what is before the first switch, or a sample of it.
     const whole = step === 1 ? wide : seen;
-    for (const [place, length] of found) {
-      each(pixel, place, length / whole);
+    for (const [membership, length] of found) {
+      each(pixel, membership, length / whole);
     }
   }
 }
 
 /** Spans of a lane as words, five a span, as `Trace.spans` has them: shape 5, in the flags so many of 255 that the CPU was busy. */
-export function paint(lane: Lane, row: number, view: View, end: number, placeOf: (place: number) => Place, out: number[]) {
+export function paint(lane: Lane, row: number, view: View, end: number, membershipOf: (membership: number) => Membership, out: number[]) {
   const { times, who } = lane;
   const { from, to, pixels } = view;
   const first = Math.max(0, upTo(times, from) - 1);
@@ -132,7 +132,7 @@ export function paint(lane: Lane, row: number, view: View, end: number, placeOf:
   if (last - first <= 2 * pixels) {
     for (let number = first; number < last; number++) {
       if (runs(tidOf(who, number))) {
-        const { set } = placeOf(who[2 * number + 1] ?? NOWHERE);
+        const { set } = membershipOf(who[2 * number + 1] ?? NOWHERE);
         out.push(row, x(times[number] ?? 0), x(times[number + 1] ?? end), 5 | (255 << 8), set);
       }
     }
@@ -162,11 +162,11 @@ export function paint(lane: Lane, row: number, view: View, end: number, placeOf:
     parts.clear();
     close(pixel, Math.min(255, Math.round(all * 255)), all > 0 ? set : 0);
   };
-  columns(lane, view, end, (pixel, place, part) => {
+  columns(lane, view, end, (pixel, membership, part) => {
     while (at < pixel) {
       settle(at++);
     }
-    const { set } = placeOf(place);
+    const { set } = membershipOf(membership);
     parts.set(set, (parts.get(set) ?? 0) + part);
   });
   while (at < pixels) {
@@ -181,13 +181,13 @@ export function shares(
   rows: Map<number, number>,
   view: View,
   end: number,
-  placeOf: (place: number) => Place,
+  membershipOf: (membership: number) => Membership,
   out: number[],
 ) {
   const found = new Map([...rows.keys()].map((row) => [row, new Float64Array(view.pixels)]));
   for (const lane of lanes) {
-    columns(lane, view, end, (pixel, place, part) => {
-      const column = found.get(placeOf(place).row);
+    columns(lane, view, end, (pixel, membership, part) => {
+      const column = found.get(membershipOf(membership).row);
       if (column) {
         column[pixel] = (column[pixel] ?? 0) + part;
       }
@@ -203,8 +203,8 @@ export function shares(
   }
 }
 
-/** How long each ran on each CPU, ns: by what `keyOf` says of a thread and its place. */
-export function sums<Key>(lanes: Lane[], end: number, keyOf: (tid: number, place: number) => Key): Map<Key, number[]> {
+/** How long each ran on each CPU, ns: by what `keyOf` says of a thread and its membership. */
+export function sums<Key>(lanes: Lane[], end: number, keyOf: (tid: number, membership: number) => Key): Map<Key, number[]> {
   const found = new Map<Key, number[]>();
   for (const [index, { times, who }] of lanes.entries()) {
     for (let number = 0; number < times.length; number++) {
@@ -223,7 +223,7 @@ export function sums<Key>(lanes: Lane[], end: number, keyOf: (tid: number, place
 /** One that would have run, and did not. */
 export interface Wait {
   tid: number;
-  place: number;
+  membership: number;
   /** The CPU that was taken from it, as an index among the lanes. */
   lane: number;
   from: number;
@@ -269,24 +269,24 @@ export function waits(lanes: Lane[]): Wait[] {
     if (number > 0 && word < MISSING && (word & PREEMPTS) !== 0) {
       const before = tidOf(lane.who, number - 1);
       if (runs(before) && before !== ENDED) {
-        const place = lane.who[2 * number - 1] ?? NOWHERE;
-        waiting.set(before, { tid: before, place, lane: first, from: time, to: time });
+        const membership = lane.who[2 * number - 1] ?? NOWHERE;
+        waiting.set(before, { tid: before, membership, lane: first, from: time, to: time });
       }
     }
   }
 }
 
-/** Who ran while who waited, ns: by what `keyOf` says of a thread and its place. */
+/** Who ran while who waited, ns: by what `keyOf` says of a thread and its membership. */
 export function neighbours(
   lanes: Lane[],
   all: Wait[],
   end: number,
-  keyOf: (tid: number, place: number) => string,
+  keyOf: (tid: number, membership: number) => string,
 ): Map<string, Map<string, number>> {
   const found = new Map<string, Map<string, number>>();
-  for (const { tid, place, lane, from, to } of all) {
+  for (const { tid, membership, lane, from, to } of all) {
     const { times, who } = lanes[lane] ?? { times: new Float64Array(), who: new Uint32Array() };
-    const key = keyOf(tid, place);
+    const key = keyOf(tid, membership);
     const others = found.get(key) ?? new Map<string, number>();
     found.set(key, others);
     for (let number = Math.max(0, upTo(times, from) - 1); number < times.length && (times[number] ?? to) < to; number++) {
@@ -301,11 +301,11 @@ export function neighbours(
 }
 
 /** Spans of rows of containers: how many of its threads waited, shape 6, of 255 where it is one all the time. */
-export function waiting(all: Wait[], rows: Map<number, number>, { from, to, pixels }: View, placeOf: (place: number) => Place, out: number[]) {
+export function waiting(all: Wait[], rows: Map<number, number>, { from, to, pixels }: View, membershipOf: (membership: number) => Membership, out: number[]) {
   const found = new Map<number, Float64Array>();
   const per = pixels / (to - from);
   for (const wait of all) {
-    const drawn = wait.to > from && wait.from < to ? rows.get(placeOf(wait.place).row) : undefined;
+    const drawn = wait.to > from && wait.from < to ? rows.get(membershipOf(wait.membership).row) : undefined;
     if (drawn === undefined) {
       continue;
     }

@@ -201,7 +201,7 @@ export class Machines implements Viewer {
       const view = { from: from - offset + begin, to: to - offset + begin, pixels: Math.floor(pixels) };
       const end = begin + machine.trace.duration();
       const drawn: number[] = [];
-      const placeOf = (of: number) => machine.cpus.place(of);
+      const membershipOf = (of: number) => machine.cpus.membership(of);
       if (head === 1 && own >= first && own < first + count) {
         const label = machine.trace.facts().hostname ?? machine.name;
         const fixed = { kind: 0 as const, depth: 0, expandable: true, open: machine.open };
@@ -212,7 +212,7 @@ export class Machines implements Viewer {
         if (at >= first && at < first + count) {
           const fixed = { kind: 5 as const, depth: head, expandable: false, open: false, note: "" };
           rows.push({ ...fixed, label: `CPU ${lane.cpu.toString()}`, trace, row: -1 - index });
-          paint(lane, at, view, end, placeOf, drawn);
+          paint(lane, at, view, end, membershipOf, drawn);
         }
       }
       const skip = Math.max(0, first - place);
@@ -239,9 +239,9 @@ export class Machines implements Viewer {
           kept += 5;
         }
       }
-      shares(lanes, containers, view, end, placeOf, drawn);
+      shares(lanes, containers, view, end, membershipOf, drawn);
       if (lanes.length > 0 && !this.reading) {
-        waiting(machine.cpus.waits(), containers, view, placeOf, drawn);
+        waiting(machine.cpus.waits(), containers, view, membershipOf, drawn);
       }
       pieces.push(spans.subarray(0, kept), Int32Array.from(drawn));
     }

@@ -183,7 +183,14 @@ impl Tree {
             let begun = Instant::now();
             // A configuration that turns much around has a folder of its own.
             let build = self.dir.join(if variant == Variant::Debug { "debug" } else { "build" });
+            // A make that was killed leaves halves of files that the next one trips over.
+            let whole = build.join("whole");
+            if build.exists() && !whole.exists() {
+                println!("Linux, {name}: a build was interrupted: begun again");
+                fs::remove_dir_all(&build)?;
+            }
             fs::create_dir_all(&build)?;
+            let _ = fs::remove_file(&whole);
             let asked = build.join("asked");
             fs::write(&asked, &config)?;
             let allconfig = format!("KCONFIG_ALLCONFIG={}", asked.display());
@@ -192,7 +199,9 @@ impl Tree {
             for line in config.lines().filter(|line| line.starts_with("CONFIG_")) {
                 ensure!(got.contains(&format!("{line}\n")), "{name}: the kernel's configuration does not keep {line}");
             }
-            self.make(&build, if variant == Variant::Rust { &["bzImage", "modules"] } else { &["bzImage"] })?;
+            let made = self.make(&build, if variant == Variant::Rust { &["bzImage", "modules"] } else { &["bzImage"] });
+            fs::write(&whole, "")?;
+            made?;
             let half = tempfile::tempdir_in(&self.dir)?;
             fs::copy(build.join("arch/x86/boot/bzImage"), half.path().join("bzImage"))?;
             if variant == Variant::Rust {

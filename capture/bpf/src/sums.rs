@@ -1,8 +1,8 @@
-//! How long the tasks of each place ran and waited, summed in the kernel: what a recording of days has instead of each
+//! How long the tasks of each group ran and waited, summed in the kernel: what a recording of days has instead of each
 //! context switch. Not here: who reads the sums.
 
 use crate::kernel::{Task, set};
-use crate::shared::{IDLE, KERNEL_THREAD, Pair, Place, Running, Sum, TASK};
+use crate::shared::{IDLE, KERNEL_THREAD, Pair, Running, Sum, TASK, TaskGroup};
 use crate::watch;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -11,7 +11,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap};
 
 /// The sums, on each CPU. Made larger where they are used.
 #[map]
-static SUMS: PerCpuHashMap<Place, Sum> = PerCpuHashMap::with_max_entries(1, 0);
+static SUMS: PerCpuHashMap<TaskGroup, Sum> = PerCpuHashMap::with_max_entries(1, 0);
 
 /// Who runs on each CPU.
 #[map]
@@ -21,13 +21,13 @@ static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static WAITING: HashMap<u32, u64> = HashMap::with_max_entries(1, 0);
 
-/// How much of a CPU's past is kept to say who ran during a wait, in changes of place; a power of two.
+/// How much of a CPU's past is kept to say who ran during a wait, in changes of group; a power of two.
 const SLICES: usize = 64;
 
-/// Tasks of one place ran on the CPU, from the end of the slice before this one.
+/// Tasks of one group ran on the CPU, from the end of the slice before this one.
 #[derive(Clone, Copy)]
 struct Slice {
-    place: Place,
+    group: TaskGroup,
     /// ns.
     to: u64,
 }
@@ -58,29 +58,29 @@ fn now() -> u64 {
 
 /// What a task is summed under.
 #[inline(always)]
-fn place(task: Task) -> Place {
-    let mut place = Place { cgroup: 0, pid_ns: 0, mnt_ns: 0, kind: TASK, zero: 0 };
+fn group(task: Task) -> TaskGroup {
+    let mut group = TaskGroup { cgroup: 0, pid_ns: 0, mnt_ns: 0, kind: TASK, zero: 0 };
     if task.is_idle() {
-        place.kind = IDLE;
+        group.kind = IDLE;
     } else if task.is_kernel_thread() {
-        place.kind = KERNEL_THREAD;
+        group.kind = KERNEL_THREAD;
     } else {
-        place.cgroup = task.cgroup().id();
-        place.pid_ns = task.pid_ns();
-        place.mnt_ns = task.mnt_ns();
+        group.cgroup = task.cgroup().id();
+        group.pid_ns = task.pid_ns();
+        group.mnt_ns = task.mnt_ns();
     }
-    place
+    group
 }
 
-/// Adds to the sum of a place on this CPU. Where the map is full it is left out.
+/// Adds to the sum of a group on this CPU. Where the map is full it is left out.
 #[inline(always)]
-fn add(place: &Place, add: impl FnOnce(&mut Sum)) {
-    if SUMS.get_ptr(place).is_none() {
+fn add(group: &TaskGroup, add: impl FnOnce(&mut Sum)) {
+    if SUMS.get_ptr(group).is_none() {
         let none =
             Sum { ran: 0, waited: 0, longest: [0; 2], intervals: [0; 2], waits: 0, slept: 0, preempted: 0, tid: 0 };
-        let _ = SUMS.insert(place, &none, BPF_NOEXIST as u64);
+        let _ = SUMS.insert(group, &none, BPF_NOEXIST as u64);
     }
-    if let Some(sum) = SUMS.get_ptr_mut(place) {
+    if let Some(sum) = SUMS.get_ptr_mut(group) {
         // SAFETY: this CPU's own, and interrupts are off in the scheduler's tracepoints.
         add(unsafe { &mut *sum });
     }
@@ -95,7 +95,7 @@ pub(crate) fn switch(out: Task, next: Task) {
     let running = unsafe { &mut *running };
     let since = if running.since != 0 { running.since } else { BEGAN.get(0).copied().unwrap_or(0) };
     let is_watched = watch::watched(out);
-    let from = if is_watched || running.since == 0 { place(out) } else { running.place };
+    let from = if is_watched || running.since == 0 { group(out) } else { running.group };
     ran(&from, now);
     if is_watched {
         let (_, shown) = out.ids();
@@ -121,29 +121,29 @@ pub(crate) fn switch(out: Task, next: Task) {
     }
     let watched = watch::watched(next);
     let (_, shown) = next.ids();
-    *running = Running { since: now, place: place(next), tid: shown, watched: watched.into(), again: now };
+    *running = Running { since: now, group: group(next), tid: shown, watched: watched.into(), again: now };
     if watched && !next.is_idle() {
         let tid = next.pid_of_host();
         // SAFETY: the value is copied.
         if let Some(since) = unsafe { WAITING.get(tid) }.copied() {
             let _ = WAITING.remove(tid);
-            add(&running.place, |sum| waited(sum, now, now.saturating_sub(since)));
-            waited_for(&running.place, since);
+            add(&running.group, |sum| waited(sum, now, now.saturating_sub(since)));
+            waited_for(&running.group, since);
         }
     }
 }
 
 /// A slice of this CPU's past ends now.
 #[inline(always)]
-fn ran(place: &Place, now: u64) {
+fn ran(group: &TaskGroup, now: u64) {
     let Some(past) = PAST.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own; see `add`.
     let past = unsafe { &mut *past };
     let last = &mut past.slices[past.count.wrapping_sub(1) as usize & (SLICES - 1)];
-    if last.place == *place {
+    if last.group == *group {
         last.to = now;
     } else {
-        past.slices[past.count as usize & (SLICES - 1)] = Slice { place: *place, to: now };
+        past.slices[past.count as usize & (SLICES - 1)] = Slice { group: *group, to: now };
         past.count += 1;
     }
 }
@@ -151,7 +151,7 @@ fn ran(place: &Place, now: u64) {
 /// A wait for this CPU is over that began at `since`, ns: so long ran each of those who did. What is longer ago than the
 /// CPU's past is left out.
 #[inline(always)]
-fn waited_for(place: &Place, since: u64) {
+fn waited_for(group: &TaskGroup, since: u64) {
     let Some(past) = PAST.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own; see `add`.
     let past = unsafe { &*past };
@@ -164,7 +164,7 @@ fn waited_for(place: &Place, since: u64) {
         }
         let began = past.slices[at.wrapping_sub(1) as usize & (SLICES - 1)].to;
         let ns = slice.to.saturating_sub(if began > since { began } else { since });
-        let pair = Pair { waited: *place, ran: slice.place };
+        let pair = Pair { waited: *group, ran: slice.group };
         if let Some(sum) = MEANWHILE.get_ptr_mut(&pair) {
             // SAFETY: this CPU's own; see `add`.
             unsafe { *sum += ns };

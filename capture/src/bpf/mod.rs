@@ -167,7 +167,7 @@ impl Bpf {
             .override_global("SETTINGS", settings.as_bytes(), true)
             .map_max_entries("RECORDS", ring)
             .map_max_entries("WATCHED", if settings.watch == WATCH_ALL { 1 } else { MAX_WATCHED })
-            .map_max_entries("SUMS", if is_summed { sums::MAX_PLACES } else { 1 })
+            .map_max_entries("SUMS", if is_summed { sums::MAX_GROUPS } else { 1 })
             .map_max_entries("MEANWHILE", if is_summed { sums::MAX_PAIRS } else { 1 })
             .map_max_entries("WAITING", if is_summed { sums::MAX_WAITING } else { 1 })
             .load(OBJECT)

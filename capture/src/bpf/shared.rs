@@ -113,7 +113,7 @@ pub(crate) struct Settings {
 /// What the tasks are summed under that run in the same container.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct TaskGroup {
     /// Id of the cgroup in the unified hierarchy.
     pub(crate) cgroup: u64,
     /// Inodes.
@@ -134,7 +134,7 @@ pub(crate) const KERNEL_THREAD: u32 = 1;
 #[allow(dead_code)]
 pub(crate) const IDLE: u32 = 2;
 
-/// What is summed of a place, on one CPU, since the beginning.
+/// What is summed of a group, on one CPU, since the beginning.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
@@ -159,7 +159,7 @@ pub(crate) struct Sum {
 pub(crate) struct Running {
     /// Since when, ns; 0: no switch has been seen.
     pub(crate) since: u64,
-    pub(crate) place: Place,
+    pub(crate) group: TaskGroup,
     pub(crate) tid: u32,
     /// Whether it is recorded.
     pub(crate) watched: u32,
@@ -171,8 +171,8 @@ pub(crate) struct Running {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pair {
-    pub(crate) waited: Place,
-    pub(crate) ran: Place,
+    pub(crate) waited: TaskGroup,
+    pub(crate) ran: TaskGroup,
 }
 
 /// Raw bytes of a wake-up: as many as any kernel wants, and with their size before them whole words.

@@ -1,21 +1,21 @@
-//! What the eBPF programs have summed of each place, as records of an interval. Not here: how it is summed.
+//! What the eBPF programs have summed of each group, as records of an interval. Not here: how it is summed.
 
 use super::chain::{failed, map};
-use super::shared::{Pair, Place, Running, Sum};
+use super::shared::{Pair, Running, Sum, TaskGroup};
 use crate::clock;
 use crate::error::Result;
 use crate::synth::Synthesizer;
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
-use nsscope_codec::synthetic::{CpuPlace, CpuSum, CpuWait};
+use nsscope_codec::synthetic::{self, CpuSum, CpuWait};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many places are summed at once. What comes when so many are there is left out.
-pub(super) const MAX_PLACES: u32 = 4096;
+/// How many groups are summed at once. What comes when so many are there is left out.
+pub(super) const MAX_GROUPS: u32 = 4096;
 
 /// How many pairs of who waited and who ran meanwhile.
-pub(super) const MAX_PAIRS: u32 = 2 * MAX_PLACES;
+pub(super) const MAX_PAIRS: u32 = 2 * MAX_GROUPS;
 
 /// How many threads may wait at once.
 pub(super) const MAX_WAITING: u32 = 1 << 16;
@@ -28,7 +28,7 @@ const FORGOTTEN: u32 = 60;
 const PART: u64 = 1000;
 
 // SAFETY: whole numbers, and no padding.
-unsafe impl aya::Pod for Place {}
+unsafe impl aya::Pod for TaskGroup {}
 // SAFETY: likewise.
 unsafe impl aya::Pod for Pair {}
 // SAFETY: likewise.
@@ -36,7 +36,7 @@ unsafe impl aya::Pod for Sum {}
 // SAFETY: likewise.
 unsafe impl aya::Pod for Running {}
 
-/// What was said so far, of a place or of a pair, and for how many intervals there has been nothing to say.
+/// What was said so far, of a group or of a pair, and for how many intervals there has been nothing to say.
 #[derive(Clone, Copy, Debug, Default)]
 struct Said<T> {
     sum: T,
@@ -48,7 +48,7 @@ type Longest = Vec<(u64, u64)>;
 
 /// The sums, and when they are to be read.
 pub(super) struct Sums {
-    places: PerCpuHashMap<MapData, Place, Sum>,
+    groups: PerCpuHashMap<MapData, TaskGroup, Sum>,
     pairs: PerCpuHashMap<MapData, Pair, u64>,
     running: PerCpuArray<MapData, Running>,
     began: Array<MapData, u64>,
@@ -56,7 +56,7 @@ pub(super) struct Sums {
     interval: u64,
     /// When the next interval begins, ns.
     next: u64,
-    said: BTreeMap<Place, Said<Sum>>,
+    said: BTreeMap<TaskGroup, Said<Sum>>,
     said_of_pairs: BTreeMap<Pair, Said<u64>>,
 }
 
@@ -64,7 +64,7 @@ impl Sums {
     pub(super) fn new(programs: &mut Ebpf, interval: Duration) -> Result<Self> {
         let interval = nanoseconds(interval);
         Ok(Self {
-            places: map(programs, "SUMS")?,
+            groups: map(programs, "SUMS")?,
             pairs: map(programs, "MEANWHILE")?,
             running: map(programs, "RUNNING")?,
             began: map(programs, "BEGAN")?,
@@ -89,22 +89,22 @@ impl Sums {
         // What the longest waits are asked for: the interval that has ended, or the one that never will.
         let interval = if now < self.next { self.next / self.interval - 1 } else { now / self.interval - 1 };
         self.next = (now / self.interval + 1) * self.interval;
-        // Before the places: a wait that ends in between is in both of them next time, and till then in the place alone.
+        // Before the groups: a wait that ends in between is in both of them next time, and till then in the group alone.
         let pairs = self.pair_totals()?;
         let mut totals = self.totals()?;
         // Who runs now is in no sum yet. What is said too much or too little of it is made up for in the next interval.
         for running in self.running.get(&0, 0).map_err(failed)?.iter() {
             if running.since != 0 && running.since == running.again && running.watched != 0 {
-                let (sum, _) = totals.entry(running.place).or_default();
+                let (sum, _) = totals.entry(running.group).or_default();
                 sum.ran += now.saturating_sub(running.since);
                 sum.tid = running.tid;
             }
         }
-        for (place, (total, longest)) in &totals {
-            let said = self.said.entry(*place).or_default();
+        for (group, (total, longest)) in &totals {
+            let said = self.said.entry(*group).or_default();
             let ran = total.ran.saturating_sub(said.sum.ran);
             let sum = CpuSum {
-                place: place_of(place, total.tid),
+                group: group_of(group, total.tid),
                 ran,
                 waited: total.waited.saturating_sub(said.sum.waited),
                 longest: longest.iter().filter(|&&(of, _)| of == interval).map(|&(_, ns)| ns).max().unwrap_or(0),
@@ -121,7 +121,7 @@ impl Sums {
             synth.cpu_sum(&sum);
         }
         self.write_pairs(over, &pairs, &totals, synth);
-        forget(&mut self.said, MAX_PLACES, |place| self.places.remove(place).is_ok());
+        forget(&mut self.said, MAX_GROUPS, |group| self.groups.remove(group).is_ok());
         forget(&mut self.said_of_pairs, MAX_PAIRS, |pair| self.pairs.remove(pair).is_ok());
         Ok(())
     }
@@ -131,11 +131,11 @@ impl Sums {
         &mut self,
         over: bool,
         pairs: &[(Pair, u64)],
-        places: &BTreeMap<Place, (Sum, Longest)>,
+        groups: &BTreeMap<TaskGroup, (Sum, Longest)>,
         synth: &mut Synthesizer,
     ) {
         let least = if over { 1 } else { (self.interval / PART).max(1) };
-        let place = |place: &Place| place_of(place, places.get(place).map_or(0, |(sum, _)| sum.tid));
+        let group = |group: &TaskGroup| group_of(group, groups.get(group).map_or(0, |(sum, _)| sum.tid));
         for &(pair, total) in pairs {
             let said = self.said_of_pairs.entry(pair).or_default();
             let ns = total.saturating_sub(said.sum);
@@ -144,7 +144,7 @@ impl Sums {
                 continue;
             }
             *said = Said { sum: total, idle: 0 };
-            synth.cpu_wait(&CpuWait { place: place(&pair.waited), ran: place(&pair.ran), ns });
+            synth.cpu_wait(&CpuWait { waited: group(&pair.waited), ran: group(&pair.ran), ns });
         }
     }
 
@@ -157,11 +157,11 @@ impl Sums {
     }
 
     /// The sums of all CPUs, with the longest waits of the intervals that each CPU has.
-    fn totals(&self) -> Result<BTreeMap<Place, (Sum, Longest)>> {
-        let mut totals: BTreeMap<Place, (Sum, Longest)> = BTreeMap::new();
-        for each in &self.places {
-            let (place, cpus) = each.map_err(failed)?;
-            let (total, longest) = totals.entry(place).or_default();
+    fn totals(&self) -> Result<BTreeMap<TaskGroup, (Sum, Longest)>> {
+        let mut totals: BTreeMap<TaskGroup, (Sum, Longest)> = BTreeMap::new();
+        for each in &self.groups {
+            let (group, cpus) = each.map_err(failed)?;
+            let (total, longest) = totals.entry(group).or_default();
             for sum in cpus.iter() {
                 total.ran += sum.ran;
                 total.waited += sum.waited;
@@ -178,10 +178,10 @@ impl Sums {
     }
 }
 
-/// A place as a record has it, with a thread of it.
-fn place_of(place: &Place, tid: u32) -> CpuPlace {
-    let Place { cgroup, pid_ns, mnt_ns, kind, zero: _ } = *place;
-    CpuPlace { tid, kind, cgroup, pid_ns, mnt_ns }
+/// A group as a record has it, with a thread of it.
+fn group_of(group: &TaskGroup, tid: u32) -> synthetic::TaskGroup {
+    let TaskGroup { cgroup, pid_ns, mnt_ns, kind, zero: _ } = *group;
+    synthetic::TaskGroup { tid, kind, cgroup, pid_ns, mnt_ns }
 }
 
 /// Forgets what nothing was said of for long, in a map that is half full. What comes there later begins anew, so it has to

@@ -1,4 +1,4 @@
-//! What a task has at a time, apart from its name: namespaces, cgroups, and the container that its namespaces are of.
+//! What a task is a member of at a time: namespaces, cgroups, and the container that its namespaces are of.
 //! Not here: a task's name.
 
 use alloc::collections::BTreeMap;
@@ -40,20 +40,20 @@ pub(crate) fn label(kind: NsKind, id: NsId) -> String {
 
 /// Numbers of the namespace set, the cgroup set and the owner of the namespaces, each `None` where it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Placement {
+pub(crate) struct Membership {
     pub(crate) namespaces: Option<u32>,
     pub(crate) cgroups: Option<u32>,
     /// The container that the namespaces were of at the time.
     pub(crate) owner: Option<u32>,
 }
 
-/// Numbers places from 0 on.
+/// Numbers memberships from 0 on.
 #[derive(Debug, Default)]
-pub(crate) struct PlacementNumbers {
+pub(crate) struct MembershipNumbers {
     /// Namespaces and cgroups to the number of the pair.
     pairs: BTreeMap<u64, u32>,
-    /// Pair and owner to the number of the place.
-    placements: BTreeMap<u64, u32>,
+    /// Pair and owner to the number of the membership.
+    memberships: BTreeMap<u64, u32>,
     len: u32,
 }
 
@@ -62,48 +62,48 @@ fn packed(high: Option<u32>, low: Option<u32>) -> u64 {
     half(high) << 32 | half(low)
 }
 
-impl PlacementNumbers {
-    /// The number of a place, if it has one.
-    pub(crate) fn get(&self, placement: Placement) -> Option<u32> {
-        let pair = *self.pairs.get(&packed(placement.namespaces, placement.cgroups))?;
-        self.placements.get(&packed(Some(pair), placement.owner)).copied()
+impl MembershipNumbers {
+    /// The number of a membership, if it has one.
+    pub(crate) fn get(&self, membership: Membership) -> Option<u32> {
+        let pair = *self.pairs.get(&packed(membership.namespaces, membership.cgroups))?;
+        self.memberships.get(&packed(Some(pair), membership.owner)).copied()
     }
 
-    /// The number of a place, which it gets if it has none, and whether it had none.
-    pub(crate) fn number(&mut self, placement: Placement) -> (u32, bool) {
-        let key = packed(placement.namespaces, placement.cgroups);
+    /// The number of a membership, which it gets if it has none, and whether it had none.
+    pub(crate) fn number(&mut self, membership: Membership) -> (u32, bool) {
+        let key = packed(membership.namespaces, membership.cgroups);
         let next = self.pairs.len() as u32;
         let pair = *self.pairs.entry(key).or_insert(next);
-        let key = packed(Some(pair), placement.owner);
-        if let Some(&number) = self.placements.get(&key) {
+        let key = packed(Some(pair), membership.owner);
+        if let Some(&number) = self.memberships.get(&key) {
             return (number, false);
         }
-        (self.renew(placement), true)
+        (self.renew(membership), true)
     }
 
-    /// Gives a place that has a number another, one behind all others.
-    pub(crate) fn renew(&mut self, placement: Placement) -> u32 {
-        let pair = self.pairs.get(&packed(placement.namespaces, placement.cgroups)).copied();
+    /// Gives a membership that has a number another, one behind all others.
+    pub(crate) fn renew(&mut self, membership: Membership) -> u32 {
+        let pair = self.pairs.get(&packed(membership.namespaces, membership.cgroups)).copied();
         let number = self.len;
         self.len += 1;
-        self.placements.insert(packed(pair, placement.owner), number);
+        self.memberships.insert(packed(pair, membership.owner), number);
         number
     }
 
-    /// A place has become another: from now on `new` has the number that `old` had, and `old` the one that it had
+    /// A membership has become another: from now on `new` has the number that `old` had, and `old` the one that it had
     /// before, if any.
-    pub(crate) fn change(&mut self, old: Placement, new: Placement, before: Option<u32>) -> bool {
-        let pair = |numbers: &Self, placement: Placement| {
-            numbers.pairs.get(&packed(placement.namespaces, placement.cgroups)).copied()
+    pub(crate) fn change(&mut self, old: Membership, new: Membership, before: Option<u32>) -> bool {
+        let pair = |numbers: &Self, membership: Membership| {
+            numbers.pairs.get(&packed(membership.namespaces, membership.cgroups)).copied()
         };
         let (from, to) = (pair(self, old), pair(self, new));
         let (from, to) = (packed(from, old.owner), packed(to, new.owner));
-        if self.placements.contains_key(&to) {
+        if self.memberships.contains_key(&to) {
             return false;
         }
-        if let Some(number) = self.placements.remove(&from) {
-            self.placements.insert(to, number);
-            self.placements.extend(before.map(|before| (from, before)));
+        if let Some(number) = self.memberships.remove(&from) {
+            self.memberships.insert(to, number);
+            self.memberships.extend(before.map(|before| (from, before)));
         }
         true
     }
