@@ -175,7 +175,7 @@ impl Synthesizer {
         static HOST: OnceLock<Vec<(NsKind, u64)>> = OnceLock::new();
         let host = HOST.get_or_init(|| task::inodes(1));
         for &(kind, ino) in all.iter().filter(|one| one.1 != 0 && !host.contains(one)) {
-            if let Some(unique) = sys::namespace_id(pid, kind).filter(|&unique| is_news(unique)) {
+            if let Some(unique) = sys::namespace_id(pid, kind, ino).filter(|&unique| is_news(unique)) {
                 let sample = synthetic::namespace(pid, ino as u32, unique, kind.name().as_bytes());
                 self.sample(synthetic::NAMESPACE, &sample, time);
             }

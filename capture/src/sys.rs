@@ -8,6 +8,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -118,13 +119,15 @@ pub(crate) fn unique_namespace(file: &fs::File) -> u64 {
 /// Whether this kernel has such numbers.
 pub(crate) fn has_namespace_ids() -> bool {
     static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *HAS.get_or_init(|| namespace_id(std::process::id(), NsKind::Mnt).is_some())
+    *HAS.get_or_init(|| fs::File::open("/proc/self/ns/mnt").is_ok_and(|file| unique_namespace(&file) != 0))
 }
 
-/// The same for a namespace of a process, where it may be opened and has such a number.
-pub fn namespace_id(pid: u32, kind: NsKind) -> Option<u64> {
+/// The same for the namespace of this inode that a process is in, where it may be opened and has such a number. `None` too
+/// where the process has gone elsewhere since its inode was read, or another process has its pid.
+pub fn namespace_id(pid: u32, kind: NsKind, ino: u64) -> Option<u64> {
     let file = fs::File::open(format!("/proc/{pid}/ns/{}", kind.name())).ok()?;
-    Some(unique_namespace(&file)).filter(|&id| id != 0)
+    let is_it = file.metadata().is_ok_and(|metadata| metadata.ino() == ino);
+    Some(unique_namespace(&file)).filter(|&id| is_it && id != 0)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -734,15 +734,18 @@ impl std::str::FromStr for Moment {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
     /// Print one JSON object
-    #[arg(long, conflicts_with_all = ["fix", "undo"])]
+    #[arg(long, conflicts_with = "change")]
     pub(crate) json: bool,
     /// Give this program the capabilities to record, so that it needs no sudo: asks first, and elsewhere than on a
     /// terminal only says what it would run
-    #[arg(long)]
+    #[arg(long, group = "change")]
     pub(crate) fix: bool,
     /// Take them away again
-    #[arg(long, conflicts_with = "fix")]
+    #[arg(long, group = "change")]
     pub(crate) undo: bool,
+    /// With --fix or --undo, do it without asking
+    #[arg(short, long, requires = "change")]
+    pub(crate) yes: bool,
     /// With --fix, only for this group: nobody else may run the program then
     #[arg(long, requires = "fix", value_name = "GROUP")]
     pub(crate) group: Option<String>,

@@ -3,7 +3,10 @@
 
 use crate::pager;
 use crate::safe::safe;
-use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
+
+/// Longer words, ids for instance, are broken before a column is left without room.
+const WORD: usize = 16;
 
 /// Whether standard output is a terminal that is looked at, and what it can show.
 #[derive(Clone, Copy, Debug)]
@@ -26,26 +29,45 @@ impl Style {
         }
     }
 
-    /// A table with a header.
+    /// A table with a header. It is printed by [`fitted`](Self::fitted).
     pub(crate) fn table(self, header: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_preset(if self.unicode { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        let width = pager::width().unwrap_or(160);
-        table.set_width(width).enforce_styling();
+        table.set_width(pager::width().unwrap_or(160)).enforce_styling();
         table.set_header(header.iter().map(|text| self.cell(text, None, true)));
-        let padding = if self.unicode { (0, 1) } else { (1, 1) };
-        let least =
-            |text: &str| -> u16 { text.split(' ').map(str::len).max().unwrap_or(0) as u16 + padding.0 + padding.1 };
-        // What is too wide is wrapped; no word of the header is broken where that can be helped.
-        let fits = header.iter().map(|text| least(text) + 1).sum::<u16>() <= width;
-        for (column, text) in table.column_iter_mut().zip(header) {
-            column.set_padding(padding);
-            if fits {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least(text))));
-            }
+        for column in table.column_iter_mut() {
+            column.set_padding(self.padding());
         }
         table
+    }
+
+    fn padding(self) -> (u16, u16) {
+        if self.unicode { (0, 1) } else { (1, 1) }
+    }
+
+    /// The table as it is printed: what is too wide is wrapped, and no word of a header or of up to [`WORD`] characters is
+    /// broken where that can be helped.
+    pub(crate) fn fitted(self, table: &mut Table) -> String {
+        let longest = |cell: &Cell| cell.content().split_whitespace().map(|word| word.chars().count()).max();
+        let of_row = |row: &Row| row.cell_iter().map(|cell| longest(cell).unwrap_or(0)).collect::<Vec<_>>();
+        let header = table.header().map(of_row).unwrap_or_default();
+        let mut words = vec![0; header.len()];
+        for row in table.row_iter() {
+            words.iter_mut().zip(of_row(row)).for_each(|(word, own)| *word = own.max(*word));
+        }
+        let padding = usize::from(self.padding().0 + self.padding().1);
+        let width = usize::from(table.width().unwrap_or(u16::MAX));
+        let least = |most: usize| -> Vec<usize> {
+            header.iter().zip(&words).map(|(&header, &word)| header.max(word.min(most)) + padding).collect()
+        };
+        let fits = |least: &Vec<usize>| least.iter().sum::<usize>() <= width;
+        if let Some(least) = (0..=WORD).rev().map(least).find(fits) {
+            for (column, least) in table.column_iter_mut().zip(least) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least as u16)));
+            }
+        }
+        table.trim_fmt()
     }
 
     /// A cell, in colour and bold where that can be seen.

@@ -26,6 +26,7 @@ fn the_commands_of_the_pages_do_what_the_pages_say() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs");
     let mut ran = 0;
     let mut pages: Vec<_> = fs::read_dir(docs).unwrap().map(|page| page.unwrap().path()).collect();
+    pages.retain(|page| page.is_file());
     pages.sort();
     for page in pages {
         let name = page.file_name().unwrap().to_str().unwrap().to_string();

@@ -341,6 +341,8 @@ fn doctor_lets_a_user_record_without_sudo_and_takes_it_back() {
     let name = program.to_str().unwrap();
     let dry = Command::new(&program).args(["doctor", "--fix"]).stdin(Stdio::null()).output().unwrap();
     assert!(dry.status.success() && errors(&dry).contains("setcap cap_perfmon"), "{}", errors(&dry));
+    let alone = Command::new(&program).args(["doctor", "--yes"]).output().unwrap();
+    assert_eq!(alone.status.code(), Some(2), "{}", errors(&alone));
     let record = || {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", name, "record", "--backend", "perf", "-a"]);

@@ -64,6 +64,10 @@ fn checksums_are_right_and_no_path_of_the_builder_is_inside() {
     assert!(machines.contains(&"amd64"), "{machines:?}");
     for machine in machines {
         let program = fs::read(program(machine)).unwrap();
+        // A static program that runs at any address: it is of the kind "shared object", and names no interpreter.
+        let header = run(Command::new("readelf").args(["-hlW"]).arg(self::program(machine)));
+        assert!(text(&header).contains("DYN (Position-Independent Executable file)"), "{machine}: {}", text(&header));
+        assert!(!text(&header).contains("INTERP"), "{machine}: {}", text(&header));
         let page = b"Which containers ran what, when?";
         assert!(program.windows(page.len()).any(|bytes| bytes == page), "{machine}'s has no viewer");
         assert!(!program.windows(root.len()).any(|bytes| bytes == root.as_bytes()), "{root} in {machine}'s");
@@ -120,30 +124,14 @@ fn the_bill_of_materials_has_every_crate() {
 }
 
 #[test]
-fn in_a_root_with_nothing_else_it_is_installed_used_and_removed() {
+fn in_a_root_with_nothing_else_it_works() {
     needs!("in_a_root_with_nothing_else", cannot_record(), not_root());
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
-    for admin in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "proc", "sys", "tmp"] {
-        fs::create_dir_all(root.join(admin)).unwrap();
+    for mounted in ["proc", "sys", "tmp"] {
+        fs::create_dir_all(root.join(mounted)).unwrap();
     }
-    for file in ["status", "available"] {
-        fs::write(root.join("var/lib/dpkg").join(file), "").unwrap();
-    }
-    let dpkg = |action: &str, what: &Path| {
-        run(Command::new("dpkg").arg("--root").arg(root).args(["--log=/dev/null", action]).arg(what));
-    };
-    let before = files(root);
-    dpkg("--install", &package("_amd64.deb"));
-    for file in [
-        "usr/bin/nsscope",
-        "usr/share/man/man1/nsscope.1.gz",
-        "usr/share/man/man1/nsscope-record.1.gz",
-        "usr/share/bash-completion/completions/nsscope",
-        "usr/lib/systemd/system/nsscope-recorder.service",
-    ] {
-        assert!(root.join(file).is_file(), "{file}");
-    }
+    run(Command::new("dpkg-deb").arg("--extract").arg(package("_amd64.deb")).arg(root));
     // There is no libc, no shell and no other program in that root.
     let inside = |args: &str| {
         // The eBPF programs want the kernel's types, which are in sysfs.
@@ -162,19 +150,67 @@ fn in_a_root_with_nothing_else_it_is_installed_used_and_removed() {
     }
     run(&mut inside("export --format parquet -o /tmp/data /tmp/perf.data"));
     assert!(root.join("tmp/data/events").is_dir());
-    let page = run(Command::new("sh")
-        .args(["-c", "gzip -dc \"$1\" | head -c 2000", "sh"])
-        .arg(root.join("usr/share/man/man1/nsscope-record.1.gz")));
-    assert!(text(&page).contains(".TH"), "{}", text(&page));
-    // The completions are what bash takes.
-    run(Command::new("bash").arg("-n").arg(root.join("usr/share/bash-completion/completions/nsscope")));
+}
 
-    dpkg("--purge", Path::new("nsscope"));
-    fs::remove_dir_all(root.join("tmp")).unwrap();
-    let left: Vec<_> =
-        files(root).difference(&before).filter(|path| !path.starts_with("var/lib/dpkg")).cloned().collect();
-    assert_eq!(left, Vec::<PathBuf>::new());
-    assert!(!root.join("usr").exists());
+/// Where this machine gets Debian's packages, and which of them.
+fn mirror() -> Option<(String, String)> {
+    let sources = run(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI) $(CODENAME)"]));
+    let sources = text(&sources);
+    let (uri, suite) = sources.lines().find(|line| !line.contains("security"))?.split_once(' ')?;
+    Some((uri.into(), suite.split('-').next()?.into()))
+}
+
+/// A fresh Debian with nothing of ours but the .deb.
+#[test]
+fn in_a_fresh_debian_the_deb_is_installed_used_and_purged() {
+    let name = "in_a_fresh_debian";
+    needs!(name, missing("debootstrap", "debootstrap"), cannot_record(), not_root());
+    let Some((uri, suite)) = mirror() else { return skip(name, "apt-get has no source of Debian's packages") };
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("debian");
+    let own = "--include=man-db,bash-completion,libcap2-bin";
+    run(Command::new("debootstrap").args(["--variant=minbase", own, &suite]).arg(&root).arg(uri));
+    let inside = |script: &str| {
+        let mut command = Command::new("unshare");
+        let script = format!("mount -t proc proc \"$0\"/proc && exec chroot \"$0\" bash -ec '{script}'");
+        command.args(["-m", "sh", "-c", &script]).arg(&root).env("DEBIAN_FRONTEND", "noninteractive");
+        text(&run(&mut command)).to_string()
+    };
+    let before = files(&root);
+    fs::copy(package("_amd64.deb"), root.join("tmp/nsscope.deb")).unwrap();
+    inside("dpkg --install /tmp/nsscope.deb");
+    // Nobody was given anything.
+    assert_eq!(inside("getcap /usr/bin/nsscope; stat -c %a /usr/bin/nsscope"), "755\n");
+    inside("nsscope record -a --duration 300ms -o /tmp/a.data");
+    let report: Value = serde_json::from_str(&inside("nsscope report --json /tmp/a.data")).unwrap();
+    assert!(report["containers"].is_array());
+    assert!(inside("man -P cat nsscope").contains("nsscope-record(1)"));
+    assert!(inside("man -P cat nsscope-record").contains("--duration"));
+    let completed = inside(
+        "source /usr/share/bash-completion/bash_completion; _completion_loader nsscope || true; \
+         COMP_WORDS=(nsscope rep); COMP_CWORD=1; COMP_LINE=\"nsscope rep\"; _nsscope nsscope rep nsscope; \
+         echo ${COMPREPLY[@]}",
+    );
+    assert!(completed.split_whitespace().any(|word| word == "report"), "{completed}");
+    inside("test -f /usr/lib/systemd/system/nsscope-recorder.service");
+
+    // Who agrees has a group whose members record, and nobody else.
+    inside("echo nsscope nsscope/group boolean true | debconf-set-selections; dpkg-reconfigure nsscope");
+    assert_eq!(inside("stat -c %a:%G /usr/bin/nsscope"), "750:nsscope\n");
+    assert!(inside("getcap /usr/bin/nsscope").contains("cap_perfmon"));
+    inside("useradd -G nsscope one; useradd other");
+    let report = inside("su one -c \"nsscope record -a --duration 300ms -o - | nsscope report --json -i -\"");
+    assert!(serde_json::from_str::<Value>(&report).unwrap()["containers"].is_array());
+    assert_eq!(inside("su other -c \"nsscope --version\" 2> /dev/null || echo refused"), "refused\n");
+    inside("echo nsscope nsscope/group boolean false | debconf-set-selections; dpkg-reconfigure nsscope");
+    assert_eq!(inside("getcap /usr/bin/nsscope; stat -c %a:%G /usr/bin/nsscope"), "755:root\n");
+
+    inside("userdel one; userdel other; dpkg --purge nsscope; rm /tmp/*; ! getent group nsscope");
+    // What man keeps of the pages that were read is its own.
+    let ours = |path: &&PathBuf| path.to_string_lossy().contains("nsscope") && !path.starts_with("var/cache/man");
+    let after = files(&root);
+    let left: Vec<_> = after.difference(&before).filter(ours).collect();
+    assert_eq!(left, Vec::<&PathBuf>::new());
 }
 
 /// pip installs the module and the program that it runs.

@@ -413,3 +413,22 @@ fn commands_of_units_are_ones_that_nsscope_takes() {
         assert!(help.status.success(), "{args:?}: {}", String::from_utf8_lossy(&help.stderr));
     }
 }
+
+/// Every picture of README and the book is one that the viewer's tests make, and is shown.
+#[test]
+fn the_tests_make_the_pictures_that_are_shown() {
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    let tests = text(&root().join("www/tests/page.test.ts"));
+    let pages = fs::read_dir(root().join("docs")).unwrap().map(|page| page.unwrap().path());
+    let pages =
+        pages.filter(|page| page.extension().is_some_and(|kind| kind == "md")).chain([root().join("README.md")]);
+    let shown: String = pages.map(|page| text(&page)).collect();
+    let pictures: Vec<_> = fs::read_dir(root().join("docs/pictures")).unwrap().map(Result::unwrap).collect();
+    assert!(!pictures.is_empty());
+    for picture in pictures {
+        let file = picture.file_name().into_string().unwrap();
+        let name = file.trim_end_matches(".png");
+        assert!(tests.contains(&format!("picture(page, \"{name}\")")), "no test makes {file}");
+        assert!(shown.contains(&format!("pictures/{file})")), "no page shows {file}");
+    }
+}

@@ -9,6 +9,7 @@ use crate::timeline::KeptNamespace;
 use crate::timeline::RecorderInfo;
 use crate::timeline::Timeline;
 use crate::tracepoint::Tracepoint;
+use crate::wakeup::Wakeup;
 use alloc::string::String;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
@@ -99,9 +100,10 @@ impl Timeline {
                 self.kept.push(KeptNamespace { kind, id, unique, by: String::from_utf8_lossy(by).into_owned() });
                 None
             }
-            #[cfg(feature = "full")]
             Some(Tracepoint::Wakeup { tid, cpu }) => {
+                #[cfg(feature = "full")]
                 self.switches.wakeup(tid, cpu, time);
+                self.woken = Some(Wakeup { time, tid, cpu });
                 None
             }
             #[cfg(feature = "full")]

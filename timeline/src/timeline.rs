@@ -7,6 +7,7 @@ use crate::membership::{Membership, MembershipNumbers, NsSet};
 use crate::registry::Registry;
 use crate::task::{Since, Source, Task, set_value};
 use crate::tracepoint::Tracepoints;
+use crate::wakeup::Wakeup;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -126,6 +127,7 @@ pub struct Timeline {
     pub(crate) limits: BTreeMap<u64, Read>,
     /// What a reading has said of them that was not taken.
     pub(crate) throttled: Option<Throttled>,
+    pub(crate) woken: Option<Wakeup>,
     pub(crate) tracepoints: Tracepoints,
     pub(crate) recorder: Option<RecorderInfo>,
     pub(crate) span: Option<(u64, u64)>,

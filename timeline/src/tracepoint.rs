@@ -28,7 +28,6 @@ pub(crate) enum Tracepoint<'a> {
     #[cfg(feature = "full")]
     KeptNamespace { kind: &'a [u8], id: NsId, unique: u64, by: &'a [u8] },
     /// `sched:sched_wakeup`: a task would run on a CPU.
-    #[cfg(feature = "full")]
     Wakeup { tid: u32, cpu: u32 },
     /// [`synthetic::NAMESPACE`]: the number of one of a task's namespaces that is never given again.
     #[cfg(feature = "full")]
@@ -80,7 +79,6 @@ enum Fields {
         kind: Field,
         by: Field,
     },
-    #[cfg(feature = "full")]
     Wakeup {
         tid: Field,
         cpu: Field,
@@ -165,7 +163,6 @@ impl Fields {
                 kind: field("type")?,
                 by: field("by")?,
             }),
-            #[cfg(feature = "full")]
             ("sched", "sched_wakeup" | "sched_wakeup_new") => {
                 Some(Self::Wakeup { tid: field("pid")?, cpu: field("target_cpu")? })
             }
@@ -255,7 +252,6 @@ impl Tracepoints {
                 unique: unique.number(raw, big)?,
                 by: by.text(raw, big)?,
             },
-            #[cfg(feature = "full")]
             Fields::Wakeup { tid, cpu } => Tracepoint::Wakeup { tid: number(tid)?, cpu: number(cpu)? },
             #[cfg(feature = "full")]
             Fields::Namespace { ino, unique } => {

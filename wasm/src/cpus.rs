@@ -18,6 +18,13 @@ impl Trace {
         lanes.flat_map(|(times, who)| [times.len() as u32, times.as_ptr() as u32, who.as_ptr() as u32]).collect()
     }
 
+    /// The wake-ups, in order, as [`lanes`](Self::lanes) has a CPU's switches: of the two words for each, the second is the
+    /// CPU's number. Valid until the next call of anything here.
+    pub fn wakeups(&self) -> Vec<u32> {
+        let (times, who) = &self.known().lanes.wakeups;
+        vec![times.len() as u32, times.as_ptr() as u32, who.as_ptr() as u32]
+    }
+
     /// When the recording began, ns of its clock.
     pub fn begin(&self) -> f64 {
         self.span().0 as f64

@@ -166,6 +166,9 @@ impl Visitor for Facts {
             self.throttled.push(throttled);
         }
         self.event(session, &record, task);
+        if let Some(wakeup) = self.timeline.take_wakeup() {
+            self.lanes.wakeup(wakeup);
+        }
         self.lanes.add(&self.timeline, session, &record);
     }
 

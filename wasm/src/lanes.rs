@@ -1,12 +1,12 @@
-//! Which thread had which CPU from when on, from context switches, in order. Not here: what is made
-//! of it.
+//! Which thread had which CPU from when on, and which would have run from when on: from context switches and wake-ups, in
+//! order. Not here: what is made of it.
 
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT, RecordType};
 use nsscope_codec::{Order, RawRecord, Record};
-use nsscope_timeline::Timeline;
+use nsscope_timeline::{Timeline, Wakeup};
 
-/// Switches that are kept, the first; the others are counted. 16 bytes each.
+/// Switches and wake-ups that are kept, the first; the others are counted. 16 bytes each.
 const SWITCHES: usize = 4_000_000;
 /// CPUs that have lanes; Linux has 8192 at most.
 const CPUS: usize = 8192;
@@ -23,11 +23,29 @@ const PREEMPTS: u32 = 1 << 30;
 pub(crate) struct Lanes {
     /// For each CPU by its number: times in ns, and for each time thread id and membership.
     pub(crate) cpus: Vec<(Vec<f64>, Vec<u32>)>,
+    /// Times in ns, and for each time thread id and CPU.
+    pub(crate) wakeups: (Vec<f64>, Vec<u32>),
     kept: usize,
     pub(crate) left: u64,
 }
 
+/// Whether one more is kept.
+fn keep(kept: &mut usize, left: &mut u64) -> bool {
+    let keeps = *kept < SWITCHES;
+    *kept += usize::from(keeps);
+    *left += u64::from(!keeps);
+    keeps
+}
+
 impl Lanes {
+    /// Takes a wake-up.
+    pub(crate) fn wakeup(&mut self, Wakeup { time, tid, cpu }: Wakeup) {
+        if keep(&mut self.kept, &mut self.left) {
+            self.wakeups.0.push(time as f64);
+            self.wakeups.1.extend([tid, cpu]);
+        }
+    }
+
     /// Takes what a record says of a CPU.
     pub(crate) fn add<O: Order>(&mut self, timeline: &Timeline, session: &Session, record: &RawRecord<'_, O>) {
         // Most records are none of these: they are not looked into again.
@@ -54,11 +72,9 @@ impl Lanes {
         if who.len() >= 2 && who[who.len() - 2] & !PREEMPTS == tid & !PREEMPTS {
             return;
         }
-        if self.kept >= SWITCHES {
-            self.left += 1;
+        if !keep(&mut self.kept, &mut self.left) {
             return;
         }
-        self.kept += 1;
         times.push(time as f64);
         let preempts = tid < PREEMPTS && record.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
         who.extend([

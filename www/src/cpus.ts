@@ -2,7 +2,7 @@
 
 import type { Trace } from "@nsscope/wasm";
 import { duration, moment } from "./format";
-import { ENDED, type Lane, MISSING, NOWHERE, type Membership, type Wait, at, neighbours, sums, waits } from "./lanes";
+import { ENDED, type Lane, MISSING, type Membership, NOWHERE, type Wait, type Wakeups, at, neighbours, sums, waits } from "./lanes";
 import type { CpuUse, Ran } from "./protocol";
 
 /** Whether this is the id of a thread that could run. */
@@ -13,6 +13,7 @@ function isThread(tid: number): boolean {
 export class Cpus {
   private count = 0;
   private copied: Lane[] = [];
+  private wakeups: Wakeups = { times: new Float64Array(), who: new Uint32Array() };
   private found: Wait[] | undefined;
   /** What memberships are, by their numbers. */
   private memberships = new Map<number, Membership>();
@@ -27,21 +28,28 @@ export class Cpus {
     this.memberships.clear();
   }
 
-  /** The CPUs whose switches are known. They are copied when there are more: the module's memory moves. */
+  /** Copies times and the two words for each out of the module's memory, which moves. */
+  private copy(words: Uint32Array): Wakeups {
+    const [length = 0, times = 0, who = 0] = words;
+    const { buffer } = this.memory;
+    return {
+      times: new Float64Array(buffer, times, length).slice(),
+      who: new Uint32Array(buffer, who, 2 * length).slice(),
+    };
+  }
+
+  /** The CPUs whose switches are known. They are copied when there are more. */
   lanes(): Lane[] {
     const words = this.trace.lanes();
-    const count = words.reduce((sum, word, index) => sum + (index % 3 === 0 ? word : 0), 0);
+    const wakeups = this.trace.wakeups();
+    const count = [...words, ...wakeups].reduce((sum, word, index) => sum + (index % 3 === 0 ? word : 0), 0);
     if (count !== this.count) {
       [this.count, this.copied, this.found] = [count, [], undefined];
+      this.wakeups = this.copy(wakeups);
       for (let cpu = 0; 3 * cpu + 2 < words.length; cpu++) {
-        const [length = 0, times = 0, who = 0] = words.subarray(3 * cpu, 3 * cpu + 3);
-        if (length > 0) {
-          const { buffer } = this.memory;
-          this.copied.push({
-            cpu,
-            times: new Float64Array(buffer, times, length).slice(),
-            who: new Uint32Array(buffer, who, 2 * length).slice(),
-          });
+        const lane = this.copy(words.subarray(3 * cpu, 3 * cpu + 3));
+        if (lane.times.length > 0) {
+          this.copied.push({ cpu, ...lane });
         }
       }
     }
@@ -61,7 +69,7 @@ export class Cpus {
   /** Who would have run, and did not. */
   waits(): Wait[] {
     const lanes = this.lanes();
-    this.found ??= waits(lanes);
+    this.found ??= waits(lanes, this.wakeups);
     return this.found;
   }
 

@@ -26,6 +26,12 @@ export interface Lane {
   who: Uint32Array;
 }
 
+/** Wake-ups, in order: when, ns, and for each the thread's id and the number of the CPU that it is to run on. */
+export interface Wakeups {
+  times: Float64Array;
+  who: Uint32Array;
+}
+
 /** What a membership is: the row of its container ({@link NOWHERE}: none), and the number of its namespaces. */
 export interface Membership {
   row: number;
@@ -230,11 +236,14 @@ export interface Wait {
   to: number;
 }
 
-/** From being preempted until running again, wherever that is: each thread's waits, in the order of their ends. */
-export function waits(lanes: Lane[]): Wait[] {
+/** From being preempted or woken up until running, wherever that is: each thread's waits, in the order of their ends. */
+export function waits(lanes: Lane[], wakeups: Wakeups): Wait[] {
   const found: Wait[] = [];
   const waiting = new Map<number, Wait>();
   const next = lanes.map(() => 0);
+  const running = lanes.map(() => IDLE);
+  const laneOf = new Map(lanes.map(({ cpu }, index) => [cpu, index]));
+  let woken = 0;
   for (;;) {
     // The lane whose next switch is first.
     let first = -1;
@@ -248,6 +257,15 @@ export function waits(lanes: Lane[]): Wait[] {
     const lane = lanes[first];
     if (lane === undefined || found.length >= WAITS) {
       return found;
+    }
+    for (; (wakeups.times[woken] ?? Infinity) <= time; woken++) {
+      const [tid = IDLE, cpu = 0] = wakeups.who.subarray(2 * woken, 2 * woken + 2);
+      const its = laneOf.get(cpu);
+      // Who runs does not wait; who waits already goes on.
+      if (its !== undefined && !running.includes(tid) && !waiting.has(tid)) {
+        const from = wakeups.times[woken] ?? time;
+        waiting.set(tid, { tid, membership: NOWHERE, lane: its, from, to: from });
+      }
     }
     const number = next[first] ?? 0;
     next[first] = number + 1;
@@ -264,8 +282,11 @@ export function waits(lanes: Lane[]): Wait[] {
     const wait = waiting.get(tid);
     if (wait !== undefined) {
       waiting.delete(tid);
-      found.push({ ...wait, to: time });
+      // Of who was woken up it is known now where it is.
+      const membership = wait.membership === NOWHERE ? (lane.who[2 * number + 1] ?? NOWHERE) : wait.membership;
+      found.push({ ...wait, membership, to: time });
     }
+    running[first] = tid;
     if (number > 0 && word < MISSING && (word & PREEMPTS) !== 0) {
       const before = tidOf(lane.who, number - 1);
       if (runs(before) && before !== ENDED) {

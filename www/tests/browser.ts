@@ -1,5 +1,5 @@
 /** A real Chromium with the page that was built. */
-import { existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Browser, type Page, chromium } from "playwright-core";
 import { type PreviewServer, preview } from "vite";
@@ -8,7 +8,18 @@ import { skip } from "./capture";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-export const PICTURES = fileURLToPath(new URL("../../target/pictures", import.meta.url));
+const PICTURES = fileURLToPath(new URL("../../target/pictures", import.meta.url));
+/** Those that README and the book show. */
+const SHOWN = fileURLToPath(new URL("../../docs/pictures", import.meta.url));
+
+/** A picture to look at, in target/pictures. With UPDATE_PICTURES=1 it replaces the one of its name in docs/pictures. */
+export async function picture(page: Page, name: string) {
+  const path = `${PICTURES}/${name}.png`;
+  await page.screenshot({ path });
+  if (process.env.UPDATE_PICTURES !== undefined && existsSync(`${SHOWN}/${name}.png`)) {
+    copyFileSync(path, `${SHOWN}/${name}.png`);
+  }
+}
 
 export interface Visit {
   page: Page;

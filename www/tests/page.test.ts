@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Machine, PICTURES, chosen, drop, eventually, ready } from "./browser";
+import { Machine, chosen, drop, eventually, picture, ready } from "./browser";
 import { capture, nsscope, records, scratch, skip } from "./capture";
 
 const machine = new Machine();
@@ -66,7 +66,7 @@ test("a fresh capture that is dropped shows what the command line tells", async 
     return;
   }
   const { page, problems, requests, report } = visit;
-  await page.screenshot({ path: `${PICTURES}/light.png` });
+  await picture(page, "light");
   const rows = await page.locator("#panel tbody tr").allInnerTexts();
   expect(rows).toHaveLength(report.containers.length);
   for (const [index, { title, commands, processes }] of report.containers.entries()) {
@@ -125,7 +125,7 @@ test("the panels tell who shares what, every event, and the file's own facts", a
       expect(matrix[index]).toBe(own ? first?.namespaces[kind]?.toString() : "host");
     }
   }
-  await page.screenshot({ path: `${PICTURES}/dark.png` });
+  await picture(page, "dark");
   await tab(page, "Events");
   const number = page.locator(".events .bar .soft");
   const listed = async () => Number(/^([\d,]+) events?$/.exec(await number.innerText())?.[1]?.replaceAll(",", ""));
@@ -147,7 +147,7 @@ test("the panels tell who shares what, every event, and the file's own facts", a
     expect(events.length).toBeGreaterThan(2);
     expect(events.slice(1).every((row) => row.includes("uname") && !row.includes("host\n"))).toBe(true);
   });
-  await page.screenshot({ path: `${PICTURES}/events.png` });
+  await picture(page, "events");
   await page.getByLabel("Filter of the events").fill("name=x");
   await page.keyboard.press("Enter");
   await page.locator(".events .wrong").waitFor();
@@ -246,7 +246,7 @@ test("zoom, pan, measure, fold, select, search, and the keys for all of it", asy
   await eventually(async () => {
     expect(await page.locator("[aria-selected=true][role=treeitem]").count()).toBe(1);
   });
-  await page.screenshot({ path: `${PICTURES}/selected.png` });
+  await picture(page, "selected");
   await eventually(async () => {
     expect(decodeURIComponent(await fragment(page))).toContain(`container=${first?.id ?? ""}`);
   });
@@ -346,7 +346,7 @@ test("two fingers zoom", async () => {
     return;
   }
   const { page, problems } = visit;
-  await page.screenshot({ path: `${PICTURES}/phone.png` });
+  await picture(page, "phone");
   const box = await page.locator("#spans").boundingBox();
   const [x, y] = [(box?.x ?? 0) + (box?.width ?? 0) / 2, (box?.y ?? 0) + 60];
   const before = await window_(page);
@@ -376,12 +376,12 @@ test("the example, a file of the same origin, the picker and paste open files", 
     return;
   }
   const { page, problems } = visit;
-  await page.screenshot({ path: `${PICTURES}/empty.png` });
+  await picture(page, "empty");
   await accessible(page);
   await page.locator("#example").click();
   await ready(page);
   expect(await page.locator("#panel tbody tr").count()).toBeGreaterThan(0);
-  await page.screenshot({ path: `${PICTURES}/example.png` });
+  await picture(page, "example");
   await page.goto(`${machine.url}?url=example.data`);
   await ready(page);
   const rows = await page.locator("#panel tbody tr").count();
@@ -430,7 +430,7 @@ test("two machines are shown side by side", async () => {
   await eventually(async () => {
     expect(await page.locator("#panel").innerText()).toContain("machine-1.data");
   });
-  await page.screenshot({ path: `${PICTURES}/machines.png` });
+  await picture(page, "machines");
   expect(problems).toEqual([]);
   await page.context().close();
 });
@@ -493,7 +493,7 @@ test("what is not a capture is refused in words", async () => {
   expect(await page.locator("#status.error").innerText()).toBe(
     "notes.txt: not a perf.data file: it does not begin with PERFILE2",
   );
-  await page.screenshot({ path: `${PICTURES}/error.png` });
+  await picture(page, "error");
   expect(problems).toEqual([]);
   await page.context().close();
 });
@@ -522,6 +522,23 @@ test("names full of markup, direction marks and length are text", async () => {
   await page.context().close();
 });
 
+test("the example has who ran and who waited, as README shows it", async () => {
+  const visit = await machine.visit("the example has who ran");
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems } = visit;
+  await page.locator("#example").click();
+  await ready(page);
+  await tab(page, "CPUs");
+  await eventually(async () => {
+    expect((await page.locator("#panel tbody tr").allInnerTexts()).some((row) => row.startsWith("host"))).toBe(true);
+  });
+  await picture(page, "overview");
+  expect(problems).toEqual([]);
+  await page.context().close();
+});
+
 test("the CPUs have lanes, and say who ran where they are clicked", async () => {
   if (!records) {
     skip("page: the CPUs have lanes", "this user may not record");
@@ -544,7 +561,7 @@ test("the CPUs have lanes, and say who ran where they are clicked", async () => 
   const containers = rows.filter((row) => row.startsWith("sh:"));
   expect(containers.length).toBeGreaterThanOrEqual(2);
   expect(containers.some((row) => /^sh:\d+\s.*sh:\d+/s.test(row))).toBe(true);
-  await page.screenshot({ path: `${PICTURES}/cpus.png` });
+  await picture(page, "cpus");
   // Somebody runs in the middle; the next one comes where that one leaves.
   const canvas = page.locator("#spans");
   const { width = 0 } = (await canvas.boundingBox()) ?? {};

@@ -406,11 +406,13 @@ test.runIf(records)("containers of an image are together", async () => {
   expect(rows.find(({ kind }) => kind === 1)?.label).toBe(`image ${images[0] ?? ""}`);
 });
 
-test.runIf(records)("lanes have the CPU time and the waits that the command line has", async () => {
+test.runIf(records).each(["--switch-events", "--wakeups"])("lanes have the CPU time and the waits of %s that the command line has", async (flag) => {
   const file = join(scratch(), "switches.data");
   const busy = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
-  const one = `taskset -c 0 unshare -p -m -f sh -c '${busy}; exit 0'`;
-  nsscope("record", "-a", "--switch-events", "-o", file, "--", "sh", "-c", `${one} & ${one} & wait`);
+  // The other one sleeps most of the time: without wake-ups it hardly waits.
+  const sleeper = "i=0; while [ $i -lt 40 ]; do sleep 0.005; i=$((i+1)); done";
+  const one = (what: string) => `taskset -c 0 unshare -p -m -f sh -c '${what}; exit 0'`;
+  nsscope("record", "-a", flag, "-o", file, "--", "sh", "-c", `${one(busy)} & ${one(sleeper)} & wait`);
   const { cpu_use } = JSON.parse(nsscope("report", "--waits", "--json", file)) as {
     cpu_use: { who: { kind: string; title?: string }; cpu_ns: number; waited_ns: number; waited_for: { ns: number }[] }[];
   };

@@ -26,7 +26,9 @@ pub(crate) fn build() -> Result<PathBuf> {
     fs::create_dir_all(&src)?;
     for page in fs::read_dir(root().join("docs"))? {
         let page = page?;
-        copy(&page.path(), &src.join(page.file_name()))?;
+        if page.file_type()?.is_file() {
+            copy(&page.path(), &src.join(page.file_name()))?;
+        }
     }
     for (file, page, _) in PAGES {
         copy(&root().join(file), &src.join(page))?;
@@ -70,9 +72,6 @@ fn leads_to(link: &str, folder: &Path, page: &Path) -> Result<String> {
     }
     let Ok(path) = fs::canonicalize(folder.join(file)) else { return Ok(link.into()) };
     let inside = path.strip_prefix(root())?.to_str().context("a name")?;
-    if let Some(name) = inside.strip_prefix("docs/") {
-        return Ok(format!("{name}{anchor}"));
-    }
     if let Some((_, page, _)) = PAGES.iter().find(|(file, ..)| *file == inside) {
         return Ok((*page).into());
     }
@@ -80,6 +79,9 @@ fn leads_to(link: &str, folder: &Path, page: &Path) -> Result<String> {
         let name = path.file_name().and_then(|name| name.to_str()).context("a name")?;
         fs::copy(&path, page.with_file_name(name))?;
         return Ok(name.into());
+    }
+    if let Some(name) = inside.strip_prefix("docs/") {
+        return Ok(format!("{name}{anchor}"));
     }
     Ok(format!("{REPOSITORY}/{inside}"))
 }

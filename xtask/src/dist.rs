@@ -2,8 +2,8 @@
 //! them and their checksums. Not here: whether they work, which `tests/tests/packages.rs` shows.
 
 use crate::toolchain::{Toolchain, no_paths, variable};
-use crate::{bpf, root, run, sbom, setup, tools, viewer};
-use anyhow::{Context, Result, bail};
+use crate::{bpf, cargo, root, run, sbom, setup, tools, viewer};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ struct Machine {
     arch: &'static str,
     target: &'static str,
     linker: &'static str,
+    /// What calls the linker where rustc does not ask it for a static program that runs at any address.
+    wrapper: Option<&'static str>,
     /// What compiles for it elsewhere.
     cross: &'static [(&'static str, &'static str)],
 }
@@ -27,6 +29,7 @@ const MACHINES: [Machine; 2] = [
         arch: "amd64",
         target: "x86_64-unknown-linux-gnu",
         linker: "x86_64-linux-gnu-gcc",
+        wrapper: None,
         cross: &[
             ("gcc-x86-64-linux-gnu", "links the packages' program for x86_64"),
             ("libc6-dev-amd64-cross", "its C library"),
@@ -37,6 +40,7 @@ const MACHINES: [Machine; 2] = [
         arch: "arm64",
         target: "aarch64-unknown-linux-gnu",
         linker: "aarch64-linux-gnu-gcc",
+        wrapper: Some("packaging/aarch64-static-pie-gcc"),
         cross: &[
             ("gcc-aarch64-linux-gnu", "links the packages' program for aarch64"),
             ("libc6-dev-arm64-cross", "its C library"),
@@ -71,7 +75,9 @@ impl Machine {
         cargo
             .args(["--locked", "--profile=dist", "-p", "nsscope", "--features", features])
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-        if !self.is_this() {
+        if let Some(wrapper) = self.wrapper {
+            cargo.env(variable(self.target, "LINKER"), root().join(wrapper));
+        } else if !self.is_this() {
             cargo.env(variable(self.target, "LINKER"), self.linker);
         }
         run(&mut cargo)?;
@@ -133,6 +139,21 @@ pub(crate) fn build() -> Result<Vec<String>> {
     checksums(&out)?;
     println!("packages: {}", out.display());
     Ok(left_out)
+}
+
+/// Makes the packages of a copy of the sources in another folder, and fails where one is not what [`build`] made.
+pub(crate) fn again() -> Result<()> {
+    let sums = |root: &Path| fs::read_to_string(root.join("target/packages/SHA256SUMS"));
+    let first = sums(root())?;
+    let copy = tempfile::tempdir()?;
+    let all = "git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t";
+    run(Command::new("sh").args(["-c", &format!("{all} \"$0\"")]).arg(copy.path()).current_dir(root()))?;
+    run(cargo().args(["xtask", "dist"]).current_dir(copy.path()))?;
+    let second = sums(copy.path())?;
+    let other: Vec<_> = second.lines().filter(|line| !first.lines().any(|known| known == *line)).collect();
+    ensure!(first == second, "in another folder these are other bytes:\n{}", other.join("\n"));
+    println!("packages: in another folder they are the same {} files", first.lines().count());
+    Ok(())
 }
 
 /// The completions by shell, and where Debian has them.
@@ -206,11 +227,14 @@ fn deb(out: &Path, arch: &str, program: &Path, pages: &Path) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let control = format!(
         "Package: nsscope\nVersion: {version}\nArchitecture: {arch}\nSection: admin\nPriority: optional\n\
-         Maintainer: nsscope <maintainers@nsscope.invalid>\nDescription: see what containers do, from the kernel's own records\n \
+         Maintainer: nsscope <maintainers@nsscope.invalid>\nRecommends: debconf, libcap2-bin\nDescription: see what containers do, from the kernel's own records\n \
          Records which namespaces and cgroups the tasks of a machine are in, and tells which\n \
          containers did what, when, and who waited for whom.\n"
     );
     fs::write(tree.join("DEBIAN/control"), control)?;
+    for script in ["templates", "config", "postinst", "postrm"] {
+        fs::copy(root().join("packaging/debian").join(script), tree.join("DEBIAN").join(script))?;
+    }
     readable(&tree)?;
     run(Command::new("dpkg-deb")
         .args(["--root-owner-group", "--build"])

@@ -76,7 +76,11 @@ enum Chore {
     /// Build the book in target/book/html
     Book,
     /// Make packages in target/packages: static programs, .debs, wheels, a container image's folder, checksums
-    Dist,
+    Dist {
+        /// And once more in another folder: the same sources give the same bytes
+        #[arg(long)]
+        twice: bool,
+    },
     /// Run the program for aarch64 that cargo xtask dist has made on Debian's kernel for it, in QEMU
     Arm64,
     /// Build the npm package @nsscope/wasm in wasm/pkg
@@ -108,7 +112,12 @@ fn main() -> Result<ExitCode> {
         Chore::Soak { minutes, recordings } => test::soak(minutes, recordings)?,
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Book => println!("{}", book::build()?.display()),
-        Chore::Dist => dist::build()?.iter().for_each(|why| println!("{}{why}", apart::SKIPPED)),
+        Chore::Dist { twice } => {
+            dist::build()?.iter().for_each(|why| println!("{}{why}", apart::SKIPPED));
+            if twice {
+                dist::again()?;
+            }
+        }
         Chore::Wasm => wasm::build()?,
         Chore::Viewer => viewer::make()?,
         Chore::BenchViewer => viewer::bench()?,

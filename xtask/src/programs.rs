@@ -1,13 +1,31 @@
 //! The programs that tests run. Not here: what they are run for.
 
 use crate::{cargo, root, run};
-use anyhow::Result;
-use std::path::PathBuf;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// Builds the programs that tests run.
 pub(crate) fn build() -> Result<()> {
     let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet"];
     run(cargo().args(["build", "--quiet", "--release"]).args(what))
+}
+
+/// Builds a file of `tests/tests`, as a program of its name in a directory.
+pub(crate) fn test(name: &str, dir: &Path) -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.args(["test", "--quiet", "-p", "nsscope-tests", "--test", name, "--no-run", "--message-format=json"]);
+    let output = cargo.stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "the tests of {name} do not build");
+    let built = String::from_utf8(output.stdout)?.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    let program = dir.join(name);
+    fs::copy(built.context("a test without a program")?, &program)?;
+    Ok(program)
 }
 
 /// Where they are then.

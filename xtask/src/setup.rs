@@ -30,6 +30,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "DuckDB, Spark and Perfetto's messages, which read what is exported"),
     ("openjdk-17-jre-headless", "what Spark runs on"),
     ("curl", "sends what is exported to a collector"),
+    ("debootstrap", "a Debian that the .deb is installed in"),
     ("tmux", "a terminal to look at what is drawn in one"),
 ];
 

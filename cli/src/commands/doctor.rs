@@ -53,17 +53,19 @@ fn change(args: &args::Doctor) -> Outcome {
         }
         writeln!(err, "  {}", words.join(" "))?;
     }
-    if !std::io::stdin().is_terminal() {
-        writeln!(err, "Nothing was done: this is no terminal to ask at.")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    write!(err, "Do it? [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    if !answer.trim().eq_ignore_ascii_case("y") {
-        writeln!(err, "Nothing was done.")?;
-        return Ok(ExitCode::SUCCESS);
+    if !args.yes {
+        if !std::io::stdin().is_terminal() {
+            writeln!(err, "Nothing was done: this is no terminal to ask at. --yes does it without asking.")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        write!(err, "Do it? [y/N] ")?;
+        err.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if !answer.trim().eq_ignore_ascii_case("y") {
+            writeln!(err, "Nothing was done.")?;
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     for words in &steps {
         let status = Command::new(&words[0]).args(&words[1..]).status();

@@ -61,7 +61,7 @@ fn census(timeline: &Timeline) -> Vec<serde_json::Value> {
     let entries = found.iter().map(|(&(kind, ino), pids)| {
         let first = pids.iter().min().copied().unwrap_or(0);
         json!({
-            "type": kind.name(), "ino": ino, "unique": namespace_id(first, kind), "processes": pids.len(), "pid": first,
+            "type": kind.name(), "ino": ino, "unique": namespace_id(first, kind, ino), "processes": pids.len(), "pid": first,
             "host": host.get(kind).ino == ino,
         })
     });
@@ -139,7 +139,7 @@ fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Ps) -> Strin
             add(row, None);
         }
     }
-    let mut out = table.trim_fmt();
+    let mut out = style.fitted(&mut table);
     if selection.containers.is_empty() {
         out += "\n\nno container runs by this definition";
     }

@@ -149,7 +149,7 @@ fn tree(timeline: &Timeline, selection: &Selection, args: &args::Report, start: 
             shown.container(selection, member, style.branch(position + 1 == group.containers.len()));
         }
     }
-    table.trim_fmt()
+    style.fitted(&mut table)
 }
 
 struct Rows<'t> {

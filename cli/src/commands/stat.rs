@@ -92,7 +92,7 @@ pub(crate) fn run(args: &args::Stat) -> Outcome {
     }
     let total = counts.kinds.total();
     table.add_row(["all".into(), total.to_string(), format!("{:.1}", rate(total))]);
-    writeln!(out, "{}\n", table.trim_fmt())?;
+    writeln!(out, "{}\n", style.fitted(&mut table))?;
     writeln!(
         out,
         "{} s; at most {} records in a second (second {})",

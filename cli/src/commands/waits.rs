@@ -33,7 +33,8 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
     let whole: u64 = all.iter().map(|one| one.on_cpu).sum();
     let cpus = all.iter().flat_map(|one| &one.cpus).map(|(cpu, _)| cpu + 1).max().unwrap_or(0);
     let everybody = args.which.filter().is_empty();
-    let mut table = Style::of_stdout().table(&[
+    let style = Style::of_stdout();
+    let mut table = style.table(&[
         "WHO",
         "CPU s",
         "%",
@@ -63,6 +64,7 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
             one.limit.filter(|limit| limit.periods > 0).map_or("-".into(), |limit| ms(limit.throttled)),
         ]);
     }
+    let table = style.fitted(&mut table);
     let mut out = if timeline.is_summed() {
         format!("\nCPU time and waits, summed in the kernel: record --switch-events knows the CPUs too\n{table}\n\n")
     } else {

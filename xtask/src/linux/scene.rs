@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Types of namespaces, and what configures them. mnt is always there.
@@ -94,6 +94,16 @@ cp /proc/modules modules
 dmesg > dmesg
 ";
 
+/// Our own tests of the kernel's records, and those of perf's that read what tasks do: side-band records with all their
+/// fields, exits, and records while nothing is counted.
+const TESTS: &str = "
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+NSSCOPE_PROGRAMS=/bin kernel --test-threads=1 > tests.log 2>&1
+for test in 'PERF_RECORD_' 'Number of exit events' 'dummy software event'; do
+    perf test \"$test\"
+done > perf.log 2>&1
+";
+
 /// In a kernel without one type: each of the others, and records as /proc has it.
 const WITHOUT: &str = "
 {
@@ -124,6 +134,7 @@ pub(super) fn check(tree: &Tree, kernels: Kernels) -> Result<u64> {
     next(no_higher_cost(&c, &rust))?;
     next(time_namespace(&rust))?;
     next(driver(&rust))?;
+    next(tests(&rust))?;
     if kernels == Kernels::Two {
         return Ok(passed);
     }
@@ -136,10 +147,16 @@ pub(super) fn check(tree: &Tree, kernels: Kernels) -> Result<u64> {
 
 /// Runs `init` in a kernel. Returns what it left.
 fn machine(built: &Built, init: &str, cpus: u32, counted: bool) -> Result<Left> {
+    machine_with(built, init, cpus, counted, &[])
+}
+
+/// The same, with more programs.
+fn machine_with(built: &Built, init: &str, cpus: u32, counted: bool, more: &[PathBuf]) -> Result<Left> {
     let out = root().join("target/linux");
     fs::create_dir_all(&out)?;
     let mut all: Vec<_> = ["nsscope", "ns-actor", "ns-events", "ns-ring"].map(|name| programs::dir().join(name)).into();
     all.push("/usr/bin/perf".into());
+    all.extend_from_slice(more);
     let driver = Some(&*built.driver).filter(|driver| driver.exists());
     let initramfs =
         Initramfs { board: &PC, busybox: Path::new("/bin/busybox"), programs: &all, files: driver.as_slice(), init }
@@ -275,6 +292,20 @@ fn driver(rust: &Built) -> Result<String> {
     ensure!(!left.text("modules")?.contains("nsscope"), "the driver is still there");
     left.quiet("dmesg", &["WARNING", "BUG", "Oops", "Call Trace", "general protection", "Unknown symbol"])?;
     Ok(format!("the driver without C: {changes} records, as perf has them"))
+}
+
+fn tests(rust: &Built) -> Result<String> {
+    let out = root().join("target/linux");
+    fs::create_dir_all(&out)?;
+    // util-linux has flags that busybox has not.
+    let more = [programs::test("kernel", &out)?, "/usr/bin/unshare".into()];
+    let left = machine_with(rust, TESTS, 2, false, &more)?;
+    let said = left.text("tests.log")?;
+    let result = said.lines().find(|line| line.starts_with("test result: ok")).with_context(|| said.clone())?;
+    let perf = left.text("perf.log")?;
+    let passed = perf.lines().filter(|line| line.ends_with(": Ok")).count();
+    ensure!(passed == 3, "perf's tests:\n{perf}");
+    Ok(format!("in the kernel, nsscope's tests of namespaces: {result}; {passed} of perf's"))
 }
 
 fn without(kind: &str, built: &Built) -> Result<String> {
