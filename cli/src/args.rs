@@ -731,6 +731,7 @@ impl std::str::FromStr for Moment {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
     /// Print one JSON object

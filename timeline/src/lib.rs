@@ -92,7 +92,6 @@ mod task;
 mod throttling;
 mod timeline;
 mod tracepoint;
-mod wakeup;
 mod why;
 
 pub use container::{Container, Created, Namespaced};
@@ -112,4 +111,4 @@ pub use task::{Since, Source, Task};
 #[cfg(feature = "full")]
 pub use timeline::KeptNamespace;
 pub use timeline::{LostInterval, RecorderInfo, Timeline};
-pub use wakeup::Wakeup;
+pub use tracepoint::Wakeup;

@@ -8,8 +8,7 @@ use crate::task::{Since, Source, set_value};
 use crate::timeline::KeptNamespace;
 use crate::timeline::RecorderInfo;
 use crate::timeline::Timeline;
-use crate::tracepoint::Tracepoint;
-use crate::wakeup::Wakeup;
+use crate::tracepoint::{Tracepoint, Wakeup};
 use alloc::string::String;
 use alloc::vec::Vec;
 use nsscope_codec::perf_data::Session;
@@ -65,6 +64,11 @@ impl Timeline {
             // Its process has not come yet, and its pid may be another's before.
             self.declare(&synthetic::Container { pid: 0, ..said });
         }
+    }
+
+    /// The wake-up, if a record has told of one since this was asked last.
+    pub fn take_wakeup(&mut self) -> Option<Wakeup> {
+        self.woken.take()
     }
 
     /// What the raw bytes of a tracepoint's sample say, in one byte order or the other.

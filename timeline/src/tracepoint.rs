@@ -109,6 +109,17 @@ enum Fields {
     },
 }
 
+/// A task would run from now on (`sched:sched_wakeup`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wakeup {
+    /// When, ns.
+    pub time: u64,
+    /// The thread.
+    pub tid: u32,
+    /// The CPU that it is to run on.
+    pub cpu: u32,
+}
+
 /// Where a group's fields are: thread, kind, cgroup, pid namespace and mount namespace.
 #[cfg(feature = "full")]
 #[derive(Debug)]
