@@ -15,6 +15,12 @@ pub(crate) fn wall_clock() -> u64 {
     nanoseconds(ClockId::Realtime)
 }
 
+/// For how long the machine has slept since it booted, ns.
+pub(crate) fn asleep() -> u64 {
+    let awake = now();
+    nanoseconds(ClockId::Boottime).saturating_sub(awake)
+}
+
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

@@ -55,6 +55,7 @@ mod features;
 mod file;
 mod flight;
 mod handle;
+mod hotplug;
 mod import;
 mod kept;
 mod limits;

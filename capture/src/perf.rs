@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result, reason};
 use crate::events::{EventDesc, clock_attr, side_band, side_band_attr, synthetic_events, tracepoint_attr};
+use crate::hotplug::{Aliases, Cpus};
 use crate::source::{Chunk, Source};
 use crate::sys::{Event, Ring};
 use crate::target::Target;
@@ -15,7 +16,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Which records are wanted, and how many fit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,18 +43,32 @@ pub(crate) struct Perf {
     tracepoints: Vec<Tracepoint>,
     /// The rings, one a CPU, with the event to wait on.
     rings: Vec<(usize, Ring)>,
+    /// For each ring, events that were opened since in place of others.
+    aliases: Vec<Aliases>,
     /// All open events; the first of each CPU owns its ring.
     open: Vec<Event>,
     /// Those to enable by hand: not the ones that exec enables.
     manual: Vec<usize>,
     /// Whether the rings are overwritten, to be read when asked for.
     overwrite: bool,
-    /// The CPUs that have events, and when it was last looked whether they are there.
-    cpus: (Vec<u32>, Instant),
+    /// Those of CPUs, which go with them; those of tasks stay.
+    of_cpus: Vec<OfCpu>,
+    /// The cgroup that they are for, where not for all tasks.
+    cgroup: Option<File>,
+    cpus: Cpus,
 }
 
-/// How often it is looked whether a CPU has gone.
-const LOOK: Duration = Duration::from_secs(1);
+/// An event of a CPU.
+#[derive(Debug)]
+struct OfCpu {
+    cpu: u32,
+    /// Which of the described it is, and its id there.
+    described: usize,
+    id: u64,
+    /// Its ring, and where it is among the open ones.
+    ring: usize,
+    event: usize,
+}
 
 /// Ring sizes to try, largest first, where the user names none: 2 MiB a CPU hold about 13,000 records.
 const RING_SIZES: [usize; 4] = [2 << 20, 512 << 10, 128 << 10, 32 << 10];
@@ -72,7 +87,10 @@ impl Perf {
             open: vec![],
             manual: vec![],
             overwrite,
-            cpus: (cpus.clone(), Instant::now()),
+            aliases: vec![],
+            of_cpus: vec![],
+            cgroup: None,
+            cpus: Cpus::new(&cpus),
         };
         let (side_band_ids, side_band_attr) = events.open_on_all(side_band_attr(switches), target, &cpus)?;
         events.described.push(side_band(side_band_attr, side_band_ids));
@@ -123,10 +141,8 @@ impl Perf {
             }
             Target::Container { .. } | Target::System | Target::Tasks { .. } => None,
         };
-        let open = |attr: &Attr<Native>, pid: i32, cpu: u32| match &cgroup {
-            Some(cgroup) => Event::open_for_cgroup(attr, cgroup.as_fd(), cpu as i32),
-            None => Event::open(attr, pid, cpu as i32),
-        };
+        let is_of_cpu = target.tids().is_none() || cgroup.is_some();
+        self.cgroup = cgroup;
         self.write_order(&mut attr);
         if on_exec {
             attr.set_flags(attr.flags() | AttrFlags::ENABLE_ON_EXEC);
@@ -135,27 +151,32 @@ impl Perf {
         for &pid in &pids {
             let mut of_pid = Vec::new();
             for &cpu in cpus {
-                let opened = match open(&attr, pid, cpu) {
+                let opened = match open(&attr, pid, cpu, self.cgroup.as_ref()) {
                     // Kernels before 5.7 know neither cgroup records nor a sample's cgroup.
                     Err(error) if is(&error, libc::EINVAL) => {
                         attr.set_flags(AttrFlags(attr.flags().0 & !AttrFlags::CGROUP.0));
                         attr.sample_type.set(attr.sample_type.get() & !SampleType::CGROUP.0);
-                        open(&attr, pid, cpu)
+                        open(&attr, pid, cpu, self.cgroup.as_ref())
                     }
                     other => other,
                 };
                 match opened {
-                    Ok(event) => of_pid.push(event),
+                    Ok(event) => of_pid.push((cpu, event)),
                     // The CPU went offline, or the task ended.
                     Err(error) if is(&error, libc::ENODEV) => {}
                     Err(error) if is(&error, libc::ESRCH) && pids.len() > 1 => break,
                     Err(error) => return Err(cannot_open(&error, pid)),
                 }
             }
-            for event in of_pid {
-                ids.push(event.id()?);
+            for (ring, (cpu, event)) in of_pid.into_iter().enumerate() {
+                let id = event.id()?;
+                ids.push(id);
                 if !on_exec {
                     self.manual.push(self.open.len());
+                }
+                if is_of_cpu {
+                    let (described, event) = (self.described.len(), self.open.len());
+                    self.of_cpus.push(OfCpu { cpu, described, id, ring, event });
                 }
                 self.open.push(event);
             }
@@ -191,31 +212,45 @@ impl Perf {
             }
             break;
         }
+        self.aliases.resize_with(self.rings.len(), Aliases::default);
         for later in owners..self.open.len() {
             self.open[later].redirect(&self.open[later % owners])?;
         }
         Ok(())
     }
 
-    /// A CPU that goes offline takes its events with it: they stay off when it comes back (`perf_event_exit_cpu()` in
-    /// kernel/events/core.c). Says so.
+    /// Opens the events again of CPUs that were away, and says so.
     fn look_at_cpus(&mut self) {
-        let (cpus, looked) = &mut self.cpus;
-        if looked.elapsed() < LOOK {
-            return;
-        }
-        *looked = Instant::now();
-        let Ok(online) = machine::online_cpus() else { return };
-        cpus.retain(|cpu| {
-            let there = online.contains(cpu);
-            if !there {
-                log::warn!(
-                    "CPU {cpu} went offline: what runs there when it is back is not recorded; then begin a new \
-                     recording, or use --backend bpf, which goes on"
-                );
+        for cpu in self.cpus.back().unwrap_or_default() {
+            match self.reopen(cpu) {
+                Ok(()) => log::warn!("CPU {cpu} is recorded again; what ran there since it came back may be missing"),
+                Err(error) => log::warn!(
+                    "CPU {cpu} was offline, and what runs there is not recorded: {}\n  begin a new recording, or use \
+                     --backend bpf, which goes on",
+                    reason(&error)
+                ),
             }
-            there
-        });
+        }
+    }
+
+    /// Opens a CPU's events once more. They write to the ring of the first ones.
+    fn reopen(&mut self, cpu: u32) -> io::Result<()> {
+        for of in self.of_cpus.iter_mut().filter(|of| of.cpu == cpu) {
+            let (owner, _) = self.rings[of.ring];
+            let later = open(&self.described[of.described].attr, -1, cpu, self.cgroup.as_ref())?;
+            later.redirect(&self.open[owner])?;
+            self.aliases[of.ring].add(later.id()?, of.id);
+            // First the one, then the other: a record that comes between is there twice, and none is missing.
+            later.enable()?;
+            if of.event == owner {
+                let _ = self.open[owner].disable();
+                of.event = self.open.len();
+                self.open.push(later);
+            } else {
+                self.open[of.event] = later;
+            }
+        }
+        Ok(())
     }
 
     /// Tracepoints are recorded for the whole machine: a task is moved by others, often by none of the target's.
@@ -223,7 +258,8 @@ impl Perf {
         let mut attr = tracepoint_attr(tracepoint.format.id);
         self.write_order(&mut attr);
         let mut ids = Vec::new();
-        for (owner, &cpu) in cpus.iter().enumerate().take(self.rings.len()) {
+        for (ring, &cpu) in cpus.iter().enumerate().take(self.rings.len()) {
+            let owner = self.rings[ring].0;
             let opened = Event::open(&attr, -1, cpu as i32).and_then(|event| {
                 event.redirect(&self.open[owner])?;
                 Ok((event.id()?, event))
@@ -231,7 +267,9 @@ impl Perf {
             match opened {
                 Ok((id, event)) => {
                     ids.push(id);
-                    self.manual.push(self.open.len());
+                    let (described, at) = (self.described.len(), self.open.len());
+                    self.of_cpus.push(OfCpu { cpu, described, id, ring, event: at });
+                    self.manual.push(at);
                     self.open.push(event);
                 }
                 Err(error) => {
@@ -276,26 +314,32 @@ impl Source for Perf {
     }
 
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
-        self.look_at_cpus();
         let mut any = false;
-        let mut rings = &mut self.rings[..];
+        let (mut rings, mut aliases) = (&mut self.rings[..], &self.aliases[..]);
         while !rings.is_empty() {
             // As many as are worth a large write, no more: what is taken has to be given back.
-            let (mut chunks, mut lens) = (Vec::new(), Vec::new());
-            for (_, ring) in &mut *rings {
+            let (mut found, mut lens) = (Vec::new(), Vec::new());
+            for ((_, ring), aliases) in rings.iter_mut().zip(aliases) {
                 let available = ring.available();
                 lens.push(available.len());
-                chunks.push([available.first, available.second]);
+                let whole = [available.first, available.second];
+                // A record may be in both halves.
+                found.push((whole, (!aliases.is_empty()).then(|| renamed(aliases, whole))));
                 if lens.iter().sum::<usize>() >= BATCH {
                     break;
                 }
             }
             any |= lens.iter().any(|&len| len > 0);
+            let chunks: Vec<Chunk<'_>> = found
+                .iter()
+                .map(|(whole, renamed)| renamed.as_ref().map_or(*whole, |renamed| [renamed, &[]]))
+                .collect();
             take(&chunks)?;
             let (taken, others) = rings.split_at_mut(lens.len());
-            taken.iter_mut().zip(lens).for_each(|((_, ring), len)| ring.release(len));
-            rings = others;
+            taken.iter_mut().zip(&lens).for_each(|((_, ring), &len)| ring.release(len));
+            (rings, aliases) = (others, &aliases[lens.len()..]);
         }
+        self.look_at_cpus();
         Ok(any)
     }
 
@@ -310,18 +354,34 @@ impl Source for Perf {
     /// The records in all rings, of each the oldest first.
     fn latest(&mut self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        for (owner, ring) in &mut self.rings {
+        for ((owner, ring), aliases) in self.rings.iter_mut().zip(&self.aliases) {
             let event = &self.open[*owner];
             event.pause_output(true)?;
             let available = ring.backward();
             let mut newest_first = [available.first, available.second].concat();
             newest_first.truncate(available.whole());
+            aliases.apply(&mut newest_first);
             event.pause_output(false)?;
             let records: Vec<RawRecord<'_, Native>> = Records::new(&newest_first, 0).map_while(Result::ok).collect();
             records.iter().rev().for_each(|record| out.extend_from_slice(record.bytes()));
         }
         Ok(out)
     }
+}
+
+/// Opens an event of a CPU: for a task, a cgroup's, or all (`pid` -1).
+fn open(attr: &Attr<Native>, pid: i32, cpu: u32, cgroup: Option<&File>) -> io::Result<Event> {
+    match cgroup {
+        Some(cgroup) => Event::open_for_cgroup(attr, cgroup.as_fd(), cpu as i32),
+        None => Event::open(attr, pid, cpu as i32),
+    }
+}
+
+/// Records of a ring, in its two halves, with the ids that files know.
+fn renamed(aliases: &Aliases, halves: Chunk<'_>) -> Vec<u8> {
+    let mut records = halves.concat();
+    aliases.apply(&mut records);
+    records
 }
 
 /// So many bytes are worth a write of their own.

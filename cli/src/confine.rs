@@ -82,10 +82,14 @@ const RECORDING: CapabilitySet = CapabilitySet::SYS_PTRACE
     .union(CapabilitySet::KILL);
 
 /// Gives up the capabilities that opened the events, for this thread and those that it starts, and for good. What the
-/// programs of eBPF have summed or watch is read by bpf(2), which asks each time.
+/// programs of eBPF have summed or watch is read by bpf(2), which asks each time; perf events of a CPU that was offline are
+/// opened once more.
 pub(crate) fn to_recording(backend: &str) {
-    let programs = CapabilitySet::BPF | CapabilitySet::PERFMON;
-    let needed = if backend == "bpf" { RECORDING | programs } else { RECORDING };
+    let needed = match backend {
+        "bpf" => RECORDING | CapabilitySet::BPF | CapabilitySet::PERFMON,
+        "perf" => RECORDING | CapabilitySet::PERFMON,
+        _ => RECORDING,
+    };
     // Before Linux 5.8 there was one for all of this.
     let is_old = rustix::thread::capability_is_in_bounding_set(CapabilitySet::BPF).is_err();
     let needed = if backend == "bpf" && is_old { needed | CapabilitySet::SYS_ADMIN } else { needed };

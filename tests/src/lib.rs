@@ -172,9 +172,19 @@ pub fn cannot_record() -> Option<String> {
 
 /// Why the programs cannot be used here, if so.
 pub fn no_bpf() -> Option<String> {
+    limited("eBPF programs")
+}
+
+/// Why moves between cgroups are not recorded, if they are not.
+pub fn no_tracepoints() -> Option<String> {
+    limited("cgroup tracepoints")
+}
+
+/// What `nsscope doctor` says of a check that is not well.
+fn limited(check: &str) -> Option<String> {
     let doctor = nsscope().args(["doctor", "--json"]).output().ok()?;
     let doctor: Value = serde_json::from_slice(&doctor.stdout).ok()?;
-    let checks = doctor["checks"].as_array()?.iter().filter(|check| check["check"] == "eBPF programs");
+    let checks = doctor["checks"].as_array()?.iter().filter(|found| found["check"] == check);
     let limited: Vec<_> =
         checks.filter(|check| check["state"] != "ok").map(|check| check["found"].to_string()).collect();
     (!limited.is_empty()).then(|| limited.join("; "))

@@ -480,8 +480,8 @@ fn a_recorder_gives_up_what_it_does_not_need() {
     let own = capabilities(&fs::read_to_string("/proc/self/status").unwrap(), "CapEff");
     // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, KILL, SYS_PTRACE.
     let recording = 0b10_1111 | 1 << 19;
-    let programs = 1 << 38 | 1 << 39;
-    for (backend, allowed) in [("perf", recording), ("bpf", recording | programs)] {
+    let (perfmon, bpf) = (1 << 38, 1 << 39);
+    for (backend, allowed) in [("perf", recording | perfmon), ("bpf", recording | perfmon | bpf), ("proc", recording)] {
         let file = dir.path().join(backend);
         let recorder = start(&file, &["-a", "--backend", backend]);
         let threads = fs::read_dir(format!("/proc/{}/task", recorder.id())).unwrap();

@@ -77,10 +77,25 @@ echo 0 > /sys/devices/system/cpu/cpu1/online
 sleep 2
 ns-actor unshare uts > offline.first
 echo 1 > /sys/devices/system/cpu/cpu1/online
-sleep 1
+sleep 3
 date -s 2001-01-01 > /dev/null
 taskset 1 ns-actor unshare uts > offline.last
 taskset 2 ns-actor unshare uts > offline.back
+killall -TERM nsscope
+wait
+nsscope record --backend perf -a -o asleep.data 2> asleep.log &
+perf=$!
+nsscope record --backend bpf -a -o asleep-bpf.data 2> asleep-bpf.log &
+begun asleep-bpf.data $!
+begun asleep.data $perf
+taskset 2 ns-actor unshare uts > asleep.first
+# Its real-time clock wakes the machine.
+echo 0 > /sys/class/rtc/rtc0/wakealarm
+echo +8 > /sys/class/rtc/rtc0/wakealarm
+echo mem > /sys/power/state
+sleep 3
+taskset 1 ns-actor unshare uts > asleep.last
+taskset 2 ns-actor unshare uts > asleep.back
 killall -TERM nsscope
 wait
 rmmod nsscope
@@ -89,24 +104,25 @@ nsscope doctor > doctor.log
 dmesg > dmesg.log
 ";
 
-/// A CPU goes offline and comes back while the machine's clock is set: what was recorded stays, in order, and what is not
-/// there is said.
+/// A CPU goes offline and comes back while the machine's clock is set, and the machine sleeps, which takes a CPU offline, too:
+/// what was recorded stays, in order, and the recording goes on.
 fn a_cpu_that_goes(left: &Left) -> Result<()> {
-    for (data, log, has_back) in [("offline.data", "offline.log", false), ("offline-bpf.data", "offline-bpf.log", true)]
-    {
-        let (events, said) = (left.events(data)?, left.text(log)?);
-        let is_there = |name: &str| -> Result<bool> {
-            let actor = left.json(name)?;
-            Ok(events.iter().any(|event| event["kind"] == "namespaces" && event["pid"] == actor["pid"]))
-        };
-        let found = [is_there("offline.first")?, is_there("offline.last")?, is_there("offline.back")?];
-        ensure!(found == [true, true, has_back], "{data}: {found:?} {said}");
-        let times: Vec<u64> = events.iter().filter_map(|event| event["time"].as_u64()).collect();
-        let length = times.last().zip(times.first()).map_or(0, |(last, first)| last - first);
-        ensure!((2_000_000_000..600_000_000_000).contains(&length), "{data}: {length} ns");
-        ensure!(said.contains("CPU 1 went offline") != has_back && said.contains(" 0 lost"), "{data}: {said}");
+    for (scene, perf_says) in [("offline", "CPU 1 went offline"), ("asleep", "CPU 1 is recorded again")] {
+        for (backend, says) in [("", perf_says), ("-bpf", "")] {
+            let data = format!("{scene}{backend}.data");
+            let (events, said) = (left.events(&data)?, left.text(&format!("{scene}{backend}.log"))?);
+            for moment in ["first", "last", "back"] {
+                let actor = left.json(&format!("{scene}.{moment}"))?;
+                let is_there = events.iter().any(|event| event["kind"] == "namespaces" && event["pid"] == actor["pid"]);
+                ensure!(is_there, "{data}: no record of {moment}: {actor} {said}");
+            }
+            let times: Vec<u64> = events.iter().filter_map(|event| event["time"].as_u64()).collect();
+            let length = times.last().zip(times.first()).map_or(0, |(last, first)| last - first);
+            ensure!((2_000_000_000..600_000_000_000).contains(&length), "{data}: {length} ns");
+            ensure!(said.contains(says) && said.contains(" 0 lost"), "{data}: {said}");
+        }
     }
-    println!("a CPU that went and came back, and a clock that was set: what was recorded stays");
+    println!("a CPU that went and came back, a clock that was set, a sleep: what was recorded stays, and it goes on");
     Ok(())
 }
 

@@ -16,12 +16,14 @@ pub(crate) fn build() -> Result<()> {
 /// Builds a file of `tests/tests`, as a program of its name in a directory.
 pub(crate) fn test(name: &str, dir: &Path) -> Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.args(["test", "--quiet", "-p", "nsscope-tests", "--test", name, "--no-run", "--message-format=json"]);
+    cargo.args(["test", "-p", "nsscope-tests", "--test", name, "--no-run", "--message-format=json"]);
     let output = cargo.stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the tests of {name} do not build");
     let built = String::from_utf8(output.stdout)?.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
+        // The programs that it runs are built, too.
+        let is_test = message["profile"]["test"] == true;
+        message["executable"].as_str().filter(|_| is_test).map(PathBuf::from)
     });
     let program = dir.join(name);
     fs::copy(built.context("a test without a program")?, &program)?;
