@@ -221,15 +221,21 @@ impl Perf {
 
     /// Opens the events again of CPUs that were away, and says so.
     fn look_at_cpus(&mut self) {
-        for cpu in self.cpus.back().unwrap_or_default() {
+        let back = self.cpus.back().unwrap_or_default();
+        let mut opened = Vec::new();
+        for &cpu in &back {
             match self.reopen(cpu) {
-                Ok(()) => log::warn!("CPU {cpu} is recorded again; what ran there since it came back may be missing"),
+                Ok(()) => opened.push(cpu.to_string()),
+                // Debian's kernels ask for CAP_SYS_ADMIN at level 3, which a recorder does not keep.
                 Err(error) => log::warn!(
-                    "CPU {cpu} was offline, and what runs there is not recorded: {}\n  begin a new recording, or use \
-                     --backend bpf, which goes on",
+                    "CPU {cpu} was offline, and what runs there is not recorded: {}\n  begin a new recording; with \
+                     kernel.perf_event_paranoid at 2 or lower, or by --backend bpf, it goes on by itself",
                     reason(&error)
                 ),
             }
+        }
+        if !opened.is_empty() {
+            log::warn!("CPU {} recorded again; what ran there just before may be missing", opened.join(", "));
         }
     }
 
