@@ -65,6 +65,8 @@ struct OfCpu {
     /// Which of the described it is, and its id there.
     described: usize,
     id: u64,
+    /// Whether it is for the cgroup alone, where there is one.
+    in_cgroup: bool,
     /// Its ring, and where it is among the open ones.
     ring: usize,
     event: usize,
@@ -176,7 +178,7 @@ impl Perf {
                 }
                 if is_of_cpu {
                     let (described, event) = (self.described.len(), self.open.len());
-                    self.of_cpus.push(OfCpu { cpu, described, id, ring, event });
+                    self.of_cpus.push(OfCpu { cpu, described, id, in_cgroup: true, ring, event });
                 }
                 self.open.push(event);
             }
@@ -242,10 +244,13 @@ impl Perf {
     /// Opens a CPU's events once more. They write to the ring of the first ones.
     fn reopen(&mut self, cpu: u32) -> io::Result<()> {
         for of in self.of_cpus.iter_mut().filter(|of| of.cpu == cpu) {
-            let (owner, _) = self.rings[of.ring];
-            let later = open(&self.described[of.described].attr, -1, cpu, self.cgroup.as_ref())?;
+            let Some((&(owner, _), aliases)) = self.rings.get(of.ring).zip(self.aliases.get_mut(of.ring)) else {
+                continue;
+            };
+            let cgroup = self.cgroup.as_ref().filter(|_| of.in_cgroup);
+            let later = open(&self.described[of.described].attr, -1, cpu, cgroup)?;
             later.redirect(&self.open[owner])?;
-            self.aliases[of.ring].add(later.id()?, of.id);
+            aliases.add(later.id()?, of.id);
             // First the one, then the other: a record that comes between is there twice, and none is missing.
             later.enable()?;
             if of.event == owner {
@@ -274,7 +279,7 @@ impl Perf {
                 Ok((id, event)) => {
                     ids.push(id);
                     let (described, at) = (self.described.len(), self.open.len());
-                    self.of_cpus.push(OfCpu { cpu, described, id, ring, event: at });
+                    self.of_cpus.push(OfCpu { cpu, described, id, in_cgroup: false, ring, event: at });
                     self.manual.push(at);
                     self.open.push(event);
                 }
@@ -319,6 +324,10 @@ impl Source for Perf {
         }
     }
 
+    fn tick(&mut self) {
+        self.look_at_cpus();
+    }
+
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
         let mut any = false;
         let (mut rings, mut aliases) = (&mut self.rings[..], &self.aliases[..]);
@@ -345,7 +354,6 @@ impl Source for Perf {
             taken.iter_mut().zip(&lens).for_each(|((_, ring), &len)| ring.release(len));
             (rings, aliases) = (others, &aliases[lens.len()..]);
         }
-        self.look_at_cpus();
         Ok(any)
     }
 

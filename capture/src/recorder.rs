@@ -202,15 +202,18 @@ impl Recorder {
         let (mut asked, mut written) = (0, 0);
         loop {
             let ended = self.wait(deadline)?;
-            if !self.plan.flight_recorder {
+            if self.plan.flight_recorder {
+                self.source.tick();
+                if self.handle.shared().snapshots() > written {
+                    written = self.handle.shared().snapshots();
+                    self.write_latest()?;
+                    self.handle.shared().wrote(self.summary());
+                }
+            } else {
                 self.round()?;
                 if self.sink.bytes() >= self.full_at {
                     self.rotate()?;
                 }
-            } else if self.handle.shared().snapshots() > written {
-                written = self.handle.shared().snapshots();
-                self.write_latest()?;
-                self.handle.shared().wrote(self.summary());
             }
             let statistics = self.statistics();
             self.handle.shared().set_statistics(statistics);
@@ -260,6 +263,7 @@ impl Recorder {
 
     /// Takes what is there, asks for what no record tells, and ends the round if that may be.
     pub(crate) fn round(&mut self) -> Result<()> {
+        self.source.tick();
         self.drain()?;
         self.ask()?;
         if self.round.elapsed() >= ROUND {

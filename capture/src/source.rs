@@ -49,6 +49,9 @@ pub trait Source: Send {
         synth.process(pid);
     }
 
+    /// Looks after itself, several times a second while it records: after CPUs that come back, for instance.
+    fn tick(&mut self) {}
+
     /// Hands out what there is, in pieces of bounded size, and forgets it. Returns whether there was anything.
     ///
     /// # Errors
