@@ -8,6 +8,9 @@ use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, 
 /// Longer words, ids for instance, are broken before a column is left without room.
 const WORD: usize = 16;
 
+/// Characters in a line of a terminal that has room for all.
+const WIDE: u16 = 110;
+
 /// Whether standard output is a terminal that is looked at, and what it can show.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
@@ -61,7 +64,8 @@ impl Style {
         let least = |most: usize| -> Vec<usize> {
             header.iter().zip(&words).map(|(&header, &word)| header.max(word.min(most)) + padding).collect()
         };
-        let fits = |least: &Vec<usize>| least.iter().sum::<usize>() <= width;
+        // Between columns there is one more.
+        let fits = |least: &Vec<usize>| least.iter().map(|own| own + 1).sum::<usize>() <= width + 1;
         if let Some(least) = (0..=WORD).rev().map(least).find(fits) {
             for (column, least) in table.column_iter_mut().zip(least) {
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least as u16)));
@@ -114,6 +118,11 @@ impl Style {
         let own = (depth > 0).then(|| self.branch(!more[depth]).0);
         above.chain(own).collect()
     }
+}
+
+/// Whether standard output is a terminal that has no room for all there is to say.
+pub(crate) fn is_narrow() -> bool {
+    pager::width().is_some_and(|width| width < WIDE)
 }
 
 /// A noun, in the plural where there are none or several.

@@ -490,6 +490,36 @@ fn packed_captures_are_read_as_they_are() {
     }
 }
 
+/// In 80 columns no short word is broken, and sentences are below the table.
+#[test]
+fn a_report_is_readable_in_80_columns() {
+    needs!("a_report_is_readable", cannot_record(), not_root(), missing("script", "bsdutils"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.data");
+    let work = ["unshare", "-p", "-m", "-n", "-f", "sh", "-c", "sleep 0.3; true"];
+    run(nsscope().args(["record", "--switch-events", "-a", "-o"]).arg(&file).arg("--").args(work));
+    let program = nsscope().get_program().display().to_string();
+    for (flags, words) in [
+        ("--cpu --why", &["unshare", "CONTAINER", "PROCS", "THREADS", "CPU", "FIRST", "COMMANDS"][..]),
+        ("--waits", &["unshare", "WAITED ms", "LONGEST ms", "THROTTLED ms", "kernel threads"]),
+    ] {
+        let mut script = Command::new("script");
+        let report = format!("stty rows 50 cols 80; exec {program} --no-pager report {flags} {}", file.display());
+        script.args(["-qec", &report, "/dev/null"]);
+        let shown = text(&run(script.env("TERM", "xterm").env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8"))).to_string();
+        for word in words {
+            assert!(shown.contains(word), "{flags}: {word} is not in\n{shown}");
+        }
+        let rules =
+            shown.lines().filter(|line| line.starts_with(['─', '═'])).map(|line| line.trim_end().chars().count());
+        let rules: Vec<usize> = rules.collect();
+        assert!(rules.len() > 2 && rules.iter().all(|width| (60..=80).contains(width)), "{shown}");
+        if flags.contains("why") {
+            assert!(shown.lines().any(|line| line.contains(": its processes share pid:[")), "{shown}");
+        }
+    }
+}
+
 /// What is long goes through the user's pager where a terminal is, and comes to its end before the command does.
 #[test]
 fn a_terminal_gets_a_pager() {

@@ -8,7 +8,7 @@ use crate::json::{container_json, groups_json, kept_json, kind_names, members_js
 use crate::loaded::Capture;
 use crate::safe::safe;
 use crate::select::{self, Selection, role, title};
-use crate::table::{Style, list, plural};
+use crate::table::{Style, is_narrow, list, plural};
 use crate::text::{blind_spots, kept_text};
 use crate::time::{rfc3339, seconds};
 use comfy_table::{Color, Table};
@@ -128,13 +128,21 @@ fn as_text(capture: &Capture, selection: &Selection, namespaced: &[Namespaced], 
 /// The table: pods, their containers, the processes of each.
 fn tree(timeline: &Timeline, selection: &Selection, args: &args::Report, start: u64) -> String {
     let style = Style::of_stdout();
-    let mut header =
-        vec!["CONTAINER", "KIND", "OWN NAMESPACES", "PROCS", "PEAK", "THREADS", "FIRST", "LAST", "COMMANDS"];
+    let own = if is_narrow() { "OWN NS" } else { "OWN NAMESPACES" };
+    let mut header = vec!["CONTAINER", "KIND", own, "PROCS", "PEAK", "THREADS", "FIRST", "LAST", "COMMANDS"];
     if args.cpu {
         header.insert(6, "CPU");
     }
     let mut table = style.table(&header);
-    let mut shown = Rows { timeline, args, style, start, host: timeline.host(), table: &mut table };
+    let mut shown = Rows {
+        timeline,
+        args,
+        style,
+        narrow: is_narrow().then(String::new),
+        start,
+        host: timeline.host(),
+        table: &mut table,
+    };
     for (index, group) in Group::of_each(&selection.groups, selection.containers.len()).into_iter().enumerate() {
         let Some(group) = group.map(|number| &selection.groups[number]) else {
             shown.container(selection, index, ("", ""));
@@ -149,13 +157,17 @@ fn tree(timeline: &Timeline, selection: &Selection, args: &args::Report, start: 
             shown.container(selection, member, style.branch(position + 1 == group.containers.len()));
         }
     }
-    style.fitted(&mut table)
+    let sentences = shown.narrow.take().filter(|sentences| !sentences.is_empty());
+    let table = style.fitted(&mut table);
+    sentences.map_or(table.clone(), |sentences| format!("{table}\n\n{}", sentences.trim_end()))
 }
 
 struct Rows<'t> {
     timeline: &'t Timeline,
     args: &'t args::Report,
     style: Style,
+    /// Where there is no room for inodes, microseconds and sentences: the sentences, which come below the table.
+    narrow: Option<String>,
     start: u64,
     host: NsSet,
     table: &'t mut Table,
@@ -171,6 +183,19 @@ impl Rows<'_> {
         self.table.add_row(row);
     }
 
+    /// A time since the beginning, s.
+    fn time(&self, ns: u64) -> String {
+        let time = seconds(ns.saturating_sub(self.start));
+        if self.narrow.is_some() { time[..time.len() - 3].into() } else { time }
+    }
+
+    /// Namespaces of its own: their types, and where there is room their inodes.
+    fn own(&self, set: &NsSet, own: impl Iterator<Item = NsKind>) -> String {
+        let narrow = self.narrow.is_some();
+        let names: Vec<_> = own.map(|kind| if narrow { kind.name().into() } else { set.label(kind) }).collect();
+        names.join(if narrow { " " } else { "\n" })
+    }
+
     fn group(&mut self, group: &Group) {
         let why = if self.args.why { safe(group.why.as_bytes()) } else { String::new() };
         let cells = [group.kind, "", "", "", "", "", "", &why].map(String::from).to_vec();
@@ -179,11 +204,10 @@ impl Rows<'_> {
 
     fn container(&mut self, selection: &Selection, index: usize, (branch, below): (&str, &str)) {
         let (container, members) = (&selection.containers[index], &selection.members[index]);
-        let own: Vec<_> = container.own_namespaces().collect();
-        let own = match own.len() {
+        let own = match container.differs.len() {
             0 if container.namespaces == NsSet::default() => "not known".into(),
             0 if container.namespaces == self.host => "none".into(),
-            _ => own.join("\n"),
+            _ => self.own(&container.namespaces, container.differs.iter().copied()),
         };
         let came = if container.start_exact { "" } else { "before " };
         let cells = vec![
@@ -192,21 +216,26 @@ impl Rows<'_> {
             container.processes.to_string(),
             container.peak_processes.to_string(),
             container.threads.to_string(),
-            format!("{came}{}", seconds(container.start.saturating_sub(self.start))),
-            container.end.map_or("running".into(), |last| seconds(last.saturating_sub(self.start))),
+            format!("{came}{}", self.time(container.start)),
+            container.end.map_or("running".into(), |last| self.time(last)),
             list(&container.commands, 6),
         ];
         let title = safe(title(container).as_bytes());
         self.row(&format!("{branch}{title}"), Some(Color::Cyan), true, cells, cpu(container));
         let story = story(container);
         if !story.is_empty() {
-            self.row(&format!("{below}  {story}"), None, false, vec![String::new(); 8], String::new());
-        }
-        if self.args.why {
-            for why in &container.why {
-                let cells = ["", "", "", "", "", "", "", &safe(why.as_bytes())].map(String::from).to_vec();
-                self.row(&format!("{below}  why"), None, false, cells, String::new());
+            match &mut self.narrow {
+                Some(below) => _ = writeln!(below, "{title}: {story}"),
+                None => self.row(&format!("{below}  {story}"), None, false, vec![String::new(); 8], String::new()),
             }
+        }
+        for why in container.why.iter().filter(|_| self.args.why).map(|why| safe(why.as_bytes())) {
+            if let Some(below) = &mut self.narrow {
+                _ = writeln!(below, "{title}: {why}");
+                continue;
+            }
+            let cells = ["", "", "", "", "", "", "", &*why].map(String::from).to_vec();
+            self.row(&format!("{below}  why"), None, false, cells, String::new());
         }
         let Most(most) = self.args.processes;
         let inside: Vec<(usize, &Process)> =
@@ -239,16 +268,16 @@ impl Rows<'_> {
         // What it has of its own even within its container.
         let set = self.timeline.last_namespaces(leader).unwrap_or_default();
         let own = set.differences(&container.namespaces).filter(|&kind| set.get(kind) != self.host.get(kind));
-        let own: Vec<_> = own.map(|kind| set.label(kind)).collect();
+        let own = self.own(&set, own);
         let came = if process.start_exact { "" } else { "before " };
         let cells = vec![
             String::new(),
-            own.join("\n"),
+            own,
             String::new(),
             String::new(),
             process.threads.len().to_string(),
-            format!("{came}{}", seconds(process.start.saturating_sub(self.start))),
-            process.end.map_or("running".into(), |end| seconds(end.saturating_sub(self.start))),
+            format!("{came}{}", self.time(process.start)),
+            process.end.map_or("running".into(), |end| self.time(end)),
             list(&names, 6),
         ];
         let how = match role(container, process) {

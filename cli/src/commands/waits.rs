@@ -3,7 +3,7 @@
 use crate::args;
 use crate::json::limit_json;
 use crate::select::Selection;
-use crate::table::Style;
+use crate::table::{Style, is_narrow};
 use crate::text::runner_title;
 use crate::time::seconds;
 use nsscope_timeline::{CpuUsage, Key, Runner, Timeline};
@@ -27,6 +27,22 @@ fn ms(ns: u64) -> String {
     format!("{:.3}", ns as f64 / 1e6)
 }
 
+/// The columns of the table, and whether they are on a narrow terminal, too. `--json` has all.
+const COLUMNS: [(&str, bool); 12] = [
+    ("WHO", true),
+    ("CPU s", true),
+    ("%", true),
+    ("WAITED ms", true),
+    ("WAITS", false),
+    ("MEDIAN ms", false),
+    ("P99 ms", true),
+    ("LONGEST ms", true),
+    ("SLEPT", false),
+    ("PREEMPTED", false),
+    ("MIGRATED", false),
+    ("THROTTLED ms", true),
+];
+
 /// The table of who ran and waited, and a sentence for each container that waited.
 pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::Report) -> String {
     let all = timeline.cpu_usage(&args.which.definition, timeline.span().map_or(0, |(_, last)| last));
@@ -34,22 +50,12 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
     let cpus = all.iter().flat_map(|one| &one.cpus).map(|(cpu, _)| cpu + 1).max().unwrap_or(0);
     let everybody = args.which.filter().is_empty();
     let style = Style::of_stdout();
-    let mut table = style.table(&[
-        "WHO",
-        "CPU s",
-        "%",
-        "WAITED ms",
-        "WAITS",
-        "MEDIAN ms",
-        "P99 ms",
-        "LONGEST ms",
-        "SLEPT",
-        "PREEMPTED",
-        "MIGRATED",
-        "THROTTLED ms",
-    ]);
+    let shown = |column: &usize| !is_narrow() || COLUMNS[*column].1;
+    let columns: Vec<usize> = (0..COLUMNS.len()).filter(shown).collect();
+    let header: Vec<&str> = columns.iter().map(|&column| COLUMNS[column].0).collect();
+    let mut table = style.table(&header);
     for one in wanted(&all, selection, everybody) {
-        table.add_row([
+        let cells: [String; COLUMNS.len()] = [
             runner_title(timeline, &one.runner),
             seconds(one.on_cpu),
             format!("{:.1}", 100.0 * one.on_cpu as f64 / whole.max(1) as f64),
@@ -62,7 +68,8 @@ pub(super) fn as_text(timeline: &Timeline, selection: &Selection, args: &args::R
             one.preempted.to_string(),
             one.migrations.to_string(),
             one.limit.filter(|limit| limit.periods > 0).map_or("-".into(), |limit| ms(limit.throttled)),
-        ]);
+        ];
+        table.add_row(columns.iter().map(|&column| &cells[column]));
     }
     let table = style.fitted(&mut table);
     let mut out = if timeline.is_summed() {
