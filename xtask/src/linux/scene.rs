@@ -18,8 +18,9 @@ const TYPES: [(&str, &str); 7] = [
     ("ipc", "IPC_NS"),
     ("pid", "PID_NS"),
     ("user", "USER_NS"),
-    ("cgroup", "CGROUPS"),
     ("time", "TIME_NS"),
+    // Last: most of a kernel is built again with it, and once more without.
+    ("cgroup", "CGROUPS"),
 ];
 
 /// All that gives records, while perf and nsscope record.
