@@ -213,8 +213,7 @@ impl Source for Proc {
     }
 
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
-        let mut synth = Synthesizer::of(&self.described, true);
-        synth.numbers = true;
+        let mut synth = Synthesizer::of(&self.described, true).with_numbers();
         self.look(&mut synth);
         take(&[[&synth.records, &[]]])?;
         // There is always something to look at: what was found is all of it.

@@ -311,9 +311,7 @@ impl Recorder {
     }
 
     fn synthesizer(&self) -> Synthesizer {
-        let mut synth = Synthesizer::of(self.source.events(), self.source.is_complete());
-        synth.numbers = true;
-        synth
+        Synthesizer::of(self.source.events(), self.source.is_complete()).with_numbers()
     }
 
     /// What a recording begins with.

@@ -55,7 +55,7 @@ pub struct Synthesizer {
     /// What may keep others.
     candidates: Candidates,
     /// Whether each namespace is told with its number, and not pid namespaces alone.
-    pub(crate) numbers: bool,
+    numbers: bool,
     /// Inodes of the namespaces whose number was asked for, each behind that of the pid namespace of who is in both.
     numbered: BTreeSet<(u64, u64)>,
 }
@@ -77,6 +77,11 @@ impl Synthesizer {
             numbers: false,
             numbered: BTreeSet::new(),
         }
+    }
+
+    /// The same, which tells each namespace with its number.
+    pub(crate) fn with_numbers(self) -> Self {
+        Self { numbers: true, ..self }
     }
 
     /// A map of the kernel: perf warns of samples it cannot resolve where there is none, and, as the kernel's tracepoints

@@ -506,7 +506,7 @@ fn a_report_is_readable_in_80_columns() {
         let mut script = Command::new("script");
         let report = format!("stty rows 50 cols 80; exec {program} --no-pager report {flags} {}", file.display());
         script.args(["-qec", &report, "/dev/null"]);
-        let shown = text(&run(script.env("TERM", "xterm").env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8"))).to_string();
+        let shown = text(&run(script.env("TERM", "xterm").env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8")));
         for word in words {
             assert!(shown.contains(word), "{flags}: {word} is not in\n{shown}");
         }
