@@ -114,7 +114,8 @@ fn a_hidden_proc_hides_only_what_ran_before() {
     let dir = tempfile::tempdir().unwrap();
     let (program, file) = for_everybody(dir.path());
     let script = format!(
-        "mount -t proc -o hidepid=2 proc /proc && (sleep 0.5; sh -c 'true; true') &
+        "mount -t proc -o hidepid=2 proc /proc || exit
+         (sleep 0.5; sh -c 'true; true') &
          setpriv --reuid 61235 --regid 61235 {} {} record -a --backend perf --duration 1500ms -o {}",
         AS_RECORDER.join(" "),
         program.display(),
