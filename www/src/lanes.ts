@@ -259,8 +259,8 @@ export function waits(lanes: Lane[], wakeups: Wakeups): Wait[] {
       return found;
     }
     for (; (wakeups.times[woken] ?? Infinity) <= time; woken++) {
-      const [tid = IDLE, cpu = 0] = wakeups.who.subarray(2 * woken, 2 * woken + 2);
-      const its = laneOf.get(cpu);
+      const tid = wakeups.who[2 * woken] ?? IDLE;
+      const its = laneOf.get(wakeups.who[2 * woken + 1] ?? 0);
       // Who runs does not wait; who waits already goes on.
       if (its !== undefined && !running.includes(tid) && !waiting.has(tid)) {
         const from = wakeups.times[woken] ?? time;

@@ -157,9 +157,9 @@ fn tree(timeline: &Timeline, selection: &Selection, args: &args::Report, start: 
             shown.container(selection, member, style.branch(position + 1 == group.containers.len()));
         }
     }
-    let sentences = shown.narrow.take().filter(|sentences| !sentences.is_empty());
+    let sentences = shown.narrow.unwrap_or_default();
     let table = style.fitted(&mut table);
-    sentences.map_or(table.clone(), |sentences| format!("{table}\n\n{}", sentences.trim_end()))
+    if sentences.is_empty() { table } else { format!("{table}\n\n{}", sentences.trim_end()) }
 }
 
 struct Rows<'t> {
