@@ -46,14 +46,21 @@ pub(crate) fn build() -> Result<std::result::Result<(), String>> {
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .current_dir(root().join("capture/bpf")))?;
-    let object = root().join("capture/bpf/object/nsscope-bpf");
+    let scratch = tempfile::tempdir_in(&target)?;
+    let object = scratch.path().join("nsscope-bpf");
     fs::copy(target.join(TARGET).join("release/nsscope-bpf"), &object)?;
     // What the kernel wants to know of types is in the BTF; the DWARF that it was made of is four times the rest.
     if let Some(mut strip) = llvm("strip") {
         run(strip.arg("--strip-debug").arg(&object))?;
     }
     rename(&object)?;
-    println!("eBPF programs: {} bytes", fs::metadata(&object)?.len());
+    let bytes = fs::read(&object)?;
+    println!("eBPF programs: {} bytes", bytes.len());
+    // Others may build nsscope meanwhile: what is the same is left alone, and what is not is there as a whole.
+    let kept = root().join("capture/bpf/object/nsscope-bpf");
+    if !fs::read(&kept).is_ok_and(|known| known == bytes) {
+        fs::rename(object, kept)?;
+    }
     Ok(Ok(()))
 }
 

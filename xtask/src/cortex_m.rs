@@ -2,7 +2,7 @@
 //! line becomes a perf.data file that perf reads. Not here: the example itself.
 
 use crate::toolchain::Toolchain;
-use crate::{cargo, root, run, setup, toolchain, tools};
+use crate::{programs, root, run, setup, toolchain, tools};
 use anyhow::{Context, Result, bail, ensure};
 use defmt_decoder::{DecodeError, Table};
 use std::fs;
@@ -79,12 +79,12 @@ fn decode(elf: &[u8], log: &[u8]) -> Result<String> {
 
 /// The frames, with garbage before them, as a file that perf and we read.
 fn import(frames: &Path, dir: &Path) -> Result<()> {
+    programs::build()?;
     let noisy = dir.join("noisy");
     fs::write(&noisy, [b"\x07line noise\0", &fs::read(frames)?[..]].concat())?;
     let file = dir.join("board.data");
     let nsscope = |args: &[&str], path: &[&Path]| -> Result<String> {
-        let run = ["run", "--quiet", "--release", "-p", "nsscope", "--"];
-        let output = cargo().args(run).args(args).args(path).stderr(Stdio::inherit()).output()?;
+        let output = programs::nsscope().args(args).args(path).stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "nsscope {args:?}: {}", output.status);
         Ok(String::from_utf8(output.stdout)?)
     };

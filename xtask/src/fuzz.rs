@@ -1,6 +1,6 @@
 //! The fuzz targets, each for a while, from real captures on. Not here: what the targets check.
 
-use crate::{cargo, root, run, tools};
+use crate::{programs, root, run, tools};
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::Path;
@@ -54,10 +54,11 @@ fn seed(corpus: &Path) -> Result<()> {
     for target in TARGETS {
         fs::create_dir_all(corpus.join(target))?;
     }
+    programs::build()?;
     let file = corpus.join("file/recorded");
     let nsscope = |args: &[&str]| {
-        let mut nsscope = cargo();
-        nsscope.args(["run", "--quiet", "--release", "-p", "nsscope", "--"]).args(args).stderr(Stdio::null());
+        let mut nsscope = programs::nsscope();
+        nsscope.args(args).stderr(Stdio::null());
         nsscope
     };
     let mut record = nsscope(&["record", "--no-synth", "-o"]);

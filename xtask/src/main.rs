@@ -12,6 +12,7 @@ mod fuzz;
 mod kernel;
 mod linux;
 mod machine;
+mod oldest;
 mod programs;
 mod sbom;
 mod setup;
@@ -38,6 +39,8 @@ struct Args {
 enum Chore {
     /// Set up what the tests need, then run every check and every test
     Test,
+    /// Compile with the oldest Rust that is promised
+    Oldest,
     /// Build the codec for every target it is for, with combinations of its features
     Targets,
     /// Build the codec as a kernel does, and prove that it cannot panic
@@ -95,25 +98,26 @@ fn main() -> Result<ExitCode> {
     std::env::set_current_dir(root())?;
     match Args::parse().chore {
         Chore::Test => return test::all(),
-        Chore::Arm64 => arm64::check()?.map_err(anyhow::Error::msg)?,
+        Chore::Arm64 => apart::tell(arm64::check()?.map(|()| 1)),
+        Chore::Oldest => oldest::check()?,
         Chore::Targets => targets::build_all()?,
-        Chore::Bare => drop(bare::check()?),
-        Chore::CortexM => cortex_m::check()?.map_err(anyhow::Error::msg)?,
-        Chore::Kernel { rust: false, .. } => kernel::check()?.map_err(anyhow::Error::msg)?,
+        Chore::Bare => apart::tell(Ok(bare::check()?)),
+        Chore::CortexM => apart::tell(cortex_m::check()?.map(|()| 1)),
+        Chore::Kernel { rust: false, .. } => apart::tell(kernel::check()?.map(|()| 1)),
         Chore::Kernel { rust: true, all, faults } => {
             let kernels = match (all, faults) {
                 (true, _) => linux::Kernels::All,
                 (_, true) => linux::Kernels::Faults,
                 _ => linux::Kernels::Two,
             };
-            linux::check(kernels)?.map_err(anyhow::Error::msg)?;
+            apart::tell(linux::check(kernels)?);
         }
-        Chore::Fuzz { seconds } => drop(fuzz::check(seconds)?.map_err(anyhow::Error::msg)?),
+        Chore::Fuzz { seconds } => apart::tell(fuzz::check(seconds)?),
         Chore::Soak { minutes, recordings } => test::soak(minutes, recordings)?,
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Book => println!("{}", book::build()?.display()),
         Chore::Dist { twice } => {
-            dist::build()?.iter().for_each(|why| println!("{}{why}", apart::SKIPPED));
+            dist::build()?.into_iter().for_each(|why| apart::tell(Err(why)));
             if twice {
                 dist::again()?;
             }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// Builds the programs that tests run.
 pub(crate) fn build() -> Result<()> {
@@ -16,7 +16,9 @@ pub(crate) fn build() -> Result<()> {
 /// Builds a file of `tests/tests`, as a program of its name in a directory.
 pub(crate) fn test(name: &str, dir: &Path) -> Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.args(["test", "-p", "nsscope-tests", "--test", name, "--no-run", "--message-format=json"]);
+    // Of the whole workspace, as `cargo xtask test` has built it: a crate alone has other features.
+    cargo.args(["test", "--workspace", "--exclude=nsscope-codec", "--test", name]);
+    cargo.args(["--no-run", "--message-format=json"]);
     let output = cargo.stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the tests of {name} do not build");
     let built = String::from_utf8(output.stdout)?.lines().find_map(|line| {
@@ -28,6 +30,11 @@ pub(crate) fn test(name: &str, dir: &Path) -> Result<PathBuf> {
     let program = dir.join(name);
     fs::copy(built.context("a test without a program")?, &program)?;
     Ok(program)
+}
+
+/// The program itself, which is built before.
+pub(crate) fn nsscope() -> Command {
+    Command::new(dir().join("nsscope"))
 }
 
 /// Where they are then.

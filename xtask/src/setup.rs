@@ -1,6 +1,6 @@
 //! What the tests need and a fresh machine lacks. Not here: who needs it.
 
-use crate::run;
+use crate::{apart, run};
 use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +37,10 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
 /// Installs the packages that are missing, where that is possible; otherwise says how to, and the tests that want
 /// them say SKIPPED.
 pub(crate) fn debian_packages(packages: &[(&str, &str)]) -> Result<()> {
+    if packages.iter().all(|(name, _)| is_installed(name)) {
+        return Ok(());
+    }
+    let _alone = apart::alone("apt-get")?;
     let missing: Vec<_> = packages.iter().filter(|(name, _)| !is_installed(name)).collect();
     if missing.is_empty() {
         return Ok(());

@@ -1,9 +1,8 @@
 //! Every check and every test, with counts that are the runners' own. Not here: how a single step is done.
 
-use crate::apart::Apart;
+use crate::apart::{Lane, Step};
 use crate::{
-    arm64, bare, book, bpf, cargo, cortex_m, example, fuzz, kernel, linux, npm, npm_command, programs, root, run,
-    setup, targets, tools, viewer, wasm,
+    book, bpf, cargo, example, linux, npm, npm_command, programs, root, run, setup, targets, tools, viewer, wasm,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -12,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 struct Totals {
@@ -28,8 +27,13 @@ impl Totals {
     fn step(&mut self, name: &str, step: impl FnOnce(&mut Self) -> Result<()>) {
         println!("\n== {name}");
         let begun = Instant::now();
-        match step(self) {
-            Ok(()) => println!("== {name}: ok, {:.0} s", begun.elapsed().as_secs_f64()),
+        let result = step(self);
+        self.end(name, begun.elapsed(), result);
+    }
+
+    fn end(&mut self, name: &str, took: Duration, result: Result<()>) {
+        match result {
+            Ok(()) => println!("== {name}: ok, {:.0} s", took.as_secs_f64()),
             Err(error) => {
                 println!("== {name}: FAILED, {error:#}");
                 self.broken.push(format!("{name}: {error:#}"));
@@ -42,6 +46,16 @@ impl Totals {
         match passed {
             Ok(count) => self.passed += count,
             Err(why) => self.skip(&why),
+        }
+    }
+
+    /// Waits for the steps of a lane, and tells of each as of one that was run here.
+    fn lane(&mut self, lane: Lane) {
+        for ended in lane.end() {
+            println!("\n== {}, beside the steps before\n{}", ended.name, ended.said.trim_end());
+            self.passed += ended.passed();
+            ended.skipped().for_each(|why| self.skip(why));
+            self.end(ended.name, ended.took, ended.result);
         }
     }
 
@@ -66,6 +80,10 @@ pub(crate) fn soak(minutes: u64, recordings: u64) -> Result<()> {
         .env("NSSCOPE_RECORDINGS", recordings.to_string())
         .env("NSSCOPE_SEED", seed.to_string()))
 }
+
+/// What is compiled beside the tests, for no test among them.
+const IDLE: [&[Step]; 2] =
+    [&[("oldest Rust", &["oldest"]), ("packages to hand out", &["dist"])], &[("codec on every target", &["targets"])]];
 
 pub(crate) fn all() -> Result<ExitCode> {
     let scratch = tempfile::tempdir()?;
@@ -92,7 +110,6 @@ pub(crate) fn all() -> Result<ExitCode> {
         let doc = ["doc", "--quiet", "--workspace", "--all-features", "--no-deps", "--document-private-items"];
         run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
     });
-    totals.step("oldest Rust", |_| oldest_rust());
     totals.step("licences and sources", |_| deny());
     totals.step("eBPF programs", |totals| {
         if let Err(why) = bpf::build()? {
@@ -100,6 +117,16 @@ pub(crate) fn all() -> Result<ExitCode> {
         }
         Ok(())
     });
+    totals.step("wasm", |_| wasm::build());
+    totals.step("example", |_| example::record());
+    totals.step("viewer", |_| {
+        npm(&["ci", "--no-fund", "--no-audit"])?;
+        npm(&["run", "--silent", "check"])?;
+        npm(&["run", "--silent", "lint"])?;
+        viewer::build()
+    });
+    // Compilers alone, which take what the tests leave.
+    let beside = IDLE.map(Lane::start_idle);
     totals.step("Rust tests", |totals| {
         programs::build()?;
         // defmt's symbols cannot be in a shared library, which the wasm crate is here: its feature is the codec's alone.
@@ -118,21 +145,21 @@ pub(crate) fn all() -> Result<ExitCode> {
         totals.passed += 1;
         Ok(())
     });
-    totals.step("wasm", |_| wasm::build());
-    totals.step("example", |_| example::record());
-    totals.step("viewer", |_| {
-        npm(&["ci", "--no-fund", "--no-audit"])?;
-        npm(&["run", "--silent", "check"])?;
-        npm(&["run", "--silent", "lint"])?;
-        viewer::build()
-    });
-    // Compilers alone, which wait for each other: an emulated kernel needs the CPUs for itself.
-    let packages = Apart::start(&["dist"], scratch.path());
-    totals.step("codec on every target", |_| targets::build_all());
-    totals.step("packages to hand out", |totals| {
-        packages?.end()?.iter().for_each(|why| totals.skip(why));
+    for lane in beside {
+        totals.lane(lane);
+    }
+    // An emulated machine keeps one CPU busy.
+    let beside = Lane::start(&[("codec in a kernel", &["kernel"]), ("aarch64 in a kernel", &["arm64"])]);
+    totals.step("Linux in Rust", |totals| {
+        totals.count(linux::check(linux::Kernels::Two)?);
         Ok(())
     });
+    totals.lane(beside);
+    let beside = Lane::start(&[
+        ("codec on a microcontroller", &["cortex-m"]),
+        ("codec without cargo, std or panics", &["bare"]),
+        ("fuzz targets", &["fuzz", "--seconds=10"]),
+    ]);
     totals.step("codec tests on emulated machines", |totals| {
         let tests = targets::EMULATED.iter().map(targets::Emulated::tests).collect::<Result<Vec<_>>>()?;
         // An emulator leaves CPUs idle. Only the compilers wait for each other.
@@ -154,35 +181,8 @@ pub(crate) fn all() -> Result<ExitCode> {
         // Both are told, whatever comes of the first.
         results.collect::<Vec<_>>().into_iter().collect()
     });
-    totals.step("codec on a microcontroller", |totals| {
-        totals.count(cortex_m::check()?.map(|()| 1));
-        Ok(())
-    });
-    totals.step("codec in a kernel", |totals| {
-        totals.count(kernel::check()?.map(|()| 1));
-        Ok(())
-    });
-    totals.step("aarch64 in a kernel", |totals| {
-        totals.count(arm64::check()?.map(|()| 1));
-        Ok(())
-    });
-    totals.step("Linux in Rust", |totals| {
-        totals.count(linux::check(linux::Kernels::Two)?);
-        Ok(())
-    });
-    totals.step("codec without cargo, std or panics", |totals| {
-        totals.passed += bare::check()?;
-        Ok(())
-    });
-    totals.step("fuzz targets", |totals| {
-        totals.count(fuzz::check(10)?);
-        Ok(())
-    });
-    totals.step("viewer tests", |totals| {
-        // Steps above have built nsscope with fewer features.
-        programs::build()?;
-        vitest(totals, scratch.path(), &skips)
-    });
+    totals.lane(beside);
+    totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
 
     totals.step("distribution", |totals| {
         let mut tests = cargo();
@@ -203,41 +203,6 @@ pub(crate) fn all() -> Result<ExitCode> {
     }
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     Ok(if totals.broken.is_empty() && totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Compiles with the oldest Rust that is promised, where it can be had. The lint `incompatible_msrv` and the test of
-/// the dependencies' own promises (`tests/tests/repo.rs`) stand in for it elsewhere.
-fn oldest_rust() -> Result<()> {
-    let metadata = cargo().args(["metadata", "--format-version=1", "--no-deps"]).output()?;
-    let metadata: Value = serde_json::from_slice(&metadata.stdout)?;
-    for package in metadata["packages"].as_array().context("packages")? {
-        let (Some(name), Some(rust)) = (package["name"].as_str(), package["rust_version"].as_str()) else {
-            bail!("{} does not say the oldest Rust it builds with", package["name"]);
-        };
-        if !["nsscope-codec", "nsscope"].contains(&name) {
-            continue;
-        }
-        let install = ["toolchain", "install", rust, "--profile", "minimal", "--no-self-update"];
-        let installed = Command::new("rustup").args(install).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if !installed.is_ok_and(|status| status.success()) {
-            println!("{name}: Rust {rust} cannot be installed here; lint and metadata stand in for it");
-            continue;
-        }
-        println!("{name}: Rust {rust}");
-        // The codec's decompressor wants the newer Rust, which the CLI that links it is checked with.
-        let features =
-            if name == "nsscope-codec" { "--features=alloc,heapless,postcard,defmt" } else { "--all-features" };
-        let manifest = Path::new(package["manifest_path"].as_str().context("manifest_path")?);
-        run(Command::new("rustup")
-            .args(["run", rust, "cargo", "check", "--quiet", "--locked", "--manifest-path"])
-            .arg(manifest)
-            .arg(features)
-            .arg("--target-dir")
-            .arg(root().join("target/oldest").join(rust))
-            .env_remove("RUSTC")
-            .env_remove("CARGO"))?;
-    }
-    Ok(())
 }
 
 /// `cargo deny` on what needs no network; known vulnerabilities are looked up by a workflow of their own.

@@ -1,6 +1,6 @@
 //! The best way there is here to compile for a target. Not here: what is compiled.
 
-use crate::{cargo, setup};
+use crate::{apart, cargo, setup};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -53,8 +53,12 @@ impl Toolchain {
 
     /// Takes the cargo that runs us, as `own`, where it has what it needs or rustup brings that; Debian's elsewhere.
     fn look(target: &str, own: Self, rustup: [&str; 3], is_there: impl Fn() -> Result<bool>) -> Result<Self> {
-        let add = || Command::new("rustup").args(rustup).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let found = if is_there()? || (add().is_ok_and(|status| status.success()) && is_there()?) {
+        let add = || -> Result<bool> {
+            let _alone = apart::alone("rustup")?;
+            let status = Command::new("rustup").args(rustup).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            Ok(status.is_ok_and(|status| status.success()))
+        };
+        let found = if is_there()? || (add()? && is_there()?) {
             own
         } else if let Some(debian) = Self::find_debian()? {
             debian
