@@ -3,52 +3,14 @@
 //!
 //! `cargo bench -p nsscope-tests --bench waits`
 
-use nsscope_codec::perf_data::{Decoder, Session, Visitor};
-use nsscope_codec::wire::header::RecordType;
-use nsscope_codec::{Error, Order, RawRecord};
-use nsscope_tests::{cannot_record, no_perf, not_root, nsscope, run};
+use nsscope_tests::{cannot_record, no_perf, not_root, nsscope, repeat, run};
 use serde_json::Value;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SWITCHES: u64 = 100_000_000;
-
-/// What is repeated: switches and the rounds that they came in, with where each has its time.
-#[derive(Default)]
-struct Repeated {
-    bytes: Vec<u8>,
-    /// Offset of each time in `bytes`.
-    times: Vec<usize>,
-    first: u64,
-    last: u64,
-    /// All that comes before the first switch.
-    before: usize,
-}
-
-impl Visitor for Repeated {
-    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
-        let kind = record.kind();
-        if kind == RecordType::SWITCH_CPU_WIDE {
-            let time = session.time(&record).expect("a trailer");
-            let at = record.bytes().windows(8).rposition(|bytes| bytes == time.to_ne_bytes()).expect("its time");
-            if self.times.is_empty() {
-                (self.before, self.first) = (record.offset() as usize, time);
-            }
-            self.times.push(self.bytes.len() + at);
-            self.last = self.last.max(time);
-            self.first = self.first.min(time);
-        } else if kind != RecordType::FINISHED_ROUND || self.times.is_empty() {
-            return;
-        }
-        self.bytes.extend_from_slice(record.bytes());
-    }
-
-    fn fault(&mut self, error: Error) {
-        panic!("{error}");
-    }
-}
 
 #[expect(clippy::zombie_processes, reason = "wait4 waits, and tells the peak memory")]
 fn main() {
@@ -72,36 +34,22 @@ fn main() {
     unsafe { libc::kill(recorder.id().cast_signed(), libc::SIGINT) };
     recorder.wait().unwrap();
 
-    let real = fs::read(&file).unwrap();
-    let mut repeated = Repeated::default();
-    let mut decoder = Decoder::new();
-    decoder.push(&real, &mut repeated).unwrap();
-    decoder.finish(&mut repeated).unwrap();
-    let Repeated { bytes, times, first, last, before } = &mut repeated;
-    let span = *last - *first + 1;
-    let times_round = SWITCHES.div_ceil(times.len() as u64);
-
     // Quieter than a file of five gigabytes: through a pipe, as fast as it is taken.
+    let mut repeated = Command::new(repeat())
+        .arg(&file)
+        .arg(SWITCHES.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let begun = Instant::now();
     let mut report = nsscope()
         .args(["report", "--waits", "--json", "-"])
-        .stdin(Stdio::piped())
+        .stdin(repeated.stdout.take().unwrap())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut input = report.stdin.take().unwrap();
     let mut output = report.stdout.take().unwrap();
-    input.write_all(&real[..*before]).unwrap();
-    for round in 0..times_round {
-        if round > 0 {
-            for &at in times.iter() {
-                let time: &mut [u8; 8] = bytes[at..].first_chunk_mut().unwrap();
-                *time = (u64::from_ne_bytes(*time) + span).to_ne_bytes();
-            }
-        }
-        input.write_all(bytes).unwrap();
-    }
-    drop(input);
     let mut text = Vec::new();
     output.read_to_end(&mut text).unwrap();
     let mut status = 0;
@@ -112,18 +60,20 @@ fn main() {
     assert!(waited > 0 && status == 0);
     let seconds = begun.elapsed().as_secs_f64();
 
+    let repeated: Value = serde_json::from_slice(&repeated.wait_with_output().unwrap().stderr).unwrap();
+    let number = |name: &str| repeated[name].as_u64().unwrap();
+    let (switches, rounds, length) = (number("switches"), number("rounds"), number("length_ns"));
     let all: Value = serde_json::from_slice(&text).unwrap();
     let rows = all["cpu_use"].as_array().unwrap();
     let cpu: u64 = rows.iter().map(|row| row["cpu_ns"].as_u64().unwrap()).sum();
-    let switches = times_round * times.len() as u64;
     // Of each CPU's time none is missing: the switches alone go on for that long.
     let cpus = std::thread::available_parallelism().unwrap().get() as u64;
-    let length = span * times_round * cpus;
+    let length = length * cpus;
     assert!(cpu as f64 > 0.99 * length as f64, "{cpu} of {length} ns");
     assert!(rows.iter().filter(|row| row["waited_ns"].as_u64() > Some(0)).count() >= 2, "{rows:?}");
     let own = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     let cpu_time = own(usage.ru_utime) + own(usage.ru_stime);
-    println!("{switches} switches in {} records of a real capture, {times_round} times", times.len());
+    println!("{switches} switches in {} records of a real capture, {rounds} times", switches / rounds);
     println!(
         "{:<40} {:>8.2} M records/s   >= 5",
         "report --waits, from pipe to answer",

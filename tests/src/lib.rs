@@ -50,6 +50,11 @@ pub fn actor() -> PathBuf {
     bin_dir().join("ns-actor")
 }
 
+/// The program that repeats the context switches of a recording.
+pub fn repeat() -> PathBuf {
+    bin_dir().join("ns-repeat")
+}
+
 /// The program that does one piece of work over and over, as optimised as what is released: its instructions are counted.
 pub fn work() -> PathBuf {
     build("dist", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")

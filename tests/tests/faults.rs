@@ -128,7 +128,12 @@ fn a_full_disk_ends_the_recording_with_what_it_has() {
         // The signal that comes with it is for programs that do not look.
         let mut command = Command::new("env");
         command.args(["--ignore-signal=XFSZ", "prlimit", limit]).arg(nsscope().get_program());
-        command.args(["record", "--names", "off", "-o"]).arg(&file).arg("--").arg(actor()).args(["churn", "40"]);
+        command
+            .args(["record", "--no-synth", "--names", "off", "-o"])
+            .arg(&file)
+            .arg("--")
+            .arg(actor())
+            .args(["churn", "40"]);
         command.output().unwrap()
     };
     assert!(record("--fsize=unlimited").status.success());

@@ -1,28 +1,53 @@
-//! The lanes of the CPUs as memory that the page reads. Not here: what is drawn and added up of them, which is the page's.
+//! The switches of the CPUs as memory that the page reads. Not here: what is drawn and added up of them, which is the page's.
 
-use crate::lanes::NOWHERE;
+use crate::blocks::Block;
+use crate::lanes::{Lanes, NOWHERE};
 use crate::model::Kind;
 use crate::trace::Trace;
+use nsscope_codec::{BigEndian, Endian, LittleEndian};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Trace {
-    /// For each CPU by its number: how many switches it has, where their times are in the module's memory, in bytes
-    /// (`new Float64Array(memory.buffer, at, count)`, ns of the recording's clock), and where there are two words for
-    /// each, the thread's id and its membership (`Uint32Array`). Valid until the next call of anything here.
+    /// Takes the switches and wake-ups that came since this was called last, in order. Three words, which hold until anything
+    /// here is called again: how many; where their times are in the module's memory, in bytes
+    /// (`new Float64Array(memory.buffer, at, count)`, ns of the recording's clock); and where there are three words for each
+    /// (`Uint32Array`): the CPU's number, the thread's id, its membership. Take after each [`push`](Self::push): of what is
+    /// left here, four million are held.
     ///
-    /// A thread runs from its time to the next. Id 0 is the idle task, 2^32-1 one that has ended, 2^32-2 says that records
-    /// are missing. To other ids 2^30 is added where the thread before would have run on.
-    pub fn lanes(&self) -> Vec<u32> {
-        let lanes = self.known().lanes.cpus.iter();
-        lanes.flat_map(|(times, who)| [times.len() as u32, times.as_ptr() as u32, who.as_ptr() as u32]).collect()
+    /// A thread runs on a CPU from its time to that CPU's next. Id 0 is the idle task, 2^32-1 one that has ended, 2^32-2 says
+    /// that records are missing. To other ids 2^30 is added where the thread before would have run on; to the CPU's number
+    /// 2^31 where the thread was only woken up, to run there.
+    #[wasm_bindgen(js_name = takeSwitches)]
+    pub fn take_switches(&mut self) -> Vec<u32> {
+        self.taken = match &mut self.placed {
+            Some(placed) => placed.ordered.visitor_mut().lanes.take(),
+            None => self.facts.lanes.take(),
+        };
+        self.taken_at()
     }
 
-    /// The wake-ups, in order, as [`lanes`](Self::lanes) has a CPU's switches: of the two words for each, the second is the
-    /// CPU's number. Valid until the next call of anything here.
-    pub fn wakeups(&self) -> Vec<u32> {
-        let (times, who) = &self.known().lanes.wakeups;
-        vec![times.len() as u32, times.as_ptr() as u32, who.as_ptr() as u32]
+    /// Where in the file the switches of which time are, once all was read: five numbers for each part of about a MiB that
+    /// has some, the offset of the first and of the end of the last, in bytes, their earliest and their latest time, ns of
+    /// the recording's clock, and how many there are. None where the records are compressed.
+    #[wasm_bindgen(js_name = switchBlocks)]
+    pub fn switch_blocks(&self) -> Vec<f64> {
+        let of = |&Block { from, to, first, last, switches }: &Block| [from, to, first, last, switches];
+        self.blocks.iter().flat_map(of).collect()
+    }
+
+    /// The switches among a part of the file's records, as [`take_switches`](Self::take_switches) gives them, but without
+    /// memberships, and in order only for each CPU.
+    #[wasm_bindgen(js_name = switchesOf)]
+    pub fn switches_of(&mut self, records: &[u8]) -> Vec<u32> {
+        let session = self.reader.session();
+        let mut lanes = Lanes::default();
+        match session.endian() {
+            Some(Endian::Big) => lanes.read::<BigEndian>(session, records),
+            _ => lanes.read::<LittleEndian>(session, records),
+        }
+        self.taken = lanes.take();
+        self.taken_at()
     }
 
     /// When the recording began, ns of its clock.
@@ -55,5 +80,12 @@ impl Trace {
         let thread = self.rows_of(Kind::Thread).find(|&(of, _)| lived(of));
         let process = || self.rows_of(Kind::Process).find(|&(of, _)| lived(self.model.processes[of].leader));
         thread.or_else(process).map(|(_, row)| row)
+    }
+}
+
+impl Trace {
+    fn taken_at(&self) -> Vec<u32> {
+        let (times, words) = &self.taken;
+        vec![times.len() as u32, times.as_ptr() as u32, words.as_ptr() as u32]
     }
 }

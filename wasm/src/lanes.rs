@@ -1,13 +1,13 @@
 //! Which thread had which CPU from when on, and which would have run from when on: from context switches and wake-ups, in
-//! order. Not here: what is made of it.
+//! order, for the page to take. Not here: what is made of it.
 
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::header::{MISC_SWITCH_OUT, MISC_SWITCH_OUT_PREEMPT, RecordType};
-use nsscope_codec::{Order, RawRecord, Record};
+use nsscope_codec::{Order, RawRecord, Record, Records};
 use nsscope_timeline::{Timeline, Wakeup};
 
-/// Switches and wake-ups that are kept, the first; the others are counted. 16 bytes each.
-const SWITCHES: usize = 4_000_000;
+/// Switches and wake-ups that are held until the page takes them; what comes beyond is dropped. 20 bytes each.
+const HELD: usize = 4_000_000;
 /// CPUs that have lanes; Linux has 8192 at most.
 const CPUS: usize = 8192;
 /// No membership: the idle task, or one of which nothing is known.
@@ -17,33 +17,44 @@ const MISSING: u32 = u32::MAX - 1;
 
 /// Beside a thread's id: who left the CPU for it would have run on. Ids of threads are below.
 const PREEMPTS: u32 = 1 << 30;
+/// Beside a CPU's number: the thread was woken up, and is to run there.
+const WAKES: u32 = 1 << 31;
 
 /// What was seen of the CPUs.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    /// For each CPU by its number: times in ns, and for each time thread id and membership.
-    pub(crate) cpus: Vec<(Vec<f64>, Vec<u32>)>,
-    /// Times in ns, and for each time thread id and CPU.
-    pub(crate) wakeups: (Vec<f64>, Vec<u32>),
-    kept: usize,
-    pub(crate) left: u64,
-}
-
-/// Whether one more is kept.
-fn keep(kept: &mut usize, left: &mut u64) -> bool {
-    let keeps = *kept < SWITCHES;
-    *kept += usize::from(keeps);
-    *left += u64::from(!keeps);
-    keeps
+    /// ns.
+    pub(crate) times: Vec<f64>,
+    /// For each time CPU, thread id and membership.
+    pub(crate) words: Vec<u32>,
+    /// The thread that runs, by CPU.
+    running: Vec<Option<u32>>,
 }
 
 impl Lanes {
+    /// Gives what is held, and goes on.
+    pub(crate) fn take(&mut self) -> (Vec<f64>, Vec<u32>) {
+        (std::mem::take(&mut self.times), std::mem::take(&mut self.words))
+    }
+
+    fn hold(&mut self, time: u64, words: [u32; 3]) {
+        if self.times.len() < HELD {
+            self.times.push(time as f64);
+            self.words.extend(words);
+        }
+    }
+
+    /// Takes the switches among records that were read before; where their threads are is not told again.
+    pub(crate) fn read<O: Order>(&mut self, session: &Session, bytes: &[u8]) {
+        let nothing = Timeline::default();
+        for record in Records::<O>::new(bytes, 0).map_while(Result::ok) {
+            self.add(&nothing, session, &record);
+        }
+    }
+
     /// Takes a wake-up.
     pub(crate) fn wakeup(&mut self, Wakeup { time, tid, cpu }: Wakeup) {
-        if keep(&mut self.kept, &mut self.left) {
-            self.wakeups.0.push(time as f64);
-            self.wakeups.1.extend([tid, cpu]);
-        }
+        self.hold(time, [cpu | WAKES, tid, NOWHERE]);
     }
 
     /// Takes what a record says of a CPU.
@@ -60,26 +71,19 @@ impl Lanes {
             Ok(Record::Lost(_)) => MISSING,
             _ => return,
         };
-        let cpu = cpu as usize;
-        if cpu >= CPUS {
+        let index = cpu as usize;
+        if index >= CPUS {
             return;
         }
-        if self.cpus.len() <= cpu {
-            self.cpus.resize_with(cpu + 1, Default::default);
+        if self.running.len() <= index {
+            self.running.resize(index + 1, None);
         }
-        let (times, who) = &mut self.cpus[cpu];
         // That one comes is mostly said by who leaves, too.
-        if who.len() >= 2 && who[who.len() - 2] & !PREEMPTS == tid & !PREEMPTS {
+        if self.running[index].replace(tid) == Some(tid) {
             return;
         }
-        if !keep(&mut self.kept, &mut self.left) {
-            return;
-        }
-        times.push(time as f64);
         let preempts = tid < PREEMPTS && record.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
-        who.extend([
-            if preempts { tid | PREEMPTS } else { tid },
-            timeline.task_of_tid(tid).map_or(NOWHERE, |(task, _)| timeline.membership_of(task)),
-        ]);
+        let membership = timeline.task_of_tid(tid).map_or(NOWHERE, |(task, _)| timeline.membership_of(task));
+        self.hold(time, [cpu, if preempts { tid | PREEMPTS } else { tid }, membership]);
     }
 }

@@ -4,6 +4,7 @@
 //! nothing is wanted any more; nothing here reads files or knows about pages. At any time [`layout`](Trace::layout)
 //! makes rows of what is known, which the other functions tell about. Times are ns since the recording's beginning.
 
+mod blocks;
 mod cpus;
 mod details;
 mod draw;

@@ -1,5 +1,6 @@
 //! A file that is being read, and the rows made of it. Not here: what the records mean.
 
+use crate::blocks::{Block, Placed};
 use crate::draw::View;
 use crate::facts::{Facts, What};
 use crate::js::{in_words, inodes, object};
@@ -22,11 +23,15 @@ const FOUND: usize = 10_000;
 #[wasm_bindgen]
 pub struct Trace {
     pub(crate) reader: Reader,
-    pub(crate) ordered: Option<Ordered<Facts>>,
+    pub(crate) placed: Option<Placed>,
     pub(crate) facts: Facts,
+    /// Where the switches are in the file, once all is read.
+    pub(crate) blocks: Vec<Block>,
     pub(crate) definition: Definition,
     pub(crate) model: Model,
     pub(crate) spans: Vec<i32>,
+    /// What the page took last of the CPUs: times, and three words for each.
+    pub(crate) taken: (Vec<f64>, Vec<u32>),
 }
 
 #[wasm_bindgen]
@@ -38,11 +43,13 @@ impl Trace {
         let ended = ended.map_or(ENDED, |ended| ended as usize);
         Self {
             reader: Reader::new(),
-            ordered: Some(Ordered::new(Facts::keeping(ended), SORT_LIMIT)),
+            placed: Some(Placed::new(Ordered::new(Facts::keeping(ended), SORT_LIMIT))),
             facts: Facts::default(),
+            blocks: Vec::new(),
             definition: Definition::auto(),
             model: Model::default(),
             spans: Vec::new(),
+            taken: Default::default(),
         }
     }
 
@@ -60,13 +67,14 @@ impl Trace {
     /// # Errors
     /// Throws where the file is not perf.data at all, or its header cannot be used.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), JsError> {
-        let Some(ordered) = &mut self.ordered else { return Ok(()) };
-        self.reader.push(chunk, ordered).map_err(|error| JsError::new(&in_words(&error)))
+        let Some(placed) = &mut self.placed else { return Ok(()) };
+        self.reader.push(chunk, placed).map_err(|error| JsError::new(&in_words(&error)))
     }
 
     /// Nothing more will be pushed: what was read is all there is. Reading to the end does the same.
     pub fn finish(&mut self) {
-        if let Some(ordered) = self.ordered.take() {
+        if let Some(Placed { ordered, blocks, .. }) = self.placed.take() {
+            self.blocks = blocks;
             self.facts = ordered.finish(self.reader.session());
             self.facts.timeline.finish(self.reader.session());
         }
@@ -121,7 +129,6 @@ impl Trace {
             ("notShown", (timeline.threads_not_kept() as f64).into()),
             ("events", (facts.events.len() as f64).into()),
             ("unlisted", (facts.unlisted as f64).into()),
-            ("switchesLeft", (facts.lanes.left as f64).into()),
             ("lost", lost.collect::<Array>().into()),
             ("outside", (timeline.outside_pid_namespace() as f64).into()),
             ("faults", facts.faults.clone().into()),
@@ -217,7 +224,7 @@ impl Trace {
 
 impl Trace {
     pub(crate) fn known(&self) -> &Facts {
-        self.ordered.as_ref().map_or(&self.facts, Ordered::visitor)
+        self.placed.as_ref().map_or(&self.facts, |placed| placed.ordered.visitor())
     }
 
     pub(crate) fn span(&self) -> (u64, u64) {

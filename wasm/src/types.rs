@@ -108,8 +108,6 @@ export interface FileFacts {
   events: number;
   /** Events that are not listed. */
   unlisted: number;
-  /** Context switches that are not in the lanes of the CPUs. */
-  switchesLeft: number;
   lost: { time: number; count: number }[];
   outside: number;
   faults: string[];

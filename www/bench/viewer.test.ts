@@ -1,7 +1,7 @@
 /** What the viewer does how fast, beside native code and in Chromium: `cargo xtask bench-viewer`. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, rmSync, statSync } from "node:fs";
+import { openSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { initSync, Trace } from "@nsscope/wasm";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Machine, chosen } from "../tests/browser";
-import { ACTOR, TARGET, nsscope, scratch } from "../tests/capture";
+import { ACTOR, NSSCOPE, REPEAT, TARGET, nsscope, scratch } from "../tests/capture";
 import { type Sizes, sent } from "../tests/sent";
 
 const LARGE = join(TARGET, "dist/examples/large");
@@ -212,6 +212,25 @@ function frames(trace: Buffer): number[] {
   });
 }
 
+/** Pans and zooms. Gives quantiles of the main thread's work of a frame, ms. */
+async function panned(page: Page): Promise<(part: number) => string> {
+  const browser = page.context().browser();
+  await browser?.startTracing(page, { categories: ["toplevel", "devtools.timeline"] });
+  await page.evaluate(async () => {
+    const canvas = document.querySelector("#spans");
+    const box = canvas?.getBoundingClientRect() ?? new DOMRect();
+    const [clientX, clientY] = [box.x + box.width * 0.4, box.y + 20];
+    for (let frame = 0; frame < 300; frame++) {
+      await new Promise(requestAnimationFrame);
+      const zoom = { deltaY: frame % 120 < 60 ? -60 : 60, clientX, clientY, bubbles: true, cancelable: true };
+      const pan = { ...zoom, deltaY: 0, deltaX: frame % 40 < 20 ? 80 : -80 };
+      canvas?.dispatchEvent(new WheelEvent("wheel", frame % 3 === 0 ? pan : zoom));
+    }
+  });
+  const work = frames((await browser?.stopTracing()) ?? Buffer.from("{}")).sort((a, b) => a - b);
+  return (part: number) => (work[Math.floor(work.length * part)] ?? 0).toFixed(1);
+}
+
 test("pan and zoom over a million spans", async () => {
   // Processes that change their namespaces and programs over and over.
   const busy = join(dir, "busy.data");
@@ -236,24 +255,37 @@ test("pan and zoom over a million spans", async () => {
   await opened(page, file);
   await page.locator("#unfold").click();
   await page.waitForTimeout(1000);
-  const browser = page.context().browser();
-  await browser?.startTracing(page, { categories: ["toplevel", "devtools.timeline"] });
-  await page.evaluate(async () => {
-    const canvas = document.querySelector("#spans");
-    const box = canvas?.getBoundingClientRect() ?? new DOMRect();
-    const [clientX, clientY] = [box.x + box.width * 0.4, box.y + 20];
-    for (let frame = 0; frame < 300; frame++) {
-      await new Promise(requestAnimationFrame);
-      const zoom = { deltaY: frame % 120 < 60 ? -60 : 60, clientX, clientY, bubbles: true, cancelable: true };
-      const pan = { ...zoom, deltaY: 0, deltaX: frame % 40 < 20 ? 80 : -80 };
-      canvas?.dispatchEvent(new WheelEvent("wheel", frame % 3 === 0 ? pan : zoom));
-    }
-  });
-  const work = frames((await browser?.stopTracing()) ?? Buffer.from("{}")).sort((a, b) => a - b);
-  const at = (part: number) => (work[Math.floor(work.length * part)] ?? 0).toFixed(1);
+  const at = await panned(page);
   const name = `pan and zoom, ${spans.toLocaleString("en")} spans`;
   say(`${name}: main-thread work of a frame`, `p50 ${at(0.5)}, p95 ${at(0.95)} ms`, "< 16 ms");
   await page.context().close();
+});
+
+test("a hundred million context switches", async () => {
+  const [pipe, file] = [join(dir, "switches.pipe"), join(dir, "switches.data")];
+  // Two containers that have the CPUs to share.
+  const load = "unshare -p -f -m --mount-proc perf bench sched pipe -l 100000 > /dev/null";
+  const command = ["record", "-a", "--switch-events", "-o", "-", "--", "sh", "-c", `${load} & ${load}; wait`];
+  execFileSync(NSSCOPE, command, { stdio: ["ignore", openSync(pipe, "w"), "ignore"] });
+  const made = spawnSync(REPEAT, [pipe, "100000000"], { stdio: ["ignore", openSync(file, "w"), "pipe"], encoding: "utf8" });
+  const { switches } = JSON.parse(made.stderr) as { switches: number };
+  const visit = await machine.visit("switches", { width: 1600, height: 1000 });
+  if (visit === undefined) {
+    return;
+  }
+  const { page } = visit;
+  const { seconds, memory } = await opened(page, file);
+  const name = `${(switches / 1e6).toFixed(0)} M switches in Chromium`;
+  say(`${name}: opens whole`, `${seconds.toFixed(1)} s, ${(switches / seconds / 1e6).toFixed(2)} M/s`, "");
+  say(`${name}: wasm memory`, mib(memory), "< 256 MiB");
+  const at = await panned(page);
+  say(`${name}: pan and zoom, main-thread work of a frame`, `p50 ${at(0.5)}, p95 ${at(0.95)} ms`, "< 16 ms");
+  // What is added up is that of the command line.
+  await page.getByRole("tab", { name: "CPUs" }).click();
+  await expect.poll(() => page.locator("#panel tbody tr").count(), { timeout: 60_000 }).toBeGreaterThan(2);
+  expect(visit.problems).toEqual([]);
+  await page.context().close();
+  rmSync(file);
 });
 
 test("what is sent", () => {

@@ -1,59 +1,86 @@
 // The CPUs of a recording, and who had them when. Not here: the sums and spans, and what is drawn.
 
 import type { Trace } from "@nsscope/wasm";
+import { type Close, type Parts, blocks, parts, read } from "./close";
 import { duration, moment } from "./format";
-import { ENDED, type Lane, MISSING, type Membership, NOWHERE, type Wait, type Wakeups, at, neighbours, sums, waits } from "./lanes";
+import { Kept } from "./kept";
+import { type Lane, type Membership, NOWHERE, OTHERS, SEVERAL, at, isThread, keyOf } from "./lanes";
 import type { CpuUse, Ran } from "./protocol";
-
-/** Whether this is the id of a thread that could run. */
-function isThread(tid: number): boolean {
-  return tid !== 0 && tid < MISSING;
-}
+import type { Source } from "./source";
+import { Scheduling, type Waits } from "./waits";
 
 export class Cpus {
-  private count = 0;
-  private copied: Lane[] = [];
-  private wakeups: Wakeups = { times: new Float64Array(), who: new Uint32Array() };
-  private found: Wait[] | undefined;
+  private readonly scheduling: Scheduling;
+  /** What was read again last. */
+  private close: Close | undefined;
+  private isClosing = false;
+  private blocks: ReturnType<typeof blocks> | undefined;
   /** What memberships are, by their numbers. */
   private memberships = new Map<number, Membership>();
 
   constructor(
     private readonly trace: Trace,
     private readonly memory: WebAssembly.Memory,
-  ) {}
+    kept?: number,
+  ) {
+    this.scheduling = new Scheduling(new Kept(kept));
+  }
 
   /** Rows have other numbers now. */
   forget() {
     this.memberships.clear();
   }
 
-  /** Copies times and the two words for each out of the module's memory, which moves. */
-  private copy(words: Uint32Array): Wakeups {
-    const [length = 0, times = 0, who = 0] = words;
+  private words([count = 0, times = 0, words = 0]: Uint32Array): [Float64Array, Uint32Array] {
     const { buffer } = this.memory;
-    return {
-      times: new Float64Array(buffer, times, length).slice(),
-      who: new Uint32Array(buffer, who, 2 * length).slice(),
-    };
+    return [new Float64Array(buffer, times, count), new Uint32Array(buffer, words, 3 * count)];
   }
 
-  /** The CPUs whose switches are known. They are copied when there are more. */
-  lanes(): Lane[] {
-    const words = this.trace.lanes();
-    const wakeups = this.trace.wakeups();
-    const count = [...words, ...wakeups].reduce((sum, word, index) => sum + (index % 3 === 0 ? word : 0), 0);
-    if (count !== this.count) {
-      [this.count, this.copied, this.found] = [count, [], undefined];
-      this.wakeups = this.copy(wakeups);
-      for (let cpu = 0; 3 * cpu + 2 < words.length; cpu++) {
-        const lane = this.copy(words.subarray(3 * cpu, 3 * cpu + 3));
-        if (lane.times.length > 0) {
-          this.copied.push({ cpu, ...lane });
-        }
-      }
+  /** Takes the switches that the module has read since. */
+  take() {
+    this.scheduling.take(...this.words(this.trace.takeSwitches()));
+  }
+
+  /** The CPUs whose switches are known; those between two times, ns of the recording's clock, as closely as they are. */
+  lanes(from = -Infinity, to = Infinity): Lane[] {
+    const { close } = this;
+    return close !== undefined && close.from <= from && to <= close.to ? close.lanes : this.scheduling.kept.lanes();
+  }
+
+  /** What to read again to know more of the time between two. */
+  private parts(from: number, to: number): Parts | undefined {
+    const { close, scheduling } = this;
+    if (scheduling.kept.wide === 0 || this.isClosing || (close !== undefined && close.from <= from && to <= close.to)) {
+      return undefined;
     }
-    return this.copied;
+    this.blocks ??= blocks(this.trace);
+    const found = parts(this.blocks, from, to);
+    return found.parts.length > 0 ? found : undefined;
+  }
+
+  /** Whether more can be known of the time between two. */
+  hasCloser(from: number, to: number): boolean {
+    return this.parts(from, to) !== undefined;
+  }
+
+  /** Reads that part of the file again. Returns whether there is more to see then. */
+  async closer(bytes: Source, from: number, to: number, isOpen: () => boolean): Promise<boolean> {
+    const found = this.parts(from, to);
+    if (found === undefined) {
+      return false;
+    }
+    this.isClosing = true;
+    try {
+      this.close = await read(bytes, found, this.scheduling, (records) => {
+        if (!isOpen()) {
+          throw new Error("that file is not open any more");
+        }
+        return this.words(this.trace.switchesOf(records));
+      });
+    } finally {
+      this.isClosing = false;
+    }
+    return true;
   }
 
   membership(number: number): Membership {
@@ -67,10 +94,8 @@ export class Cpus {
   }
 
   /** Who would have run, and did not. */
-  waits(): Wait[] {
-    const lanes = this.lanes();
-    this.found ??= waits(lanes, this.wakeups);
-    return this.found;
+  waits(): Waits {
+    return this.scheduling.found;
   }
 
   private get end(): number {
@@ -82,13 +107,13 @@ export class Cpus {
   }
 
   /** What is said of one that ran in no container. */
-  private other(tid: number): string {
-    switch (tid) {
-      case 0:
+  private other(key: number): string {
+    switch (key) {
+      case OTHERS.idle:
         return "idle";
-      case MISSING:
+      case OTHERS.missing:
         return "not known: records are missing";
-      case ENDED:
+      case OTHERS.ended:
         return "threads that have ended";
       default:
         return "host";
@@ -98,19 +123,19 @@ export class Cpus {
   /** Who had a CPU at a time, ns since the beginning. */
   ran(index: number, time: number): Ran | undefined {
     const begin = this.trace.begin();
-    const lane = this.lanes()[index];
+    const lane = this.lanes(time + begin, time + begin)[index];
     const ran = lane && at(lane, time + begin, this.end);
     if (ran === undefined) {
       return undefined;
     }
     const { tid } = ran;
-    const title = (isThread(tid) ? this.titles().get(this.membership(ran.membership).row) : undefined) ?? this.other(tid);
+    const title = (isThread(tid) ? this.titles().get(this.membership(ran.membership).row) : undefined) ?? this.other(keyOf(tid, ran.membership));
     const lines: [string, string][] = [["who", title]];
     const row = isThread(tid) ? this.trace.thread(tid, time) : undefined;
     const its = row === undefined ? undefined : this.trace.details(row);
     if (isThread(tid)) {
       const name = its?.lines.findLast(([key]) => key === "name")?.[1].split(" from ")[0];
-      lines.push(["thread", name === undefined ? tid.toString() : `${name} (${tid.toString()})`]);
+      lines.push(tid === SEVERAL ? ["threads", "several, in turns"] : ["thread", name === undefined ? tid.toString() : `${name} (${tid.toString()})`]);
     }
     const [from, to] = [ran.from - begin, ran.to - begin];
     lines.push(["from", moment(from)], ["for", duration(to - from)]);
@@ -119,27 +144,44 @@ export class Cpus {
 
   /** What each container had of all CPUs, ns, by its row. */
   ofRows(): Map<number, number> {
-    const had = sums(this.lanes(), this.end, (tid, membership) => (isThread(tid) ? this.membership(membership).row : NOWHERE));
-    return new Map([...had].map(([row, cpus]) => [row, cpus.reduce((sum, ns) => sum + ns, 0)]));
+    const had = new Map<number, number>();
+    for (const [key, , ns] of this.scheduling.sums(this.end)) {
+      const row = key < 0 ? NOWHERE : this.membership(key).row;
+      had.set(row, (had.get(row) ?? 0) + ns);
+    }
+    return had;
   }
 
   /** What each container had of each CPU, and whom it waited for, most first. */
   use(): { cpus: number[]; uses: CpuUse[] } {
-    const lanes = this.lanes();
+    const cpus = this.lanes().map(({ cpu }) => cpu);
     const titles = this.titles();
+    const uses = new Map<number, CpuUse & { meanwhile: Map<string, number> }>();
     // A container is known by its row: several may have one title.
-    const keyOf = (tid: number, membership: number) => {
-      const { row } = this.membership(membership);
-      return isThread(tid) && titles.has(row) ? row.toString() : this.other(tid);
+    const rowOf = (key: number) => (key < 0 ? key : this.membership(key).row);
+    const titleOf = (key: number) => titles.get(rowOf(key)) ?? this.other(key);
+    const useOf = (key: number) => {
+      const row = titles.has(rowOf(key)) ? rowOf(key) : undefined;
+      const id = row ?? (key < 0 ? key : NOWHERE);
+      const none = { title: titleOf(key), row, cpus: cpus.map(() => 0), waited: [], meanwhile: new Map<string, number>() };
+      const use = uses.get(id) ?? none;
+      uses.set(id, use);
+      return use;
     };
-    const titleOf = (key: string) => titles.get(Number(key)) ?? key;
-    const others = neighbours(lanes, this.waits(), this.end, keyOf);
-    const all = ({ cpus }: CpuUse) => cpus.reduce((sum, ns) => sum + ns, 0);
-    const uses = [...sums(lanes, this.end, keyOf)].map(([key, cpus]): CpuUse => {
-      const waited = [...(others.get(key) ?? [])].map(([other, ns]): [string, number] => [titleOf(other), ns]);
-      waited.sort(([, a], [, b]) => b - a);
-      return { title: titleOf(key), row: titles.has(Number(key)) ? Number(key) : undefined, cpus, waited };
-    });
-    return { cpus: lanes.map(({ cpu }) => cpu), uses: uses.sort((a, b) => all(b) - all(a)) };
+    const places = new Map(cpus.map((cpu, index) => [cpu, index]));
+    for (const [key, cpu, ns] of this.scheduling.sums(this.end)) {
+      const [use, index] = [useOf(key), places.get(cpu) ?? 0];
+      use.cpus[index] = (use.cpus[index] ?? 0) + ns;
+    }
+    for (const [key, other, ns] of this.scheduling.neighbours()) {
+      const { meanwhile } = useOf(key);
+      meanwhile.set(titleOf(other), (meanwhile.get(titleOf(other)) ?? 0) + ns);
+    }
+    const sorted = [...uses.values()].sort((a, b) => sum(b.cpus) - sum(a.cpus));
+    return { cpus, uses: sorted.map(({ meanwhile, ...use }) => ({ ...use, waited: [...meanwhile].sort(([, a], [, b]) => b - a) })) };
   }
+}
+
+function sum(all: number[]): number {
+  return all.reduce((sum, one) => sum + one, 0);
 }

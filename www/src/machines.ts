@@ -2,10 +2,11 @@
 
 import { Trace } from "@nsscope/wasm";
 import { Cpus } from "./cpus";
-import { type Lane, paint, shares, waiting } from "./lanes";
+import { type Lane, paint, shares } from "./lanes";
 import { orderOf, ranks } from "./order";
 import { type Arrangement, BEGINNING, type CpuUse, type Found, type Loaded, type Open, type Picture, type PlacedRow, type Ran, type Viewer } from "./protocol";
-import { source } from "./source";
+import { type Source, source } from "./source";
+import { waiting } from "./waits";
 
 /** How much of a file is read at once, in bytes. */
 const CHUNK = 1 << 20;
@@ -19,6 +20,8 @@ interface Machine {
   open: boolean;
   rows: number;
   cpus: Cpus;
+  /** The file's bytes, where any of them can be read again. */
+  bytes: Source | undefined;
 }
 
 /** The recordings that are open: what the worker does. */
@@ -29,7 +32,11 @@ export class Machines implements Viewer {
   private arrangement = BEGINNING;
   private reading = false;
 
-  constructor(private readonly memory: WebAssembly.Memory) {}
+  /** @param kept how many switches of a recording are kept; see {@link closer} */
+  constructor(
+    private readonly memory: WebAssembly.Memory,
+    private readonly kept?: number,
+  ) {}
 
   async open(files: { name: string; from: Blob | string }[], report: (open: Open) => void): Promise<void> {
     const mine = ++this.wanted;
@@ -41,7 +48,7 @@ export class Machines implements Viewer {
     let error: string | undefined;
     for (const { name, from } of files) {
       const trace = new Trace();
-      const machine = { name, size: 0, trace, open: true, rows: 0, cpus: new Cpus(trace, this.memory) };
+      const machine = { name, size: 0, trace, open: true, rows: 0, cpus: new Cpus(trace, this.memory, this.kept), bytes: undefined };
       this.machines.push(machine);
       try {
         const damage = await this.read(machine, from, mine, report);
@@ -67,7 +74,7 @@ export class Machines implements Viewer {
   /** Reads a file to its end. Returns what was wrong with a packed one, of which the rest is then missing. */
   private async read(machine: Machine, from: Blob | string, mine: number, report: (open: Open) => void) {
     const { trace } = machine;
-    const { bytes, size } = await source(from);
+    const { bytes, size, isPacked } = await source(from);
     machine.size = size;
     const begun = performance.now();
     let read = 0;
@@ -86,6 +93,7 @@ export class Machines implements Viewer {
       } catch (error) {
         throw damage === undefined ? error : new Error(damage, { cause: error });
       }
+      machine.cpus.take();
       // What describes the records may be behind them, and is read first: the offset says nothing of how far this is.
       read += chunk.length;
       const now = performance.now();
@@ -98,6 +106,10 @@ export class Machines implements Viewer {
     }
     if (mine === this.wanted) {
       trace.finish();
+      machine.cpus.take();
+      // What was taken last is held until then.
+      machine.cpus.take();
+      machine.bytes = isPacked ? undefined : bytes;
     }
     return damage;
   }
@@ -192,6 +204,7 @@ export class Machines implements Viewer {
     const pieces: Int32Array[] = [];
     const offsets = this.offsets();
     let total = 0;
+    let isCoarse = false;
     for (const { machine, trace, head, lanes, from: place, count: has } of this.placed()) {
       total = place + has;
       const own = place - lanes.length - 1;
@@ -199,6 +212,8 @@ export class Machines implements Viewer {
       const offset = offsets[trace] ?? 0;
       // The lanes' times are the recording's own.
       const view = { from: from - offset + begin, to: to - offset + begin, pixels: Math.floor(pixels) };
+      const close = machine.cpus.lanes(view.from, view.to);
+      isCoarse ||= machine.bytes !== undefined && lanes.length > 0 && machine.cpus.hasCloser(view.from, view.to);
       const end = begin + machine.trace.duration();
       const drawn: number[] = [];
       const membershipOf = (of: number) => machine.cpus.membership(of);
@@ -207,7 +222,7 @@ export class Machines implements Viewer {
         const fixed = { kind: 0 as const, depth: 0, expandable: true, open: machine.open };
         rows.push({ ...fixed, label, note: machine.name, trace, row: undefined });
       }
-      for (const [index, lane] of lanes.entries()) {
+      for (const [index, lane] of close.slice(0, lanes.length).entries()) {
         const at = place - lanes.length + index;
         if (at >= first && at < first + count) {
           const fixed = { kind: 5 as const, depth: head, expandable: false, open: false, note: "" };
@@ -239,8 +254,8 @@ export class Machines implements Viewer {
           kept += 5;
         }
       }
-      shares(lanes, containers, view, end, membershipOf, drawn);
-      if (lanes.length > 0 && !this.reading) {
+      shares(close, containers, view, end, membershipOf, drawn);
+      if (lanes.length > 0) {
         waiting(machine.cpus.waits(), containers, view, membershipOf, drawn);
       }
       pieces.push(spans.subarray(0, kept), Int32Array.from(drawn));
@@ -251,7 +266,23 @@ export class Machines implements Viewer {
       spans.set(piece, at);
       at += piece.length;
     }
-    return { total, first, rows, spans, from, to, pixels };
+    return { total, first, rows, spans, from, to, pixels, isCoarse };
+  }
+
+  async closer(from: number, to: number): Promise<boolean> {
+    const [mine, offsets] = [this.wanted, this.offsets()];
+    const closer = this.machines.map(async (machine, index) => {
+      const { trace, cpus, bytes } = machine;
+      const begin = trace.begin() - (offsets[index] ?? 0);
+      try {
+        return bytes !== undefined && (await cpus.closer(bytes, from + begin, to + begin, () => mine === this.wanted));
+      } catch {
+        // A file that has changed since cannot be read again: what was seen of it stays.
+        machine.bytes = undefined;
+        return false;
+      }
+    });
+    return (await Promise.all(closer)).includes(true);
   }
 
   toggle(trace: number, row: number) {

@@ -96,9 +96,19 @@ async function draw() {
   }
   pictures.underway = true;
   const { firstRow, rowCount, from, to, width } = timeline;
-  timeline.show(await viewer.picture(firstRow, rowCount, from, to, width));
+  const picture = await viewer.picture(firstRow, rowCount, from, to, width);
+  timeline.show(picture);
   pictures.underway = false;
+  if (picture.isCoarse) {
+    void closer(from, to);
+  }
   if (pictures.again) {
+    await draw();
+  }
+}
+
+async function closer(from: number, to: number) {
+  if (await viewer.closer(from, to)) {
     await draw();
   }
 }

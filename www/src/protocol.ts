@@ -61,6 +61,8 @@ export interface Picture {
   from: number;
   to: number;
   pixels: number;
+  /** Whether {@link Viewer.closer} makes it better. */
+  isCoarse: boolean;
 }
 
 export interface Found {
@@ -101,6 +103,8 @@ export interface Viewer {
   /** @throws where definition or filter cannot be understood */
   layout(arrangement: Arrangement): Open;
   picture(first: number, count: number, from: number, to: number, pixels: number): Picture;
+  /** Reads that part of the files again where more switches are in it than are kept. Returns whether a picture is better then. */
+  closer(from: number, to: number): Promise<boolean>;
   toggle(trace: number, row: number): void;
   toggleAll(open: boolean): void;
   search(text: string): Found[];

@@ -123,7 +123,7 @@ async function entry(archive: Source): Promise<{ at: number; size: number }> {
 }
 
 /** So many bytes, fewer only at the end: a stream gives them in pieces. */
-async function exactly(from: Source, offset: number, length: number): Promise<Uint8Array> {
+export async function exactly(from: Source, offset: number, length: number): Promise<Uint8Array> {
   const all = new Uint8Array(length);
   let has = 0;
   while (has < length) {
@@ -171,7 +171,7 @@ const AHEAD = 4 << 20;
  * What is packed can only be unpacked from its beginning, and the metadata of a perf.data file is partly behind its
  * records: it is unpacked more than once.
  */
-export async function source(from: Blob | string): Promise<{ bytes: Source; size: number }> {
+export async function source(from: Blob | string): Promise<{ bytes: Source; size: number; isPacked: boolean }> {
   const remote = typeof from === "string" ? await fetched(from, 0) : undefined;
   const size = typeof from === "string" ? (remote?.size ?? 0) : from.size;
   // The first stream is used for what is read first.
@@ -190,7 +190,8 @@ export async function source(from: Blob | string): Promise<{ bytes: Source; size
   const unpacked = (unpack: (stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>) =>
     new Streamed(async () => ({ stream: unpack((await begin(0)).stream), at: 0 }), Infinity);
   if (begins(0x1f, 0x8b)) {
-    return { bytes: await unarchived(unpacked(gunzip)), size };
+    return { bytes: await unarchived(unpacked(gunzip)), size, isPacked: true };
   }
-  return { bytes: await unarchived(begins(0x28, 0xb5, 0x2f, 0xfd) ? unpacked(unzstd) : plain), size };
+  const isPacked = begins(0x28, 0xb5, 0x2f, 0xfd);
+  return { bytes: await unarchived(isPacked ? unpacked(unzstd) : plain), size, isPacked };
 }

@@ -43,10 +43,6 @@ async function cpusPanel(page: Page, trace: number): Promise<HTMLElement> {
     return make("p", "bar soft", "No context switches were recorded: nsscope record --switch-events does.");
   }
   const box = make("div");
-  const { switchesLeft = 0 } = page.loaded[trace]?.facts ?? {};
-  if (switchesLeft > 0) {
-    box.append(make("p", "bar soft", `${switchesLeft.toLocaleString("en")} more switches are in the file than the lanes show.`));
-  }
   box.append(
     table("What each container had of each CPU", cpuColumns(cpus, uses), uses, ({ row }) => {
       if (row !== undefined) {

@@ -9,6 +9,8 @@ export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../
 export const NSSCOPE = join(TARGET, "release/nsscope");
 /** The program that acts on namespaces. */
 export const ACTOR = join(TARGET, "release/ns-actor");
+/** The program that repeats the context switches of a recording. */
+export const REPEAT = join(TARGET, "release/ns-repeat");
 
 /** What `nsscope report --json` tells, as far as it is compared. */
 export interface Report {

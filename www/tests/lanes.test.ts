@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
-import { type Lane, MISSING, at, columns, neighbours, paint, shares, sums, waiting, waits } from "../src/lanes";
+import { Kept } from "../src/kept";
+import { type Lane, MISSING, OTHERS, SEVERAL, at, columns, paint, shares } from "../src/lanes";
+import { Scheduling, waiting } from "../src/waits";
 
 const PREEMPTS = 1 << 30;
-const none = { times: new Float64Array(), who: new Uint32Array() };
+const WAKES = 2 ** 31;
 
 /** A lane from [time, tid, membership]. */
 function lane(cpu: number, ...switches: [number, number, number][]): Lane {
@@ -15,7 +17,18 @@ function lane(cpu: number, ...switches: [number, number, number][]): Lane {
 
 /** Memberships are rows and sets of their own number. */
 const membershipOf = (membership: number) => ({ row: membership, set: membership });
-const key = (tid: number, membership: number) => (tid === 0 ? "idle" : tid === MISSING ? "missing" : `membership ${membership.toString()}`);
+
+/** What comes of [time, CPU, tid, membership], in order. */
+function scheduled(scheduling: Scheduling, ...switches: [number, number, number, number][]): Scheduling {
+  const times = Float64Array.from(switches, ([time]) => time);
+  scheduling.take(times, Uint32Array.from(switches.flatMap(([, ...words]) => words)));
+  return scheduling;
+}
+
+/** The waits: membership, from, to. */
+function waitsOf({ found: { times, memberships, length } }: Scheduling) {
+  return Array.from({ length }, (_, at) => [memberships[at], times[2 * at], times[2 * at + 1]]);
+}
 
 test("who ran at a time, to the next switch or the end", () => {
   const cpu = lane(3, [100, 7, 1], [200, 0, 0], [300, 8, 2]);
@@ -61,48 +74,116 @@ test("what a picture takes depends on its pixels, not on the switches", () => {
 });
 
 test("a wait lasts from being preempted until running anywhere, and has its neighbours", () => {
-  const lanes = [
+  const all = scheduled(
+    new Scheduling(),
+    [0, 0, 7, 1],
+    [0, 1, 5, 5],
     // 7 is preempted by 8 at 100, which gives way to 9 at 300.
-    lane(0, [0, 7, 1], [100, 8 | PREEMPTS, 2], [300, 9, 3]),
+    [100, 0, 8 + PREEMPTS, 2],
+    [300, 0, 9, 3],
     // It goes on at the other CPU; 5 slept there.
-    lane(1, [0, 5, 5], [350, 7, 1]),
-  ];
-  const found = waits(lanes, none);
-  expect(found).toEqual([{ tid: 7, membership: 1, lane: 0, from: 100, to: 350 }]);
-  const others = neighbours(lanes, found, 400, key);
-  expect([...(others.get("membership 1") ?? [])]).toEqual([
-    ["membership 2", 200],
-    ["membership 3", 50],
-  ]);
-  expect(sums(lanes, 400, key).get("membership 1")).toEqual([100, 50]);
+    [350, 1, 7, 1],
+  );
+  expect(waitsOf(all)).toEqual([[1, 100, 350]]);
+  expect(all.neighbours()).toEqual([[1, 3, 50], [1, 2, 200]]);
+  expect(all.sums(400).filter(([key]) => key === 1)).toEqual([[1, 0, 100], [1, 1, 50]]);
   const rows = new Map([[1, 0]]);
   const view = { from: 0, to: 400, pixels: 4 };
   const drawn: number[] = [];
-  waiting(found, rows, view, membershipOf, drawn);
+  waiting(all.found, rows, view, membershipOf, drawn);
   expect(drawn).toEqual([0, 16, 32, 6, 255, 0, 32, 48, 6, 255, 0, 48, 64, 6, 128]);
   const ran: number[] = [];
-  shares(lanes, rows, view, 400, membershipOf, ran);
+  shares(all.kept.lanes(), rows, view, 400, membershipOf, ran);
   expect(ran).toEqual([0, 0, 16, 4, 255, 0, 48, 64, 4, 128]);
 });
 
 test("who sleeps waits from being woken up on", () => {
-  const lanes = [
+  const all = scheduled(
+    new Scheduling(),
     // 7 gives way to 8 and is woken up at 200; 8 leaves for it at 300.
-    lane(0, [0, 7, 1], [100, 8, 2], [300, 7, 1], [400, 8, 2]),
-    lane(1, [0, 5, 3]),
-  ];
-  // Woken twice; who runs does not wait; nor is anything known of another CPU.
-  const wakeups = {
-    times: Float64Array.of(150, 200, 250, 260, 270),
-    who: Uint32Array.of(8, 0, 7, 0, 7, 0, 5, 0, 9, 64),
-  };
-  const found = waits(lanes, wakeups);
-  expect(found).toEqual([{ tid: 7, membership: 1, lane: 0, from: 200, to: 300 }]);
-  expect([...(neighbours(lanes, found, 400, key).get("membership 1") ?? [])]).toEqual([["membership 2", 100]]);
+    [0, 0, 7, 1],
+    [0, 1, 5, 3],
+    [100, 0, 8, 2],
+    // Who runs does not wait; woken twice; nor is anything known of another CPU.
+    [150, WAKES, 8, 0],
+    [200, WAKES, 7, 0],
+    [250, WAKES, 7, 0],
+    [260, WAKES, 5, 0],
+    [270, WAKES + 64, 9, 0],
+    [300, 0, 7, 1],
+    [400, 0, 8, 2],
+  );
+  expect(waitsOf(all)).toEqual([[1, 200, 300]]);
+  expect(all.neighbours()).toEqual([[1, 2, 100]]);
 });
 
 test("where records are missing nobody is said to have waited", () => {
-  const lanes = [lane(0, [0, 7, 1], [100, 8 | PREEMPTS, 2], [200, MISSING, 0xffffffff], [300, 7, 1])];
-  expect(waits(lanes, none)).toEqual([]);
-  expect(sums(lanes, 400, key).get("missing")).toEqual([100]);
+  const all = scheduled(
+    new Scheduling(),
+    [0, 0, 7, 1],
+    [100, 0, 8 + PREEMPTS, 2],
+    [200, 0, MISSING, 0xffffffff],
+    [300, 0, 7, 1],
+  );
+  expect(waitsOf(all)).toEqual([]);
+  expect(all.sums(400)).toContainEqual([OTHERS.missing, 0, 100]);
+});
+
+test("more switches than are kept: short turns are put together, and who had how much stays", () => {
+  // Two of a container take turns of 1 µs with another one and the idle task; once in 500 turns one has 100 µs.
+  const [few, all] = [new Scheduling(new Kept(10_000), 1000), new Scheduling()];
+  let time = 5000;
+  const turns: [number, number, number, number][] = [];
+  for (let turn = 0; turn < 100_000; turn++) {
+    const [tid = 0, membership = 0] = [[7, 1], [9 + PREEMPTS, 2], [8, 1], [0, 0xffffffff]][turn % 4] ?? [];
+    turns.push([time, turn % 3, tid, membership]);
+    time += turn % 500 === 0 ? 100_000 : 1000;
+  }
+  scheduled(few, ...turns);
+  scheduled(all, ...turns);
+  expect(few.kept.wide).toBeGreaterThan(0);
+  expect(all.kept.wide).toBe(0);
+  const lanes = few.kept.lanes();
+  expect(lanes.reduce((sum, { times }) => sum + times.length, 0)).toBeLessThanOrEqual(10_000);
+  expect(few.found.length).toBeLessThanOrEqual(1000);
+  // What is added up is exact, and so are the lanes, but for where in a short while a turn was.
+  expect(few.sums(time)).toEqual(all.sums(time));
+  const had = (lanes: Lane[], from: number, to: number) => {
+    const ns = new Map<number, number>();
+    for (const lane of lanes) {
+      columns(lane, { from, to, pixels: 1 }, time, (_, membership, part) => {
+        ns.set(membership, (ns.get(membership) ?? 0) + part * (to - from));
+      });
+    }
+    return ns;
+  };
+  for (const lane of lanes) {
+    expect([...lane.times].every((time, at) => at === 0 || time >= (lane.times[at - 1] ?? 0))).toBe(true);
+    expect([...lane.who].includes(SEVERAL)).toBe(true);
+  }
+  const waited = ({ found: { ns, length } }: Scheduling) => ns.subarray(0, length).reduce((sum, one) => sum + one, 0);
+  expect(waited(few)).toBeCloseTo(waited(all), 0);
+  // Within the short whiles nothing is moved beyond them.
+  const within = few.kept.wide;
+  for (let from = within; from + 40 * within < time; from += 40 * within) {
+    const [coarse, exact] = [few, all].map(({ kept }) => had(kept.lanes(), from, from + 40 * within));
+    for (const [membership, ns] of exact ?? []) {
+      expect(Math.abs((coarse?.get(membership) ?? 0) - ns)).toBeLessThan(3 * 2 * within + 0.2 * ns);
+    }
+  }
+  // A turn that is longer than these whiles is where it was.
+  const long = turns.filter(([, , tid], turn) => turn % 500 === 0 && tid === 7 && within < 50_000);
+  for (const [begin, cpu] of long) {
+    const lane = lanes.find((lane) => lane.cpu === cpu);
+    expect(lane && at(lane, begin + 50_000, time)?.membership).toBe(1);
+  }
+});
+
+test("memberships without number take no more room", () => {
+  const kept = new Kept(1000);
+  for (let turn = 0; turn < 50_000; turn++) {
+    kept.push(0, turn * 1000, 1 + turn, turn);
+  }
+  expect(kept.lanes()[0]?.times.length).toBeLessThanOrEqual(1001);
+  expect(kept.lanes()[0]?.who.at(-2)).toBe(MISSING);
 });

@@ -1,11 +1,11 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { openSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Machine, chosen, drop, eventually, picture, ready } from "./browser";
-import { capture, nsscope, records, scratch, skip } from "./capture";
+import { NSSCOPE, REPEAT, capture, nsscope, records, scratch, skip } from "./capture";
 
 const machine = new Machine();
 beforeAll(() => machine.start());
@@ -586,4 +586,50 @@ test("the CPUs have lanes, and say who ran where they are clicked", async () => 
   });
   await accessible(page);
   expect(problems).toEqual([]);
+});
+
+test("of millions of switches each one is shown where it is looked for", async () => {
+  if (!records) {
+    skip("page: millions of switches", "this user may not record");
+    return;
+  }
+  const visit = await machine.visit("millions of switches");
+  if (visit === undefined) {
+    return;
+  }
+  const { page, problems } = visit;
+  const [pipe, file] = [join(scratch(), "switches.pipe"), join(scratch(), "switches.data")];
+  // Two that wake each other up: a turn lasts some microseconds.
+  const pair = "unshare -p -f -m --mount-proc perf bench sched pipe -l 20000";
+  const out = openSync(pipe, "w");
+  execFileSync(NSSCOPE, ["record", "-a", "--switch-events", "-o", "-", "--", ...pair.split(" ")], { stdio: ["ignore", out, "ignore"] });
+  execFileSync(REPEAT, [pipe, "10000000"], { stdio: ["ignore", openSync(file, "w"), "ignore"] });
+  await chosen(page, file, 0);
+  const canvas = page.locator("#spans");
+  const details = page.locator("#details");
+  const clicked = async (x: number) => {
+    await canvas.click({ position: { x, y: 12 } });
+    await page.waitForTimeout(100);
+    return details.innerText();
+  };
+  // Somewhere turns were too short to be kept.
+  let x = 0;
+  await eventually(async () => {
+    x += 7;
+    expect(await clicked(x)).toContain("several, in turns");
+  });
+  // Far in, the file is read again.
+  await canvas.evaluate((canvas, x) => {
+    const { left, top } = canvas.getBoundingClientRect();
+    const zoom = { deltaY: -120, clientX: left + x, clientY: top + 12, bubbles: true, cancelable: true };
+    for (let step = 0; step < 60; step++) {
+      canvas.dispatchEvent(new WheelEvent("wheel", zoom));
+    }
+  }, x);
+  await eventually(async () => {
+    expect(await clicked(x)).toMatch(/thread\s/);
+  });
+  expect(problems).toEqual([]);
+  await page.context().close();
+  rmSync(file);
 });

@@ -49,6 +49,10 @@ async function readAll(from: Source): Promise<Trace> {
 }
 
 async function opened(...files: { name: string; from: Blob }[]): Promise<Open> {
+  return openedIn(machines, ...files);
+}
+
+async function openedIn(machines: Machines, ...files: { name: string; from: Blob }[]): Promise<Open> {
   let last: Open | undefined;
   await machines.open(files, (open) => {
     last = open;
@@ -434,6 +438,56 @@ test.runIf(records).each(["--switch-events", "--wakeups"])("lanes have the CPU t
     cpus.map((cpu) => [5, `CPU ${cpu.toString()}`]),
   );
   expect(machines.ran(0, -1, machines.layout(BEGINNING).loaded[0]?.facts.duration ?? 0)?.title).toContain("CPU 0 at ");
+});
+
+test.runIf(records)("of more switches than are kept a part is read again, and is as exact as if all were", async () => {
+  const file = join(scratch(), "switches.data");
+  const busy = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); (:); done";
+  const one = `unshare -p -m -f sh -c '${busy}; exit 0'`;
+  const command = ["-a", "--switch-events", "--", "sh", "-c", `${one} & ${one} & wait`];
+  nsscope("record", "-o", file, ...command);
+  const bytes = await readFile(file);
+  const [exact, few] = [new Machines(memory), new Machines(memory, 2000)];
+  const from = new Blob([bytes]);
+  let { loaded } = await openedIn(exact, { name: "switches.data", from });
+  await openedIn(few, { name: "switches.data", from });
+  const length = loaded[0]?.facts.duration ?? 0;
+  // Added up is all there is; who ran during a long wait may be known as late as who ran around it.
+  const added = (machines: Machines) =>
+    machines.cpuUse(0).uses.map(({ waited, ...use }) => ({ ...use, ns: waited.reduce((sum, [, ns]) => sum + ns, 0) }));
+  expect(added(few)).toEqual(added(exact));
+  const rows = exact.cpuUse(0).cpus.length;
+  // Waits that were put together are drawn as wide as the while they were in.
+  const drawn = (machines: Machines, from: number, to: number) => {
+    const { spans, isCoarse } = machines.picture(0, rows + 20, from, to, 1000);
+    const words = Array.from({ length: spans.length / 5 }, (_, at) => [...spans.subarray(5 * at, 5 * at + 5)]);
+    return { isCoarse, spans: words.filter(([, , , shape = 0]) => [4, 5].includes(shape & 255)) };
+  };
+  const [begin, end] = [0.4 * length, 0.5 * length];
+  expect(drawn(exact, begin, end)).toMatchObject({ isCoarse: false });
+  const coarse = drawn(few, begin, end);
+  expect(coarse.isCoarse).toBe(true);
+  expect(coarse.spans).not.toEqual(drawn(exact, begin, end).spans);
+  expect(await few.closer(begin, end)).toBe(true);
+  expect(drawn(few, begin, end)).toEqual(drawn(exact, begin, end));
+  // What is around it was read with it.
+  expect(drawn(few, begin - 0.05 * length, end)).toEqual(drawn(exact, begin - 0.05 * length, end));
+  expect(await few.closer(begin, end)).toBe(false);
+  for (let time = begin; time < end; time += (end - begin) / 50) {
+    expect(few.ran(0, -1, time)).toEqual(exact.ran(0, -1, time));
+  }
+  // One that changes its membership had the old one before.
+  expect(new Set(drawn(few, begin, end).spans.map(([, , , , set]) => set)).size).toBeGreaterThan(1);
+
+  // What is compressed is read from its beginning alone: it stays as it is.
+  const packed = join(scratch(), "packed.data");
+  nsscope("record", "-z", "-o", packed, ...command);
+  execFileSync("zstd", ["-q", "-o", `${file}.zst`, file]);
+  for (const path of [packed, `${file}.zst`]) {
+    ({ loaded } = await openedIn(few, { name: "packed", from: new Blob([await readFile(path)]) }));
+    expect(few.picture(0, rows, 0, loaded[0]?.facts.duration ?? 0, 1000)).toMatchObject({ isCoarse: false });
+    expect(await few.closer(0, 1e9)).toBe(false);
+  }
 });
 
 test.runIf(records)("what a limit held back is drawn and told as the command line tells it", async () => {
