@@ -27,6 +27,11 @@ pub enum ErrorKind {
         /// The size it states.
         size: u16,
     },
+    /// Behind damage there are so many bytes until a record begins again, or the records' end.
+    NoRecord {
+        /// How many, the damage among them.
+        bytes: u64,
+    },
     /// A record is too short for its type.
     Body {
         /// Size of the type's fixed part.
@@ -113,6 +118,9 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::RecordSize { size } => {
                 write!(f, "a record states a size of {size} bytes, less than its own header of 8")
+            }
+            Self::NoRecord { bytes } => {
+                write!(f, "{bytes} bytes in which no record begins are left out")
             }
             Self::Body { needed, room } => {
                 write!(f, "the record's body has {room} bytes, its type needs {needed}")

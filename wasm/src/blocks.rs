@@ -8,17 +8,9 @@ use nsscope_codec::{Error, Order, RawRecord};
 /// About how many bytes of the file are one block.
 const BLOCK: f64 = (1 << 20) as f64;
 
-/// A part of the file with switches.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Block {
-    /// Offset of the first of them, and of the end of the last, in bytes.
-    pub(crate) from: f64,
-    pub(crate) to: f64,
-    /// Their earliest time and their latest, ns.
-    pub(crate) first: f64,
-    pub(crate) last: f64,
-    pub(crate) switches: f64,
-}
+/// A part of the file with switches: offset of the first of them and of the end of the last, in bytes; their earliest time and
+/// their latest, ns; how many there are.
+pub(crate) type Block = [f64; 5];
 
 /// What is read, before it is in order, and where it was.
 pub(crate) struct Placed {
@@ -40,14 +32,14 @@ impl Visitor for Placed {
             RecordType::SWITCH_CPU_WIDE if !self.is_packed => {
                 let (from, time) = (record.offset() as f64, session.time(&record).unwrap_or(0) as f64);
                 let to = from + record.bytes().len() as f64;
-                match self.blocks.last_mut().filter(|block| from < block.from + BLOCK) {
-                    Some(block) => {
-                        block.to = to;
-                        block.first = block.first.min(time);
-                        block.last = block.last.max(time);
-                        block.switches += 1.0;
+                match self.blocks.last_mut().filter(|[begin, ..]| from < begin + BLOCK) {
+                    Some([_, end, first, last, count]) => {
+                        *end = to;
+                        *first = first.min(time);
+                        *last = last.max(time);
+                        *count += 1.0;
                     }
-                    None => self.blocks.push(Block { from, to, first: time, last: time, switches: 1.0 }),
+                    None => self.blocks.push([from, to, time, time, 1.0]),
                 }
             }
             RecordType::COMPRESSED | RecordType::COMPRESSED2 => {

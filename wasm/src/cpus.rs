@@ -1,6 +1,5 @@
 //! The switches of the CPUs as memory that the page reads. Not here: what is drawn and added up of them, which is the page's.
 
-use crate::blocks::Block;
 use crate::lanes::{Lanes, NOWHERE};
 use crate::model::Kind;
 use crate::trace::Trace;
@@ -32,8 +31,7 @@ impl Trace {
     /// the recording's clock, and how many there are. None where the records are compressed.
     #[wasm_bindgen(js_name = switchBlocks)]
     pub fn switch_blocks(&self) -> Vec<f64> {
-        let of = |&Block { from, to, first, last, switches }: &Block| [from, to, first, last, switches];
-        self.blocks.iter().flat_map(of).collect()
+        self.blocks.as_flattened().to_vec()
     }
 
     /// The switches among a part of the file's records, as [`take_switches`](Self::take_switches) gives them, but without

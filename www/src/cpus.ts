@@ -156,16 +156,16 @@ export class Cpus {
   use(): { cpus: number[]; uses: CpuUse[] } {
     const cpus = this.lanes().map(({ cpu }) => cpu);
     const titles = this.titles();
-    const uses = new Map<number, CpuUse & { meanwhile: Map<string, number> }>();
     // A container is known by its row: several may have one title.
-    const rowOf = (key: number) => (key < 0 ? key : this.membership(key).row);
-    const titleOf = (key: number) => titles.get(rowOf(key)) ?? this.other(key);
+    const idOf = (key: number) => {
+      const row = key < 0 ? key : this.membership(key).row;
+      return key < 0 || titles.has(row) ? row : NOWHERE;
+    };
+    const titleOf = (id: number) => titles.get(id) ?? this.other(id);
+    const uses = new Map<number, { cpus: number[]; waited: Map<number, number> }>();
     const useOf = (key: number) => {
-      const row = titles.has(rowOf(key)) ? rowOf(key) : undefined;
-      const id = row ?? (key < 0 ? key : NOWHERE);
-      const none = { title: titleOf(key), row, cpus: cpus.map(() => 0), waited: [], meanwhile: new Map<string, number>() };
-      const use = uses.get(id) ?? none;
-      uses.set(id, use);
+      const use = uses.get(idOf(key)) ?? { cpus: cpus.map(() => 0), waited: new Map<number, number>() };
+      uses.set(idOf(key), use);
       return use;
     };
     const places = new Map(cpus.map((cpu, index) => [cpu, index]));
@@ -174,11 +174,14 @@ export class Cpus {
       use.cpus[index] = (use.cpus[index] ?? 0) + ns;
     }
     for (const [key, other, ns] of this.scheduling.neighbours()) {
-      const { meanwhile } = useOf(key);
-      meanwhile.set(titleOf(other), (meanwhile.get(titleOf(other)) ?? 0) + ns);
+      const { waited } = useOf(key);
+      waited.set(idOf(other), (waited.get(idOf(other)) ?? 0) + ns);
     }
-    const sorted = [...uses.values()].sort((a, b) => sum(b.cpus) - sum(a.cpus));
-    return { cpus, uses: sorted.map(({ meanwhile, ...use }) => ({ ...use, waited: [...meanwhile].sort(([, a], [, b]) => b - a) })) };
+    const all = [...uses].map(([id, { cpus, waited }]): CpuUse => {
+      const others = [...waited].sort(([, a], [, b]) => b - a).map(([other, ns]): [string, number] => [titleOf(other), ns]);
+      return { title: titleOf(id), row: titles.has(id) ? id : undefined, cpus, waited: others };
+    });
+    return { cpus, uses: all.sort((a, b) => sum(b.cpus) - sum(a.cpus)) };
   }
 }
 

@@ -9,6 +9,7 @@ import { type NamedFile, filesOfUrl, listenForFiles, urlsOfPage } from "./files"
 import { bytes, count, duration, plain } from "./format";
 import { listenToKeys } from "./keyboard";
 import { make, warnings } from "./panels";
+import { Pictures } from "./pictures";
 import type { Found, Loaded, Open, Viewer } from "./protocol";
 import { type State, read, write } from "./state";
 import { PANELS } from "./tabs";
@@ -30,7 +31,7 @@ let match = -1;
 const timeline = new Timeline(
   {
     want: () => {
-      void draw();
+      void pictures.draw();
     },
     select: choose,
     toggle: (trace, row) => {
@@ -50,6 +51,7 @@ const timeline = new Timeline(
   element("map", HTMLCanvasElement),
   element("readout", HTMLOutputElement),
 );
+const pictures = new Pictures(viewer, timeline);
 
 /** What the panels see of the page. */
 const page = {
@@ -86,33 +88,6 @@ function enter(phase: "empty" | "reading" | "ready" | "error") {
   element("viewer", HTMLElement).hidden = loaded.length === 0;
 }
 
-/** Whether a picture is being made, and whether another is wanted after it. */
-const pictures = { underway: false, again: false };
-
-async function draw() {
-  pictures.again = pictures.underway;
-  if (pictures.underway) {
-    return;
-  }
-  pictures.underway = true;
-  const { firstRow, rowCount, from, to, width } = timeline;
-  const picture = await viewer.picture(firstRow, rowCount, from, to, width);
-  timeline.show(picture);
-  pictures.underway = false;
-  if (picture.isCoarse) {
-    void closer(from, to);
-  }
-  if (pictures.again) {
-    await draw();
-  }
-}
-
-async function closer(from: number, to: number) {
-  if (await viewer.closer(from, to)) {
-    await draw();
-  }
-}
-
 async function arranged(open: Open, fresh: boolean) {
   page.loaded = loaded = open.loaded;
   timeline.load(loaded, fresh);
@@ -121,7 +96,7 @@ async function arranged(open: Open, fresh: boolean) {
     machine.replaceChildren(...names.map((name, index) => new Option(name, index.toString())));
     element("machines", HTMLLabelElement).hidden = loaded.length < 2;
     timeline.showOverview(await viewer.picture(0, 200, 0, timeline.length, 1000));
-    await draw();
+    await pictures.draw();
   }
 }
 
@@ -236,12 +211,12 @@ async function layout(remember = true) {
 
 async function toggle(trace: number, row: number | undefined) {
   await viewer.toggle(trace, row ?? -1);
-  await draw();
+  await pictures.draw();
 }
 
 async function reveal(trace: number, row: number) {
   timeline.scrollTo(await viewer.reveal(trace, row));
-  await draw();
+  await pictures.draw();
 }
 
 async function select(trace: number, row: number | undefined, remember = true) {
@@ -371,8 +346,8 @@ machine.addEventListener("change", () => void showPanel());
 
 listenForFiles(open);
 element("cancel", HTMLButtonElement).addEventListener("click", () => void viewer.cancel());
-element("fold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(false).then(draw));
-element("unfold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(true).then(draw));
+element("fold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(false).then(() => pictures.draw()));
+element("unfold", HTMLButtonElement).addEventListener("click", () => void viewer.toggleAll(true).then(() => pictures.draw()));
 onChange(() => void layout());
 search.addEventListener("change", () => void find(true));
 const keys = element("keys", HTMLDialogElement);

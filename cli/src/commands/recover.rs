@@ -1,16 +1,19 @@
-//! `nsscope recover`: makes a capture that was cut off or damaged one that perf opens, with all records before the damage.
+//! `nsscope recover`: makes a capture that was cut off or damaged one that perf opens, with all records before the damage and
+//! behind it.
 //! Not here: what the records say.
 
 use crate::args;
 use crate::error::{Failure, Outcome, note};
 use indicatif::{HumanBytes, HumanCount};
 use nsscope_codec::perf_data::{
-    FILE_HEADER_SIZE, Feature, FileHeader, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE, Section, tracing,
+    Decoder, FILE_HEADER_SIZE, Feature, FileHeader, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE, Section, Session, Visitor,
+    tracing,
 };
 use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
-use nsscope_codec::{BigEndian, LittleEndian, Order};
+use nsscope_codec::{BigEndian, Error, ErrorKind, LittleEndian, Order, RawRecord};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,8 +46,8 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     let size = U64::<O>::ref_from_bytes(&start[8..]).map_or(0, |size| size.get());
     let mut prologue = start.to_vec();
     if size == PIPE_HEADER_SIZE {
-        let there = walk::<O>(BufReader::new(file), PIPE_HEADER_SIZE, len).map_err(|error| fail(&error))?;
-        return finish(args, &prologue, (PIPE_HEADER_SIZE, there.end), &[], there.records);
+        let there = walk::<O>(&mut file, start, (PIPE_HEADER_SIZE, len)).map_err(|error| fail(&error))?;
+        return finish(args, &prologue, &there.pieces, &[], there.records);
     }
     prologue.resize(FILE_HEADER_SIZE as usize, 0);
     file.read_exact(&mut prologue[start.len()..]).map_err(|_| too_short())?;
@@ -63,19 +66,28 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     let has_formats = formats_size >= magic.len() as u64
         && file.read_exact_at(&mut magic, attrs_end).is_ok()
         && magic == tracing::MAGIC;
-    file.seek(SeekFrom::Start(data_at)).map_err(|error| fail(&error))?;
-    let Walked { end, records, compressed } =
-        walk::<O>(BufReader::new(file), data_at, data_end.unwrap_or(len)).map_err(|error| fail(&error))?;
+    let limit = data_end.unwrap_or(len);
+    let mut plain = header;
+    plain.data.size.set(limit - data_at);
+    plain.features = FromZeros::new_zeroed();
+    let Walked { mut pieces, records, compressed } =
+        walk::<O>(&mut file, plain.as_bytes(), (data_at, limit)).map_err(|error| fail(&error))?;
+    let is_whole = data_end.is_some_and(|end| pieces == [(data_at, end)]);
+    let size: u64 = pieces.iter().map(|(from, to)| to - from).sum();
+    let end = data_at + size;
+    if let Some(first) = pieces.first_mut() {
+        first.0 = FILE_HEADER_SIZE;
+    }
     let table = header.feature_bits().count() as u64 * size_of::<Section<O>>() as u64;
     // A writer that is killed as it replaces the table has said before that there is none.
     let was_replaced = table == 0 && has_formats;
-    if data_end == Some(end) && table <= len - end && !was_replaced {
+    if is_whole && table <= len - end && !was_replaced {
         note(format_args!("{} is whole", args.file.display()));
-        return finish(args, header.as_bytes(), (FILE_HEADER_SIZE, len), &[], records);
+        return finish(args, header.as_bytes(), &[(FILE_HEADER_SIZE, len)], &[], records);
     }
     // The table of where the features are was behind the data, and is lost. Of the features perf wants two: the formats of
     // tracepoints, which nsscope and perf write behind the attrs; and how records were compressed.
-    header.data.size.set(end - data_at);
+    header.data.size.set(size);
     header.features = FromZeros::new_zeroed();
     let bit = |has: bool, feature: Feature| u64::from(has) << feature.0;
     header.features[0].set(bit(has_formats, Feature::TRACING_DATA) | bit(compressed, Feature::COMPRESSED));
@@ -88,7 +100,7 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     if compressed {
         behind.extend(how);
     }
-    finish(args, header.as_bytes(), (FILE_HEADER_SIZE, end), &behind, records)
+    finish(args, header.as_bytes(), &pieces, &behind, records)
 }
 
 /// The feature COMPRESSED: version, type (zstd), level and ratio, which nobody asks for, and the room that perf makes for
@@ -97,16 +109,70 @@ const HOW_COMPRESSED: [u32; 5] = [1, 1, 1, 1, 4 << 20];
 
 /// What is there.
 struct Walked {
-    /// Where the last record ends that is whole.
-    end: u64,
+    /// Where records are that are whole.
+    pieces: Vec<(u64, u64)>,
     records: u64,
     /// Whether some are compressed.
     compressed: bool,
 }
 
-/// Walks the records from `at` on, in a reader that stands there.
-fn walk<O: Order>(mut input: impl Read, mut at: u64, limit: u64) -> io::Result<Walked> {
-    let (mut records, mut compressed) = (0, false);
+/// Walks the records between two offsets. `start`: a file's first bytes, as they would be if these were all of its records.
+fn walk<O: Order>(file: &mut File, start: &[u8], (from, limit): (u64, u64)) -> io::Result<Walked> {
+    let mut walked = Walked { pieces: Vec::new(), records: 0, compressed: false };
+    let mut gaps = None;
+    let mut at = from;
+    loop {
+        let end = walk_piece::<O>(&mut *file, at, limit, &mut walked)?;
+        walked.pieces.push((at, end));
+        // Of what is compressed nothing is known without all that was before.
+        if end == limit || walked.compressed {
+            return Ok(walked);
+        }
+        let found = match gaps.take() {
+            Some(found) => found,
+            None => damage(file, start, limit)?.into_iter(),
+        };
+        let gap = gaps.insert(found).find(|gap: &Range<u64>| gap.start >= end && gap.end < limit);
+        let Some(gap) = gap else { return Ok(walked) };
+        at = gap.end;
+    }
+}
+
+/// Where no record is.
+#[derive(Default)]
+struct Damage(Vec<Range<u64>>);
+
+impl Visitor for Damage {
+    fn record<O: Order>(&mut self, _: &Session, _: RawRecord<'_, O>) {}
+
+    fn fault(&mut self, error: Error) {
+        if let ErrorKind::NoRecord { bytes } = error.kind {
+            self.0.push(error.offset..error.offset.saturating_add(bytes));
+        }
+    }
+}
+
+/// Decodes a file as if it had another beginning, and says where no record is.
+fn damage(file: &mut File, start: &[u8], limit: u64) -> io::Result<Vec<Range<u64>>> {
+    file.seek(SeekFrom::Start(start.len() as u64))?;
+    let mut input = BufReader::with_capacity(1 << 20, file).take(limit - start.len() as u64);
+    let (mut decoder, mut damage) = (Decoder::new(), Damage::default());
+    // One that cannot be decoded has no damage that we know of.
+    let mut goes_on = decoder.push(start, &mut damage).is_ok();
+    while goes_on {
+        let chunk = input.fill_buf()?;
+        let len = chunk.len();
+        goes_on = len > 0 && decoder.push(chunk, &mut damage).is_ok();
+        input.consume(len);
+    }
+    let _ = decoder.finish(&mut damage);
+    Ok(damage.0)
+}
+
+/// Walks the records from `at` on. Returns where the last one ends that is whole.
+fn walk_piece<O: Order>(file: &mut File, mut at: u64, limit: u64, walked: &mut Walked) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(at))?;
+    let mut input = BufReader::new(file);
     while limit - at >= HEADER_SIZE as u64 {
         let mut header = [0; HEADER_SIZE];
         input.read_exact(&mut header)?;
@@ -130,30 +196,31 @@ fn walk<O: Order>(mut input: impl Read, mut at: u64, limit: u64) -> io::Result<W
         }
         io::copy(&mut Read::by_ref(&mut input).take(behind), &mut io::sink())?;
         at += size + behind;
-        records += 1;
-        compressed |= kind == RecordType::COMPRESSED;
+        walked.records += 1;
+        walked.compressed |= kind.is_compressed();
     }
-    Ok(Walked { end: at, records, compressed })
+    Ok(at)
 }
 
-/// Writes the new beginning, of the rest what is between `from` and `to`, and what comes behind it.
-fn finish(args: &args::Recover, start: &[u8], (from, to): (u64, u64), behind: &[u8], records: u64) -> Outcome {
+/// Writes the new beginning, pieces of the file, and what comes behind them.
+fn finish(args: &args::Recover, start: &[u8], pieces: &[(u64, u64)], behind: &[u8], records: u64) -> Outcome {
     let dir = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fail = |error: &io::Error| Failure::file("create", &args.output, error);
     let mut new = tempfile::Builder::new().prefix(".nsscope-").tempfile_in(dir).map_err(|error| fail(&error))?;
     let mut file = File::open(&args.file).map_err(|error| Failure::file("open", &args.file, &error))?;
-    file.seek(SeekFrom::Start(from))?;
     new.write_all(start)?;
-    let len = file.metadata()?.len();
-    io::copy(&mut file.take(to - from), &mut new)?;
+    for (from, to) in pieces {
+        file.seek(SeekFrom::Start(*from))?;
+        io::copy(&mut Read::by_ref(&mut file).take(to - from), &mut new)?;
+    }
     new.write_all(behind)?;
     fs::set_permissions(new.path(), fs::metadata(&args.file)?.permissions())?;
     new.persist(&args.output).map_err(|error| fail(&error.error))?;
     note(format_args!(
         "{} records, {} of {} to {}",
         HumanCount(records),
-        HumanBytes(to),
-        HumanBytes(len),
+        HumanBytes(start.len() as u64 + pieces.iter().map(|(from, to)| to - from).sum::<u64>()),
+        HumanBytes(file.metadata()?.len()),
         args.output.display()
     ));
     Ok(ExitCode::SUCCESS)

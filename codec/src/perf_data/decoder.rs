@@ -9,6 +9,7 @@ use super::header::{Feature, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_S
 use super::inflate::Inflate;
 use super::layout::Layout;
 use super::metadata::{self, FeatureAt};
+use super::search::{self, Verdict};
 use super::session::Session;
 use super::visitor::Visitor;
 use crate::error::{Error, ErrorKind};
@@ -24,6 +25,8 @@ use zerocopy::FromBytes;
 
 /// Most metadata that is held at once, in bytes.
 const METADATA_LIMIT: u64 = 32 << 20;
+/// How much is looked through at once for a record behind damage, in bytes.
+const SEARCHED: usize = 4096;
 
 /// Decodes a perf.data stream that is pushed in chunks.
 ///
@@ -38,6 +41,10 @@ pub struct Decoder {
     position: u64,
     /// Bytes to leave out.
     skip: u64,
+    /// Offset of damage behind which no record has been found yet.
+    damage: Option<u64>,
+    /// Bytes that were looked through for a record and begin with one.
+    found: Vec<u8>,
     metadata_only: bool,
     /// The zstd stream, once there is one.
     inflate: Option<Box<Inflate>>,
@@ -126,17 +133,30 @@ impl Decoder {
     /// Where the stream is not perf.data at all, or its header cannot be used. Damage further on is told to the visitor.
     pub fn push<V: Visitor>(&mut self, mut chunk: &[u8], visitor: &mut V) -> Result<(), Error> {
         loop {
+            chunk = self.take(chunk, visitor)?;
+            if self.found.is_empty() {
+                return Ok(());
+            }
+            let found = core::mem::take(&mut self.found);
+            let rest = self.take(&found, visitor)?;
+            self.found.extend_from_slice(rest);
+        }
+    }
+
+    /// Takes bytes up to where [`found`](Self::found) comes before what is left, which it returns.
+    fn take<'a, V: Visitor>(&mut self, mut chunk: &'a [u8], visitor: &mut V) -> Result<&'a [u8], Error> {
+        while self.found.is_empty() {
             if self.skip > 0 {
                 let len = self.skip.min(chunk.len() as u64);
                 self.skip(len);
                 chunk = chunk.get(len as usize..).unwrap_or(&[]);
                 if self.skip > 0 {
-                    return Ok(());
+                    return Ok(&[]);
                 }
             }
             if matches!(self.state, State::Done) {
                 self.position = self.position.saturating_add(chunk.len() as u64);
-                return Ok(());
+                return Ok(&[]);
             }
             if matches!(self.state, State::Data(_)) {
                 if self.data_ended() {
@@ -144,7 +164,7 @@ impl Decoder {
                     continue;
                 }
                 if chunk.is_empty() {
-                    return Ok(());
+                    return Ok(&[]);
                 }
                 let taken = match self.session.endian() {
                     Some(Endian::Big) => self.data::<BigEndian, V>(chunk, visitor),
@@ -164,7 +184,7 @@ impl Decoder {
             self.position = self.position.saturating_add(taken.len() as u64);
             chunk = rest;
             if self.pending.len() < needed as usize {
-                return Ok(());
+                return Ok(&[]);
             }
             let piece = core::mem::take(&mut self.pending);
             match (&self.state, self.session.endian()) {
@@ -173,6 +193,7 @@ impl Decoder {
                 _ => self.step::<LittleEndian, V>(piece, visitor)?,
             }
         }
+        Ok(chunk)
     }
 
     /// The stream has ended.
@@ -180,6 +201,11 @@ impl Decoder {
     /// # Errors
     /// Where it ended before its first record could have come.
     pub fn finish<V: Visitor>(&mut self, visitor: &mut V) -> Result<(), Error> {
+        // Each time some bytes are found to begin a record or left out.
+        while let (Some(damage), State::Data(_)) = (self.damage, &self.state) {
+            self.look(damage, true, visitor);
+            self.push(&[], visitor)?;
+        }
         let begun = self.position.saturating_sub(self.pending.len() as u64);
         let cut = |needed: u64, room: usize| {
             Error::new(begun, ErrorKind::Truncated { needed: needed as u32, room: room as u32 })
@@ -316,6 +342,9 @@ impl Decoder {
         let data_end = layout.data_end;
         let left = data_end.map_or(u64::MAX, |end| end.saturating_sub(self.position));
         let chunk = chunk.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(chunk);
+        if let Some(damage) = self.damage {
+            return self.search(damage, chunk, visitor);
+        }
 
         if !self.pending.is_empty() {
             // Complete the record that the last chunk began.
@@ -334,11 +363,14 @@ impl Decoder {
             match RawRecord::<O>::split(&pending, offset) {
                 Ok((record, _)) => {
                     self.record(record, visitor);
+                    self.pending = pending;
+                    self.pending.clear();
                 }
-                Err(error) => self.damaged(error, visitor),
+                Err(error) => {
+                    self.damaged(error, visitor);
+                    self.pending = pending;
+                }
             }
-            self.pending = pending;
-            self.pending.clear();
             return taken.len();
         }
 
@@ -388,13 +420,59 @@ impl Decoder {
         self.pending.clear();
     }
 
-    /// Nothing behind a record of impossible size can be found again: the rest of the data is left out.
+    /// Records may begin again somewhere behind a record of impossible size: a file may have a hole, where a machine lost its
+    /// power.
     fn damaged<V: Visitor>(&mut self, error: Error, visitor: &mut V) {
         visitor.fault(error);
-        match &self.state {
-            State::Data(Layout { data_end: Some(end), .. }) => self.skip = end.saturating_sub(self.position),
-            _ => self.state = State::Done,
+        self.damage = Some(error.offset);
+    }
+
+    /// Looks through the chunk's first bytes for the next record; returns how many bytes that were.
+    fn search<V: Visitor>(&mut self, damage: u64, chunk: &[u8], visitor: &mut V) -> usize {
+        let piece = chunk.get(..SEARCHED).unwrap_or(chunk);
+        self.pending.extend_from_slice(piece);
+        self.position = self.position.saturating_add(piece.len() as u64);
+        let data_end = if let State::Data(layout) = &self.state { layout.data_end } else { None };
+        self.look(damage, data_end.is_some_and(|end| self.position >= end), visitor);
+        piece.len()
+    }
+
+    /// Looks for a record in what is pending. `ends`: no more is to come.
+    fn look<V: Visitor>(&mut self, damage: u64, ends: bool, visitor: &mut V) {
+        let is_found = self.find(ends);
+        if is_found || ends {
+            self.damage = None;
+            let bytes = self.position.saturating_sub(damage);
+            visitor.fault(Error::new(damage, ErrorKind::NoRecord { bytes }));
         }
+    }
+
+    /// Leaves out what begins no record. Returns whether something does, which is [`found`](Self::found) then.
+    #[cold]
+    fn find(&mut self, ends: bool) -> bool {
+        let begins = match self.session.endian() {
+            Some(Endian::Big) => search::begins::<BigEndian>,
+            _ => search::begins::<LittleEndian>,
+        };
+        let mut rest = self.pending.as_slice();
+        let mut verdict = Verdict::Nothing;
+        // Records begin at multiples of 8 bytes from each other.
+        while rest.len() >= HEADER_SIZE {
+            verdict = begins(&self.session, rest, ends);
+            if verdict != Verdict::Nothing {
+                break;
+            }
+            rest = rest.get(HEADER_SIZE..).unwrap_or(&[]);
+        }
+        let rest = if ends && verdict == Verdict::Nothing { Vec::new() } else { rest.to_vec() };
+        if verdict != Verdict::Record {
+            self.pending = rest;
+            return false;
+        }
+        self.pending.clear();
+        self.position = self.position.saturating_sub(rest.len() as u64);
+        self.found = rest;
+        true
     }
 
     /// Size of the record whose first bytes are pending: its header's, until that is complete.

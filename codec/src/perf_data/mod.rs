@@ -24,6 +24,7 @@ mod ordered;
 #[cfg(feature = "alloc")]
 mod reader;
 #[cfg(feature = "alloc")]
+mod search;
 mod session;
 #[cfg(all(test, feature = "alloc"))]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]

@@ -57,17 +57,28 @@ impl Session {
         &self.events
     }
 
+    /// The id in a record, by the first event's layout.
+    fn id_of<O: Order>(&self, record: &RawRecord<'_, O>) -> Option<u64> {
+        let first = self.events.first()?;
+        match record.kind() {
+            RecordType::SAMPLE => first.sample.id(record),
+            _ => first.trailer.id::<O>(record.bytes()),
+        }
+    }
+
+    /// Whether a record of the kernel's has an id of this stream's events, where these have ids. Records that perf synthesizes
+    /// have id 0.
+    pub(crate) fn has_id_of<O: Order>(&self, record: &RawRecord<'_, O>) -> bool {
+        self.ids.is_empty() || self.id_of(record).is_none_or(|id| id == 0 || self.ids.contains_key(&id))
+    }
+
     /// The event that a record belongs to: by its id, else the first.
     pub fn event_of<O: Order>(&self, record: &RawRecord<'_, O>) -> Option<&Event> {
         let first = self.events.first()?;
         if self.events.len() == 1 {
             return Some(first);
         }
-        let id = if record.kind() == RecordType::SAMPLE {
-            first.sample.id(record)
-        } else {
-            first.trailer.id::<O>(record.bytes())
-        };
+        let id = self.id_of(record);
         // Records that perf synthesizes carry id 0.
         id.and_then(|id| self.ids.get(&id)).and_then(|&index| self.events.get(index as usize)).or(Some(first))
     }
