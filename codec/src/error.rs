@@ -32,6 +32,8 @@ pub enum ErrorKind {
         /// How many, the damage among them.
         bytes: u64,
     },
+    /// The header of a file tells of fewer records than there are: it is older than they are.
+    OldHeader,
     /// A record is too short for its type.
     Body {
         /// Size of the type's fixed part.
@@ -122,6 +124,7 @@ impl core::fmt::Display for ErrorKind {
             Self::NoRecord { bytes } => {
                 write!(f, "{bytes} bytes in which no record begins are left out")
             }
+            Self::OldHeader => f.write_str("the header tells of the records up to here, and there are more"),
             Self::Body { needed, room } => {
                 write!(f, "the record's body has {room} bytes, its type needs {needed}")
             }

@@ -393,6 +393,23 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
             same_script(&recovered);
         }
     }
+    // The header of some time ago, with all records behind it.
+    let copy = format!(
+        "{actor} storm 100 1; sleep 1.5; head -c 104 {file} > {cut}; {actor} storm 100 1",
+        actor = actor().display(),
+        file = whole.display(),
+        cut = cut.display()
+    );
+    run(nsscope().args(["record", "-o"]).arg(&whole).args(["--", "sh", "-c", &copy]));
+    let bytes = fs::read(&whole).unwrap();
+    let mut old = fs::read(&cut).unwrap();
+    assert_ne!(old, bytes[..104]);
+    old.extend(&bytes[104..]);
+    fs::write(&cut, &old).unwrap();
+    assert_eq!(total(&cut), total(&whole));
+    run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
+    assert_eq!(total(&recovered), total(&whole));
+    same_script(&recovered);
     fs::write(&cut, b"PERFILE2").unwrap();
     let nothing = nsscope().arg("recover").arg(&cut).arg("-o").arg(dir.path().join("none")).output().unwrap();
     assert_eq!(nothing.status.code(), Some(1));

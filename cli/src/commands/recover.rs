@@ -57,6 +57,11 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
         return Err(too_short());
     }
     let data_end = data_at.checked_add(data_size).filter(|&end| data_size > 0 && end <= len);
+    // Where records are in place of the table of features, the header is older than they are: it tells of a part of them.
+    let mut first = [0; 8];
+    let mut is_table =
+        |end: u64| file.read_exact_at(&mut first, end).is_err() || U64::<O>::from_bytes(first).get() < 1 << 48;
+    let data_end = data_end.filter(|&end| header.feature_bits().next().is_none() || is_table(end));
     let attrs_end = header.attrs.offset.get().saturating_add(header.attrs.size.get());
     if attrs_end < FILE_HEADER_SIZE {
         return Err(too_short());

@@ -7,10 +7,11 @@
 
 use super::header::{Feature, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
 use super::inflate::Inflate;
-use super::layout::Layout;
+use super::layout::{self, Layout};
 use super::metadata::{self, FeatureAt};
-use super::search::{self, Verdict};
+use super::search;
 use super::session::Session;
+use super::state::State;
 use super::visitor::Visitor;
 use crate::error::{Error, ErrorKind};
 use crate::raw::{RawRecord, Records};
@@ -20,8 +21,6 @@ use crate::wire::{BigEndian, Endian, LittleEndian, Order};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use zerocopy::byteorder::U64;
-use zerocopy::FromBytes;
 
 /// Most metadata that is held at once, in bytes.
 const METADATA_LIMIT: u64 = 32 << 20;
@@ -48,27 +47,6 @@ pub struct Decoder {
     metadata_only: bool,
     /// The zstd stream, once there is one.
     inflate: Option<Box<Inflate>>,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    /// Magic and header size, 16 bytes.
-    #[default]
-    Magic,
-    /// The rest of a file's header.
-    Header,
-    /// From the header's end to the data.
-    Prologue(Layout),
-    /// Records.
-    Data(Layout),
-    /// Payload of a `HEADER_TRACING_DATA` record, of this size, amid records.
-    TracingData(Layout, u64),
-    /// `{offset, size}` of the features.
-    Table(Layout),
-    /// Features behind the table, in file order.
-    Features(VecDeque<FeatureAt>),
-    /// All read, or nothing more that can be.
-    Done,
 }
 
 impl Decoder {
@@ -159,7 +137,7 @@ impl Decoder {
                 return Ok(&[]);
             }
             if matches!(self.state, State::Data(_)) {
-                if self.data_ended() {
+                if self.is_at_end() && self.pending.is_empty() {
                     self.end_data();
                     continue;
                 }
@@ -174,7 +152,7 @@ impl Decoder {
                 continue;
             }
             // Every other step needs so many bytes in one piece.
-            let needed = self.needed();
+            let needed = self.state.needed();
             if needed > METADATA_LIMIT {
                 return Err(Error::new(self.position, ErrorKind::Limit { size: needed, limit: METADATA_LIMIT }));
             }
@@ -203,7 +181,7 @@ impl Decoder {
     pub fn finish<V: Visitor>(&mut self, visitor: &mut V) -> Result<(), Error> {
         // Each time some bytes are found to begin a record or left out.
         while let (Some(damage), State::Data(_)) = (self.damage, &self.state) {
-            self.look(damage, true, visitor);
+            self.search(damage, &[], true, visitor);
             self.push(&[], visitor)?;
         }
         let begun = self.position.saturating_sub(self.pending.len() as u64);
@@ -219,7 +197,7 @@ impl Decoder {
                 Err(cut(PIPE_HEADER_SIZE, self.pending.len()))
             }
             State::Magic => Err(Error::new(0, ErrorKind::Magic)),
-            State::Header | State::Prologue(_) => Err(cut(self.needed(), self.pending.len())),
+            State::Header | State::Prologue(_) => Err(cut(self.state.needed(), self.pending.len())),
             State::Data(layout) => {
                 let short = layout.data_end.is_some_and(|end| self.position < end);
                 if !self.pending.is_empty() || short || self.skip > 0 {
@@ -234,8 +212,8 @@ impl Decoder {
             }
             State::TracingData(..) | State::Table(_) | State::Features(_) => {
                 // A file of no features may end right behind its data.
-                if self.needed() > 0 {
-                    visitor.fault(cut(self.needed(), self.pending.len()));
+                if self.state.needed() > 0 {
+                    visitor.fault(cut(self.state.needed(), self.pending.len()));
                 }
                 Ok(())
             }
@@ -243,27 +221,8 @@ impl Decoder {
         }
     }
 
-    /// Bytes that the current step needs in one piece, but for records.
-    fn needed(&self) -> u64 {
-        match &self.state {
-            State::Magic => PIPE_HEADER_SIZE,
-            State::Header => FILE_HEADER_SIZE,
-            State::Prologue(layout) => layout.data_at.saturating_sub(FILE_HEADER_SIZE),
-            State::TracingData(_, size) => *size,
-            State::Table(layout) => (layout.features.len() as u64).saturating_mul(16),
-            State::Features(sections) => sections.front().map_or(0, |&(_, _, size)| size),
-            State::Data(_) | State::Done => 0,
-        }
-    }
-
     fn magic(&mut self, piece: &[u8]) -> Result<(), Error> {
-        let bad = Error::new(0, ErrorKind::Magic);
-        let (magic, size) = piece.split_first_chunk::<8>().ok_or(bad)?;
-        let (endian, size) = match *magic {
-            MAGIC_LE => (Endian::Little, U64::<LittleEndian>::ref_from_bytes(size).map_err(|_| bad)?.get()),
-            MAGIC_BE => (Endian::Big, U64::<BigEndian>::ref_from_bytes(size).map_err(|_| bad)?.get()),
-            _ => return Err(bad),
-        };
+        let (endian, size) = layout::begin(piece)?;
         let pipe = size == PIPE_HEADER_SIZE;
         self.state = match size {
             PIPE_HEADER_SIZE if self.metadata_only => State::Done,
@@ -302,6 +261,16 @@ impl Decoder {
                 self.session.add_feature(Feature::TRACING_DATA, piece);
                 State::Data(layout)
             }
+            State::Table(layout) if search::is_no_table::<O>(&self.session, &piece) => {
+                if self.metadata_only {
+                    self.state = State::Done;
+                    return Ok(());
+                }
+                self.position = self.position.saturating_sub(piece.len() as u64);
+                visitor.fault(Error::new(self.position, ErrorKind::OldHeader));
+                self.found = piece;
+                State::Data(Layout { data_end: None, ..layout })
+            }
             State::Table(layout) => {
                 let quiet = self.metadata_only;
                 let ahead = metadata::features::<O>(&mut self.session, &layout, &piece, self.position, |error| {
@@ -322,11 +291,9 @@ impl Decoder {
         Ok(())
     }
 
-    fn data_ended(&self) -> bool {
-        match &self.state {
-            State::Data(layout) => layout.data_end.is_some_and(|end| self.position >= end) && self.pending.is_empty(),
-            _ => false,
-        }
+    /// Whether the data ends with the bytes that came.
+    fn is_at_end(&self) -> bool {
+        self.state.data_end().is_some_and(|end| self.position >= end)
     }
 
     fn end_data(&mut self) {
@@ -338,12 +305,10 @@ impl Decoder {
 
     /// Reads records off the chunk's front; returns how many bytes were taken.
     fn data<O: Order, V: Visitor>(&mut self, chunk: &[u8], visitor: &mut V) -> usize {
-        let State::Data(layout) = &self.state else { return 0 };
-        let data_end = layout.data_end;
-        let left = data_end.map_or(u64::MAX, |end| end.saturating_sub(self.position));
+        let left = self.state.data_end().map_or(u64::MAX, |end| end.saturating_sub(self.position));
         let chunk = chunk.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(chunk);
         if let Some(damage) = self.damage {
-            return self.search(damage, chunk, visitor);
+            return self.search(damage, chunk, false, visitor);
         }
 
         if !self.pending.is_empty() {
@@ -353,7 +318,7 @@ impl Decoder {
             self.pending.extend_from_slice(taken);
             self.position = self.position.saturating_add(taken.len() as u64);
             if (self.pending.len() as u64) < self.record_size() {
-                if data_end.is_some_and(|end| self.position >= end) {
+                if self.is_at_end() {
                     self.cut_short(visitor);
                 }
                 return taken.len();
@@ -393,7 +358,7 @@ impl Decoder {
                 Some(Err(Error { kind: ErrorKind::Truncated { .. }, .. })) => {
                     self.pending.extend_from_slice(records.rest());
                     self.position = start.saturating_add(chunk.len() as u64);
-                    if data_end.is_some_and(|end| self.position >= end) {
+                    if self.is_at_end() {
                         self.cut_short(visitor);
                     }
                     return chunk.len();
@@ -427,52 +392,21 @@ impl Decoder {
         self.damage = Some(error.offset);
     }
 
-    /// Looks through the chunk's first bytes for the next record; returns how many bytes that were.
-    fn search<V: Visitor>(&mut self, damage: u64, chunk: &[u8], visitor: &mut V) -> usize {
+    /// Looks through the chunk's first bytes for the next record; returns how many bytes that were. `ends`: no more come.
+    fn search<V: Visitor>(&mut self, damage: u64, chunk: &[u8], ends: bool, visitor: &mut V) -> usize {
         let piece = chunk.get(..SEARCHED).unwrap_or(chunk);
         self.pending.extend_from_slice(piece);
         self.position = self.position.saturating_add(piece.len() as u64);
-        let data_end = if let State::Data(layout) = &self.state { layout.data_end } else { None };
-        self.look(damage, data_end.is_some_and(|end| self.position >= end), visitor);
-        piece.len()
-    }
-
-    /// Looks for a record in what is pending. `ends`: no more is to come.
-    fn look<V: Visitor>(&mut self, damage: u64, ends: bool, visitor: &mut V) {
-        let is_found = self.find(ends);
-        if is_found || ends {
+        let ends = ends || self.is_at_end();
+        let found = search::first(&self.session, &mut self.pending, ends);
+        if found.is_some() || ends {
             self.damage = None;
+            self.found = found.unwrap_or_default();
+            self.position = self.position.saturating_sub(self.found.len() as u64);
             let bytes = self.position.saturating_sub(damage);
             visitor.fault(Error::new(damage, ErrorKind::NoRecord { bytes }));
         }
-    }
-
-    /// Leaves out what begins no record. Returns whether something does, which is [`found`](Self::found) then.
-    #[cold]
-    fn find(&mut self, ends: bool) -> bool {
-        let begins = match self.session.endian() {
-            Some(Endian::Big) => search::begins::<BigEndian>,
-            _ => search::begins::<LittleEndian>,
-        };
-        let mut rest = self.pending.as_slice();
-        let mut verdict = Verdict::Nothing;
-        // Records begin at multiples of 8 bytes from each other.
-        while rest.len() >= HEADER_SIZE {
-            verdict = begins(&self.session, rest, ends);
-            if verdict != Verdict::Nothing {
-                break;
-            }
-            rest = rest.get(HEADER_SIZE..).unwrap_or(&[]);
-        }
-        let rest = if ends && verdict == Verdict::Nothing { Vec::new() } else { rest.to_vec() };
-        if verdict != Verdict::Record {
-            self.pending = rest;
-            return false;
-        }
-        self.pending.clear();
-        self.position = self.position.saturating_sub(rest.len() as u64);
-        self.found = rest;
-        true
+        piece.len()
     }
 
     /// Size of the record whose first bytes are pending: its header's, until that is complete.
@@ -517,7 +451,7 @@ impl Decoder {
         if let Err(error) = read {
             visitor.fault(error);
         }
-        if let State::Data(Layout { data_end: Some(data_end), .. }) = &self.state {
+        if let Some(data_end) = self.state.data_end() {
             self.skip = self.skip.min(data_end.saturating_sub(end));
         }
         visitor.record(&self.session, record);

@@ -1,11 +1,22 @@
 //! Where the parts of a file are, by its header. Not here: what the parts hold.
 
-use super::header::{Feature, FileHeader, FILE_HEADER_SIZE};
+use super::header::{Feature, FileHeader, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE};
 use crate::error::{Error, ErrorKind};
-use crate::wire::Order;
+use crate::wire::{BigEndian, Endian, LittleEndian, Order};
 use alloc::vec::Vec;
 use zerocopy::byteorder::U64;
 use zerocopy::FromBytes;
+
+/// Byte order and header size, from the first 16 bytes.
+pub(super) fn begin(piece: &[u8]) -> Result<(Endian, u64), Error> {
+    let bad = Error::new(0, ErrorKind::Magic);
+    let (magic, size) = piece.split_first_chunk::<8>().ok_or(bad)?;
+    match *magic {
+        MAGIC_LE => Ok((Endian::Little, U64::<LittleEndian>::ref_from_bytes(size).map_err(|_| bad)?.get())),
+        MAGIC_BE => Ok((Endian::Big, U64::<BigEndian>::ref_from_bytes(size).map_err(|_| bad)?.get())),
+        _ => Err(bad),
+    }
+}
 
 /// Where things are in the stream, in host order.
 #[derive(Debug, Default)]

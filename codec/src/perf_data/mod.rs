@@ -26,6 +26,7 @@ mod reader;
 #[cfg(feature = "alloc")]
 mod search;
 mod session;
+mod state;
 #[cfg(all(test, feature = "alloc"))]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests;

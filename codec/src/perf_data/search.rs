@@ -3,15 +3,18 @@
 use super::session::Session;
 use crate::error::ErrorKind;
 use crate::raw::RawRecord;
-use crate::wire::header::RecordType;
-use crate::wire::Order;
+use crate::wire::header::{RecordType, HEADER_SIZE};
+use crate::wire::{BigEndian, Endian, LittleEndian, Order};
+use alloc::vec::Vec;
+use zerocopy::byteorder::U64;
+use zerocopy::FromBytes;
 
 /// How many records in a row are no accident.
 const CHAIN: usize = 4;
 
 /// What is known of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+enum Verdict {
     /// A record begins there.
     Record,
     /// None does.
@@ -24,7 +27,7 @@ pub(crate) enum Verdict {
 /// `ends`: no bytes come behind these.
 #[cold]
 #[inline(never)]
-pub(crate) fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) -> Verdict {
+fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) -> Verdict {
     let later = if ends { Verdict::Nothing } else { Verdict::Unknown };
     for number in 0..CHAIN {
         if bytes.is_empty() && ends && number > 0 {
@@ -46,6 +49,40 @@ pub(crate) fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) 
         }
     }
     Verdict::Record
+}
+
+/// Takes off what begins no record. Returns the bytes that begin one, once there are enough to say so; others are left.
+#[cold]
+pub(super) fn first(session: &Session, bytes: &mut Vec<u8>, ends: bool) -> Option<Vec<u8>> {
+    let begins = match session.endian() {
+        Some(Endian::Big) => begins::<BigEndian>,
+        _ => begins::<LittleEndian>,
+    };
+    let mut rest = bytes.as_slice();
+    let mut verdict = Verdict::Nothing;
+    // Records begin at multiples of 8 bytes from each other.
+    while rest.len() >= HEADER_SIZE {
+        verdict = begins(session, rest, ends);
+        if verdict != Verdict::Nothing {
+            break;
+        }
+        rest = rest.get(HEADER_SIZE..).unwrap_or(&[]);
+    }
+    let rest = rest.to_vec();
+    bytes.clear();
+    match verdict {
+        Verdict::Record => return Some(rest),
+        Verdict::Nothing if ends => {}
+        _ => *bytes = rest,
+    }
+    None
+}
+
+/// Whether records are where a file's table of features should be: its header is older than what is behind the data that it
+/// tells of. No section begins at 2^48; a little-endian record's size is in these bits.
+pub(super) fn is_no_table<O: Order>(session: &Session, table: &[u8]) -> bool {
+    let first = U64::<O>::ref_from_prefix(table).map_or(0, |(first, _)| first.get());
+    first >= 1 << 48 && begins::<O>(session, table, false) != Verdict::Nothing
 }
 
 fn is_one<O: Order>(session: &Session, record: &RawRecord<'_, O>) -> bool {

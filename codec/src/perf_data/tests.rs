@@ -268,11 +268,11 @@ fn memory_does_not_grow_with_the_file() {
 fn a_writer_that_was_killed_leaves_all_it_appended() {
     let mut bytes = file::<LittleEndian>(30);
     let data_size = core::mem::offset_of!(FileHeader<LittleEndian>, data) + 8;
-    // Killed between a record and the size: the data is longer than it says.
+    // Killed between a record and the size: the data is longer than the header says, and is read all the same.
     let size = u64::from_le_bytes(bytes[data_size..data_size + 8].try_into().unwrap());
     let last = whole(&bytes).0.records[29].3.len() as u64;
     bytes[data_size..data_size + 8].copy_from_slice(&(size - last).to_le_bytes());
-    assert_eq!(whole(&bytes).0.records.len(), 29);
+    assert_eq!(whole(&bytes).0.records.len(), 30);
     // perf, killed, leaves a size of 0: the data reaches to the end, where the table is no record.
     bytes[data_size..data_size + 8].fill(0);
     let (said, result, ..) = whole(&bytes);
@@ -383,6 +383,40 @@ fn behind_a_hole_records_are_found_again() {
     check(&file::<LittleEndian>(60));
     check(&file::<BigEndian>(60));
     check(&pipe::<LittleEndian>(40));
+}
+
+/// A machine may lose its power when the records are on its disk and the header is not yet.
+#[test]
+fn a_header_that_is_older_than_the_records_costs_none() {
+    let records = records::<LittleEndian>(30);
+    let attr = attr::<LittleEndian>();
+    let features: [(Feature, &[u8]); 2] = [(Feature::HOSTNAME, &[1, 2, 3]), (Feature::OSRELEASE, &[4; 20])];
+    let events = [AttrIds { attr: &attr, ids: &[5, 6] }];
+    let mut memory = Memory::default();
+    let mut headers = vec![];
+    {
+        let mut writer = FileWriter::begin(&mut memory, &events, &features).unwrap();
+        for record in crate::Records::<LittleEndian>::new(&records, 0) {
+            writer.append(&[record.unwrap().bytes()]).unwrap();
+            headers.push(writer.output().0[..104].to_vec());
+        }
+    }
+    let good = whole(&memory.0);
+    headers.pop();
+    for (count, header) in headers.iter().enumerate() {
+        let mut bytes = memory.0.clone();
+        bytes[..104].copy_from_slice(header);
+        let old = whole(&bytes);
+        assert_eq!(old.0.records, good.0.records, "header of {} records", count + 1);
+        let at = old.0.records[count + 1].0;
+        assert_eq!(old.0.faults[0], Error::new(at, ErrorKind::OldHeader));
+        assert_eq!(decode(Decoder::new(), &bytes, core::iter::repeat(9)), old);
+        // The metadata alone is as far as the header knows it.
+        let mut decoder = Decoder::metadata_only();
+        let mut said = Said::default();
+        decoder.push(&bytes, &mut said).unwrap();
+        assert!(decoder.is_done() && said == Said::default());
+    }
 }
 
 /// Bytes that are like records again and again, with damage between: found as fast as they are read.
