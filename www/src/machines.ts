@@ -31,6 +31,8 @@ export class Machines implements Viewer {
   private wanted = 0;
   private arrangement = BEGINNING;
   private reading = false;
+  /** How long pictures have taken since the page heard of the reading last, ms. */
+  private drawing = 0;
 
   /** @param kept how many switches of a recording are kept; see {@link closer} */
   constructor(
@@ -79,7 +81,7 @@ export class Machines implements Viewer {
     const begun = performance.now();
     let read = 0;
     let damage: string | undefined;
-    let next = begun + REPORT_INTERVAL;
+    let [reported, took] = [begun, 0];
     for (let offset = trace.wanted(); offset !== undefined; offset = trace.wanted()) {
       const chunk = await bytes.read(offset, CHUNK).catch((error: unknown) => {
         damage = error instanceof Error ? error.message : String(error);
@@ -97,11 +99,13 @@ export class Machines implements Viewer {
       // What describes the records may be behind them, and is read first: the offset says nothing of how far this is.
       read += chunk.length;
       const now = performance.now();
-      if (now >= next) {
+      if (now >= reported + Math.max(REPORT_INTERVAL, 4 * (took + this.drawing))) {
+        this.drawing = 0;
         this.arrange();
         const speed = (read / (now - begun)) * 1000;
         report({ ...this.summary(), progress: { name: machine.name, read, size: size === 0 ? 0 : Math.max(read, size), speed } });
-        next = performance.now() + Math.max(REPORT_INTERVAL, 4 * (performance.now() - now));
+        reported = performance.now();
+        took = reported - now;
       }
     }
     if (mine === this.wanted) {
@@ -200,6 +204,7 @@ export class Machines implements Viewer {
   }
 
   picture(first: number, count: number, from: number, to: number, pixels: number): Picture {
+    const begun = performance.now();
     const rows: PlacedRow[] = [];
     const pieces: Int32Array[] = [];
     const offsets = this.offsets();
@@ -266,6 +271,7 @@ export class Machines implements Viewer {
       spans.set(piece, at);
       at += piece.length;
     }
+    this.drawing += performance.now() - begun;
     return { total, first, rows, spans, from, to, pixels, isCoarse };
   }
 

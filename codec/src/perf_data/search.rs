@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::error::ErrorKind;
 use crate::raw::RawRecord;
-use crate::wire::header::{RecordType, HEADER_SIZE};
+use crate::wire::header::{Header, RecordType, HEADER_SIZE};
 use crate::wire::{BigEndian, Endian, LittleEndian, Order};
 use alloc::vec::Vec;
 use zerocopy::byteorder::U64;
@@ -33,8 +33,12 @@ fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) -> Verdict 
         if bytes.is_empty() && ends && number > 0 {
             return Verdict::Record;
         }
+        let Ok((header, _)) = Header::<O>::ref_from_prefix(bytes) else { return later };
+        if RecordType(header.kind.get()).name().is_none() || header.size.get() % 8 != 0 {
+            return Verdict::Nothing;
+        }
         match RawRecord::<O>::split(bytes, 0) {
-            Ok((record, rest)) if is_one(session, &record) => {
+            Ok((record, rest)) if record.kind().is_user() || session.has_id_of(&record) => {
                 // What is behind this one is no record.
                 if record.kind() == RecordType::AUXTRACE && number > 0 {
                     return Verdict::Record;
@@ -83,9 +87,4 @@ pub(super) fn first(session: &Session, bytes: &mut Vec<u8>, ends: bool) -> Optio
 pub(super) fn is_no_table<O: Order>(session: &Session, table: &[u8]) -> bool {
     let first = U64::<O>::ref_from_prefix(table).map_or(0, |(first, _)| first.get());
     first >= 1 << 48 && begins::<O>(session, table, false) != Verdict::Nothing
-}
-
-fn is_one<O: Order>(session: &Session, record: &RawRecord<'_, O>) -> bool {
-    let kind = record.kind();
-    kind.name().is_some() && record.bytes().len() % 8 == 0 && (kind.is_user() || session.has_id_of(record))
 }
