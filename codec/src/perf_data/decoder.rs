@@ -378,6 +378,7 @@ impl Decoder {
     }
 
     /// The data section ends within a record.
+    #[cold]
     fn cut_short<V: Visitor>(&mut self, visitor: &mut V) {
         let room = self.pending.len() as u32;
         let offset = self.position.saturating_sub(u64::from(room));
@@ -387,12 +388,15 @@ impl Decoder {
 
     /// Records may begin again somewhere behind a record of impossible size: a file may have a hole, where a machine lost its
     /// power.
+    #[cold]
     fn damaged<V: Visitor>(&mut self, error: Error, visitor: &mut V) {
         visitor.fault(error);
         self.damage = Some(error.offset);
     }
 
     /// Looks through the chunk's first bytes for the next record; returns how many bytes that were. `ends`: no more come.
+    #[cold]
+    #[inline(never)]
     fn search<V: Visitor>(&mut self, damage: u64, chunk: &[u8], ends: bool, visitor: &mut V) -> usize {
         let piece = chunk.get(..SEARCHED).unwrap_or(chunk);
         self.pending.extend_from_slice(piece);

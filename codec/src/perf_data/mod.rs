@@ -25,7 +25,9 @@ mod ordered;
 mod reader;
 #[cfg(feature = "alloc")]
 mod search;
+#[cfg(feature = "alloc")]
 mod session;
+#[cfg(feature = "alloc")]
 mod state;
 #[cfg(all(test, feature = "alloc"))]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
