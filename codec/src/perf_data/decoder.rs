@@ -262,14 +262,15 @@ impl Decoder {
                 State::Data(layout)
             }
             State::Table(layout) if search::is_no_table::<O>(&self.session, &piece) => {
-                if self.metadata_only {
-                    self.state = State::Done;
-                    return Ok(());
-                }
                 self.position = self.position.saturating_sub(piece.len() as u64);
-                visitor.fault(Error::new(self.position, ErrorKind::OldHeader));
+                self.metadata_fault(Error::new(self.position, ErrorKind::OldHeader), visitor);
                 self.found = piece;
-                State::Data(Layout { data_end: None, ..layout })
+                let layout = Layout { data_end: None, ..layout };
+                if self.metadata_only {
+                    State::Done
+                } else {
+                    State::Data(layout)
+                }
             }
             State::Table(layout) => {
                 let quiet = self.metadata_only;
@@ -378,7 +379,6 @@ impl Decoder {
     }
 
     /// The data section ends within a record.
-    #[cold]
     fn cut_short<V: Visitor>(&mut self, visitor: &mut V) {
         let room = self.pending.len() as u32;
         let offset = self.position.saturating_sub(u64::from(room));
@@ -396,7 +396,6 @@ impl Decoder {
 
     /// Looks through the chunk's first bytes for the next record; returns how many bytes that were. `ends`: no more come.
     #[cold]
-    #[inline(never)]
     fn search<V: Visitor>(&mut self, damage: u64, chunk: &[u8], ends: bool, visitor: &mut V) -> usize {
         let piece = chunk.get(..SEARCHED).unwrap_or(chunk);
         self.pending.extend_from_slice(piece);
@@ -404,8 +403,7 @@ impl Decoder {
         let ends = ends || self.is_at_end();
         let found = search::first(&self.session, &mut self.pending, ends);
         if found.is_some() || ends {
-            self.damage = None;
-            self.found = found.unwrap_or_default();
+            (self.damage, self.found) = (None, found.unwrap_or_default());
             self.position = self.position.saturating_sub(self.found.len() as u64);
             let bytes = self.position.saturating_sub(damage);
             visitor.fault(Error::new(damage, ErrorKind::NoRecord { bytes }));
