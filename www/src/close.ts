@@ -69,6 +69,7 @@ export async function read(
   switchesOf: (records: Uint8Array) => [Float64Array, Uint32Array],
 ): Promise<Close> {
   const kept = new Kept();
+  const last = new Map<number, number>();
   const coarse = scheduling.kept.lanes();
   for (const lane of coarse) {
     const ran = at(lane, from, to);
@@ -79,9 +80,12 @@ export async function read(
     const [times, words] = switchesOf(records);
     for (let index = 0; index < times.length; index++) {
       const time = times[index] ?? 0;
-      if (time >= from && time <= to) {
-        const [cpu, word] = [words[3 * index] ?? 0, words[3 * index + 1] ?? IDLE];
-        const tid = word >= PREEMPTS && word < MISSING ? word - PREEMPTS : word;
+      const [cpu, word] = [words[3 * index] ?? 0, words[3 * index + 1] ?? IDLE];
+      const tid = word >= PREEMPTS && word < MISSING ? word - PREEMPTS : word;
+      // That one comes may have been said by the last record of the part before.
+      const comes = last.get(cpu) !== tid;
+      last.set(cpu, tid);
+      if (comes && time >= from && time <= to) {
         kept.push(cpu, time, tid, scheduling.membershipAt(tid, time));
       }
     }
