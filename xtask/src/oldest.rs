@@ -1,10 +1,11 @@
 //! The oldest Rust that the crates promise to build with. Not here: the promise, which is in their manifests.
 
-use crate::{apart, cargo, root, run};
+use crate::toolchain::ask_rustup;
+use crate::{cargo, root, run};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Compiles with the oldest Rust that is promised, where it can be had. The lint `incompatible_msrv` and the test of
 /// the dependencies' own promises (`tests/tests/repo.rs`) stand in for it elsewhere.
@@ -18,11 +19,7 @@ pub(crate) fn check() -> Result<()> {
         if !["nsscope-codec", "nsscope"].contains(&name) {
             continue;
         }
-        let install = ["toolchain", "install", rust, "--profile", "minimal", "--no-self-update"];
-        let alone = apart::alone("rustup")?;
-        let installed = Command::new("rustup").args(install).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        drop(alone);
-        if !installed.is_ok_and(|status| status.success()) {
+        if !ask_rustup(&["toolchain", "install", rust, "--profile", "minimal", "--no-self-update"])? {
             println!("{name}: Rust {rust} cannot be installed here; lint and metadata stand in for it");
             continue;
         }

@@ -53,12 +53,7 @@ impl Toolchain {
 
     /// Takes the cargo that runs us, as `own`, where it has what it needs or rustup brings that; Debian's elsewhere.
     fn look(target: &str, own: Self, rustup: [&str; 3], is_there: impl Fn() -> Result<bool>) -> Result<Self> {
-        let add = || -> Result<bool> {
-            let _alone = apart::alone("rustup")?;
-            let status = Command::new("rustup").args(rustup).stdout(Stdio::null()).stderr(Stdio::null()).status();
-            Ok(status.is_ok_and(|status| status.success()))
-        };
-        let found = if is_there()? || (add()? && is_there()?) {
+        let found = if is_there()? || (ask_rustup(&rustup)? && is_there()?) {
             own
         } else if let Some(debian) = Self::find_debian()? {
             debian
@@ -125,6 +120,13 @@ impl Toolchain {
             Self::Debian => "target/cross-debian",
         })
     }
+}
+
+/// Has rustup bring something, in turns with other chores. Returns whether it did.
+pub(crate) fn ask_rustup(args: &[&str]) -> Result<bool> {
+    let _alone = apart::alone("rustup")?;
+    let status = Command::new("rustup").args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    Ok(status.is_ok_and(|status| status.success()))
 }
 
 /// Flags of the compiler by which what it makes depends on the sources alone: no path of this machine is in it.

@@ -124,23 +124,18 @@ struct Walked {
 /// Walks the records between two offsets. `start`: a file's first bytes, as they would be if these were all of its records.
 fn walk<O: Order>(file: &mut File, start: &[u8], (from, limit): (u64, u64)) -> io::Result<Walked> {
     let mut walked = Walked { pieces: Vec::new(), records: 0, compressed: false };
-    let mut gaps = None;
-    let mut at = from;
-    loop {
-        let end = walk_piece::<O>(&mut *file, at, limit, &mut walked)?;
-        walked.pieces.push((at, end));
-        // Of what is compressed nothing is known without all that was before.
-        if end == limit || walked.compressed {
-            return Ok(walked);
+    let mut end = walk_piece::<O>(&mut *file, from, limit, &mut walked)?;
+    walked.pieces.push((from, end));
+    // Of what is compressed nothing is known without all that was before.
+    if end < limit && !walked.compressed {
+        for Range { start, end: begin } in damage(file, start, limit)? {
+            if start >= end && begin < limit && !walked.compressed {
+                end = walk_piece::<O>(&mut *file, begin, limit, &mut walked)?;
+                walked.pieces.push((begin, end));
+            }
         }
-        let found = match gaps.take() {
-            Some(found) => found,
-            None => damage(file, start, limit)?.into_iter(),
-        };
-        let gap = gaps.insert(found).find(|gap: &Range<u64>| gap.start >= end && gap.end < limit);
-        let Some(gap) = gap else { return Ok(walked) };
-        at = gap.end;
     }
+    Ok(walked)
 }
 
 /// Where no record is.
