@@ -4,7 +4,7 @@ import type { Trace } from "@nsscope/wasm";
 import { Kept } from "./kept";
 import { IDLE, type Lane, MISSING, at } from "./lanes";
 import { type Source, exactly } from "./source";
-import { PREEMPTS, type Scheduling } from "./waits";
+import { type Scheduling, tidOf } from "./waits";
 
 /** Most switches that are read again. */
 const MOST = 500_000;
@@ -81,7 +81,7 @@ export async function read(
     for (let index = 0; index < times.length; index++) {
       const time = times[index] ?? 0;
       const [cpu, word] = [words[3 * index] ?? 0, words[3 * index + 1] ?? IDLE];
-      const tid = word >= PREEMPTS && word < MISSING ? word - PREEMPTS : word;
+      const tid = tidOf(word);
       // That one comes may have been said by the last record of the part before.
       const comes = last.get(cpu) !== tid;
       last.set(cpu, tid);

@@ -43,14 +43,18 @@ export class Cpus {
 
   /** The CPUs whose switches are known; those between two times, ns of the recording's clock, as closely as they are. */
   lanes(from = -Infinity, to = Infinity): Lane[] {
+    return this.closeTo(from, to)?.lanes ?? this.scheduling.kept.lanes();
+  }
+
+  /** What was read again last, where that is all between two times. */
+  private closeTo(from: number, to: number): Close | undefined {
     const { close } = this;
-    return close !== undefined && close.from <= from && to <= close.to ? close.lanes : this.scheduling.kept.lanes();
+    return close !== undefined && close.from <= from && to <= close.to ? close : undefined;
   }
 
   /** What to read again to know more of the time between two. */
   private parts(from: number, to: number): Parts | undefined {
-    const { close, scheduling } = this;
-    if (scheduling.kept.wide === 0 || this.isClosing || (close !== undefined && close.from <= from && to <= close.to)) {
+    if (this.scheduling.kept.wide === 0 || this.isClosing || this.closeTo(from, to) !== undefined) {
       return undefined;
     }
     this.blocks ??= blocks(this.trace);

@@ -12,6 +12,13 @@ const TOGETHER = 64;
 /** Turns that end within so many ns are the first to be put together. */
 const SHORT = 1 << 14;
 
+/** The same numbers, with room for as many again. */
+export function doubled<A extends Float64Array | Uint32Array>(array: A): A {
+  const longer = new (array.constructor as new (length: number) => A)(2 * array.length);
+  longer.set(array);
+  return longer;
+}
+
 /** ns by what is added up. */
 export class Sums {
   private readonly all = new Map<number, { ns: number }>();
@@ -63,11 +70,8 @@ class Growing {
     // What comes late is sorted as well as can be.
     const time = Math.max(after, this.times[this.length - 1] ?? after);
     if (this.length === this.times.length) {
-      const [times, who] = [this.times, this.who];
-      this.times = new Float64Array(2 * times.length);
-      this.who = new Uint32Array(2 * who.length);
-      this.times.set(times);
-      this.who.set(who);
+      this.times = doubled(this.times);
+      this.who = doubled(this.who);
     }
     this.times[this.length] = time;
     this.who[2 * this.length] = tid;
@@ -179,13 +183,17 @@ export class Kept {
   private coarsen() {
     // Who waits does so since a short time, mostly.
     const recent = Math.floor(this.most / 8 / this.sorted.length);
-    for (let times = 0; this.count > this.most / 2 && times < 40; times++) {
-      this.wide = Math.max(SHORT, 2 * this.wide);
+    this.wide = Math.max(SHORT, this.wide);
+    for (let times = 0; times < 40; times++) {
       this.count = 0;
       for (const growing of this.sorted) {
         growing.coarsen(this.wide, recent);
         this.count += growing.length;
       }
+      if (this.count <= this.most / 2) {
+        break;
+      }
+      this.wide *= 2;
     }
     // So many memberships take turns on no machine but that of who wants to see what happens.
     this.full = this.count >= this.most;

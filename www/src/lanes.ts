@@ -44,8 +44,8 @@ export interface Stretch {
   to: number;
 }
 
-/** How many switches are before a time, or at it. */
-function upTo(times: Float64Array, time: number): number {
+/** How many times are before one, or at it. */
+export function upTo(times: Float64Array, time: number): number {
   let [low, high] = [0, times.length];
   while (low < high) {
     const middle = (low + high) >> 1;

@@ -1,21 +1,26 @@
 // Who ran, who would have run and did not, and who ran instead, added up from switches and wake-ups as they come. Not here:
 // what is drawn of the switches themselves.
 
-import { Kept, Sums } from "./kept";
-import { MISSING, type Membership, NOWHERE, type View, isThread, keyOf } from "./lanes";
+import { Kept, Sums, doubled } from "./kept";
+import { MISSING, type Membership, NOWHERE, type View, isThread, keyOf, upTo } from "./lanes";
 
 /** Added to a thread's id: the one before it would have run on. */
-export const PREEMPTS = 2 ** 30;
+const PREEMPTS = 2 ** 30;
 /** Added to a CPU's number: the thread was woken up, and is to run there. */
 const WAKES = 2 ** 31;
 
 /** Waits that are kept; of more, short ones are put together. */
 const WAITS = 1_000_000;
 
-/** Waits, in the order of their ends. */
+/** The thread's id in a word of `Trace.takeSwitches`. */
+export function tidOf(word: number): number {
+  return word >= PREEMPTS && word < MISSING ? word - PREEMPTS : word;
+}
+
+/** Waits, in the order of their ends. Times are ns. */
 export interface Waits {
-  /** Two of each, ns: from when until when. */
-  times: Float64Array;
+  from: Float64Array;
+  to: Float64Array;
   /** How long one waited within that, ns. */
   ns: Float64Array;
   memberships: Uint32Array;
@@ -58,7 +63,13 @@ export class Scheduling {
   private readonly waiting = new Map<number, Waiting>();
   /** Who ran while who waited. */
   private readonly meanwhile = new Map<number, Sums>();
-  readonly found: Waits = { times: new Float64Array(2048), ns: new Float64Array(1024), memberships: new Uint32Array(1024), length: 0 };
+  readonly found: Waits = {
+    from: new Float64Array(1024),
+    to: new Float64Array(1024),
+    ns: new Float64Array(1024),
+    memberships: new Uint32Array(1024),
+    length: 0,
+  };
   /** Within so many ns waits were put together. */
   private wide = 1 << 14;
   /** Whether there is no room even so. */
@@ -77,8 +88,8 @@ export class Scheduling {
       if (cpu >= WAKES) {
         this.wakes(cpu - WAKES, word, time);
       } else {
-        const preempts = word >= PREEMPTS && word < MISSING;
-        this.comes(cpu, preempts ? word - PREEMPTS : word, membership, preempts, time);
+        const tid = tidOf(word);
+        this.comes(cpu, tid, membership, tid !== word, time);
       }
     }
   }
@@ -160,8 +171,11 @@ export class Scheduling {
     const waits = this.found;
     if (waits.length >= this.mostWaits) {
       // Those that nothing puts together are added up all the same.
-      for (let times = 0; waits.length > this.mostWaits / 2 && times < 40 && !this.full; times++) {
+      for (let times = 0; times < 40 && !this.full; times++) {
         this.coarsen();
+        if (waits.length <= this.mostWaits / 2) {
+          break;
+        }
         this.wide *= 2;
       }
       this.full = waits.length >= this.mostWaits;
@@ -170,11 +184,10 @@ export class Scheduling {
       }
     }
     if (waits.length === waits.ns.length) {
-      const { times, ns: all, memberships } = waits;
-      [waits.times, waits.ns, waits.memberships] = [new Float64Array(2 * times.length), new Float64Array(2 * all.length), new Uint32Array(2 * all.length)];
-      waits.times.set(times);
-      waits.ns.set(all);
-      waits.memberships.set(memberships);
+      waits.from = doubled(waits.from);
+      waits.to = doubled(waits.to);
+      waits.ns = doubled(waits.ns);
+      waits.memberships = doubled(waits.memberships);
     }
     put(waits, waits.length++, from, to, ns, membership);
   }
@@ -186,7 +199,7 @@ export class Scheduling {
     const at = new Map<number, number>();
     let window = -1;
     for (let index = 0; index < waits.length; index++) {
-      const [from, to] = [waits.times[2 * index] ?? 0, waits.times[2 * index + 1] ?? 0];
+      const [from, to] = [waits.from[index] ?? 0, waits.to[index] ?? 0];
       const [ns, membership] = [waits.ns[index] ?? 0, waits.memberships[index] ?? 0];
       const its = Math.floor(to / wide);
       if (its !== window) {
@@ -195,7 +208,7 @@ export class Scheduling {
       }
       const same = Math.floor(from / wide) === its ? at.get(membership) : undefined;
       if (same !== undefined) {
-        put(waits, same, Math.min(from, waits.times[2 * same] ?? from), to, ns + (waits.ns[same] ?? 0), membership);
+        put(waits, same, Math.min(from, waits.from[same] ?? from), to, ns + (waits.ns[same] ?? 0), membership);
         continue;
       }
       if (Math.floor(from / wide) === its) {
@@ -221,8 +234,8 @@ export class Scheduling {
 }
 
 function put(waits: Waits, index: number, from: number, to: number, ns: number, membership: number) {
-  waits.times[2 * index] = from;
-  waits.times[2 * index + 1] = to;
+  waits.from[index] = from;
+  waits.to[index] = to;
   waits.ns[index] = ns;
   waits.memberships[index] = membership;
 }
@@ -231,9 +244,9 @@ function put(waits: Waits, index: number, from: number, to: number, ns: number, 
 export function waiting(all: Waits, rows: Map<number, number>, { from, to, pixels }: View, membershipOf: (membership: number) => Membership, out: number[]) {
   const found = new Map<number, Float64Array>();
   const per = pixels / (to - from);
-  const { times, ns, memberships, length } = all;
-  for (let index = firstAfter(all, from); index < length; index++) {
-    const [begin = 0, end = 0] = [times[2 * index], times[2 * index + 1]];
+  const { ns, memberships, length } = all;
+  for (let index = upTo(all.to.subarray(0, length), from); index < length; index++) {
+    const [begin = 0, end = 0] = [all.from[index], all.to[index]];
     const drawn = begin < to ? rows.get(membershipOf(memberships[index] ?? NOWHERE).row) : undefined;
     if (drawn === undefined) {
       continue;
@@ -254,18 +267,3 @@ export function waiting(all: Waits, rows: Map<number, number>, { from, to, pixel
     }
   }
 }
-
-/** The first wait that ends after a time. */
-function firstAfter({ times, length }: Waits, time: number): number {
-  let [low, high] = [0, length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((times[2 * middle + 1] ?? 0) > time) {
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
-  }
-  return low;
-}
-

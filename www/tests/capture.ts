@@ -1,6 +1,6 @@
 /** Captures made on the spot by the command line, and what it says of them. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, closeSync, existsSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,8 +9,7 @@ export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../
 export const NSSCOPE = join(TARGET, "release/nsscope");
 /** The program that acts on namespaces. */
 export const ACTOR = join(TARGET, "release/ns-actor");
-/** The program that repeats the context switches of a recording. */
-export const REPEAT = join(TARGET, "release/ns-repeat");
+const REPEAT = join(TARGET, "release/ns-repeat");
 
 /** What `nsscope report --json` tells, as far as it is compared. */
 export interface Report {
@@ -85,4 +84,22 @@ export function skip(test: string, why: string) {
   if (file !== undefined) {
     appendFileSync(file, `${test}: ${why}\n`);
   }
+}
+
+/** A file with so many context switches or a few more: those that a real command made, over and over. */
+export function manySwitches(count: number, ...command: string[]): { file: string; switches: number } {
+  const dir = scratch();
+  const [pipe, file] = [join(dir, "switches.pipe"), join(dir, "switches.data")];
+  const into = (path: string, program: string, args: string[]) => {
+    const out = openSync(path, "w");
+    const { status, stderr } = spawnSync(program, args, { stdio: ["ignore", out, "pipe"], encoding: "utf8" });
+    closeSync(out);
+    if (status !== 0) {
+      throw new Error(`${program}: ${stderr}`);
+    }
+    return stderr;
+  };
+  into(pipe, NSSCOPE, ["record", "-a", "--switch-events", "-o", "-", "--", ...command]);
+  const { switches } = JSON.parse(into(file, REPEAT, [pipe, count.toString()])) as { switches: number };
+  return { file, switches };
 }

@@ -1,11 +1,11 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { openSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Machine, chosen, drop, eventually, picture, ready } from "./browser";
-import { NSSCOPE, REPEAT, capture, nsscope, records, scratch, skip } from "./capture";
+import { capture, manySwitches, nsscope, records, scratch, skip } from "./capture";
 
 const machine = new Machine();
 beforeAll(() => machine.start());
@@ -598,12 +598,9 @@ test("of millions of switches each one is shown where it is looked for", async (
     return;
   }
   const { page, problems } = visit;
-  const [pipe, file] = [join(scratch(), "switches.pipe"), join(scratch(), "switches.data")];
-  // Two that wake each other up: a turn lasts some microseconds.
-  const pair = "unshare -p -f -m --mount-proc perf bench sched pipe -l 20000";
-  const out = openSync(pipe, "w");
-  execFileSync(NSSCOPE, ["record", "-a", "--switch-events", "-o", "-", "--", ...pair.split(" ")], { stdio: ["ignore", out, "ignore"] });
-  execFileSync(REPEAT, [pipe, "10000000"], { stdio: ["ignore", openSync(file, "w"), "ignore"] });
+  // Forty that wake each other up: a turn lasts some microseconds, and another one's follows.
+  const group = "unshare -p -f -m --mount-proc perf bench sched messaging -g 1 -l 2000";
+  const { file } = manySwitches(10_000_000, ...group.split(" "));
   await chosen(page, file, 0);
   const canvas = page.locator("#spans");
   const details = page.locator("#details");
