@@ -35,7 +35,7 @@ impl Totals {
         match result {
             Ok(()) => println!("== {name}: ok, {:.0} s", took.as_secs_f64()),
             Err(error) => {
-                println!("== {name}: FAILED, {error:#}");
+                println!("== {name}: FAILED after {:.0} s, {error:#}", took.as_secs_f64());
                 self.broken.push(format!("{name}: {error:#}"));
             }
         }
