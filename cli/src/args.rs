@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use nsscope_codec::wire::header::RecordType;
 use nsscope_timeline::Definition;
 use nsscope_timeline::filter::{Field, Filter};
+use percent_encoding::percent_decode_str;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -411,8 +413,9 @@ pub(crate) struct Export {
     /// What to write
     #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
     pub(crate) format: ExportFormat,
-    /// Where to: a directory for tables, a file for a trace or stacks; `-` is standard output
-    #[arg(short, long, default_value = "-", value_name = "PATH")]
+    /// Where to: a directory for tables, a file for a trace or stacks; `-` is standard output. Also s3://BUCKET/NAME and
+    /// gs://BUCKET/NAME, and for spans a collector's http://HOST:4318/v1/traces
+    #[arg(short, long, default_value = "-", value_name = "PATH|URL", value_parser = place)]
     pub(crate) output: PathBuf,
     /// Only these tables; all by default, `events` where they go to standard output
     #[arg(long, value_delimiter = ',', value_name = "TABLE", value_parser = table_name())]
@@ -452,6 +455,19 @@ pub(crate) enum QueryFormat {
     Json,
     /// A JSON object a line
     Jsonl,
+}
+
+/// A path, or a URL that is one or is reached over a network.
+fn place(text: &str) -> Result<PathBuf, String> {
+    match text.split_once("://") {
+        None | Some(("s3" | "gs" | "http" | "https", _)) => Ok(text.into()),
+        Some(("file", path)) if path.starts_with('/') => {
+            Ok(OsString::from_vec(percent_decode_str(path).collect()).into())
+        }
+        Some((scheme, _)) => Err(format!(
+            "{scheme}:// is not known here: file:///PATH, s3://BUCKET/NAME, gs://BUCKET/NAME, http(s)://..."
+        )),
+    }
 }
 
 fn table_name() -> PossibleValuesParser {

@@ -219,6 +219,24 @@ print fmt: \"pid=%d waited_ns=%llu ran_pid=%d\", REC->pid, REC->ns, REC->ran_pid
     ),
 };
 
+/// A thread would run from now on: `pid` its id, `prio` as the kernel has it (smaller is more urgent), `target_cpu` the CPU
+/// that it is to run on. Who woke it up is whom the sample is of. It says what `sched:sched_wakeup` and
+/// `sched:sched_wakeup_new` say, without the name, in three quarters of the bytes.
+pub const WAKEUP: Event = Event {
+    id: 65_525,
+    name: "nsscope:wakeup",
+    format: concat!(
+        "name: wakeup\nID: 65525\n",
+        common_fields!(),
+        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:int prio;\toffset:12;\tsize:4;\tsigned:1;
+\tfield:int target_cpu;\toffset:16;\tsize:4;\tsigned:1;
+
+print fmt: \"pid=%d prio=%d target_cpu=%03d\", REC->pid, REC->prio, REC->target_cpu
+"
+    ),
+};
+
 /// How the recording was made: `interval` ns between two looks at /proc, 0 where the kernel told by itself; `backend`
 /// `perf`, `proc` or `snapshot`; `own` the recorder's own namespaces where they are not the machine's first ones, as
 /// `pid user`.
@@ -262,7 +280,7 @@ REC->cgroup, REC->time, REC->time_for_children, REC->pid_for_children, REC->leve
 };
 
 /// All of them.
-pub const EVENTS: [Event; 10] = [
+pub const EVENTS: [Event; 11] = [
     TASK_CGROUP,
     TASK_NSPID,
     CONTAINER,
@@ -273,6 +291,7 @@ pub const EVENTS: [Event; 10] = [
     NAMESPACE,
     CPU_SUM,
     CPU_WAIT,
+    WAKEUP,
 ];
 
 /// Raw bytes of [`TASK_CGROUP`], in the byte order of this machine. A path over 4095 bytes is cut, as all texts are.

@@ -6,6 +6,8 @@
 //! or, with the feature `parquet`, `Parquet` and `Arrow`. [`Perfetto`], [`Firefox`] and [`Folded`] take records as
 //! [`Events`] does; [`write_otlp`] writes spans of a capture that is over.
 //!
+//! With the feature `remote`, an `Object` of an object store is what they can be written to, and a `Collector` takes spans.
+//!
 //! The tables and their columns are data: [`TABLES`]. So are questions over them in SQL: [`QUERIES`].
 
 #[cfg(feature = "parquet")]
@@ -24,6 +26,8 @@ mod parquet;
 mod perfetto;
 mod protos;
 mod queries;
+#[cfg(feature = "remote")]
+mod remote;
 mod table;
 
 #[cfg(feature = "parquet")]
@@ -34,9 +38,11 @@ pub use facts::write_facts;
 pub use firefox::Firefox;
 pub use folded::Folded;
 pub use follow::{Follow, Seen};
-pub use otlp::write_otlp;
+pub use otlp::{spans_of, write_otlp};
 #[cfg(feature = "parquet")]
 pub use parquet::Parquet;
 pub use perfetto::Perfetto;
 pub use queries::{QUERIES, Query};
+#[cfg(feature = "remote")]
+pub use remote::{Collector, Object};
 pub use table::{Column, Kind, Rows, SCHEMA_VERSION, TABLES, Table, Value, table};

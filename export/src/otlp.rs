@@ -1,5 +1,5 @@
 //! Containers and their processes as spans of OpenTelemetry (OTLP/JSON: `ExportTraceServiceRequest`), each container a
-//! resource by the semantic conventions. Not here: sending it, which `curl` does.
+//! resource by the semantic conventions. Not here: sending it.
 
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::namespaces::NsKind;
@@ -19,8 +19,7 @@ const LABELS: [(&str, &str); 4] = [
 /// `SPAN_KIND_INTERNAL`.
 const INTERNAL: u32 = 1;
 
-/// Writes a timeline that is finished. A span that has not ended when the recording does ends with it. Returns how many
-/// spans there are.
+/// Writes a timeline that is finished, as one request. Returns how many spans there are.
 ///
 /// # Errors
 /// Where they cannot be written.
@@ -31,10 +30,69 @@ pub fn write_otlp(
     definition: &Definition,
     mut out: impl Write,
 ) -> io::Result<u64> {
+    let mut before = BEGIN;
+    let spans = resources(host, session, timeline, definition, usize::MAX, |resource, _| {
+        write!(out, "{before}")?;
+        before = ",";
+        Ok(serde_json::to_writer(&mut out, &resource)?)
+    })?;
+    writeln!(out, "{}{END}", if spans == 0 { BEGIN } else { "" })?;
+    out.flush()?;
+    Ok(spans)
+}
+
+/// The same as requests of fewer than twice `most` spans each. Returns how many spans there are.
+///
+/// # Errors
+/// Where one is not taken.
+pub fn spans_of(
+    host: &str,
+    session: &Session,
+    timeline: &Timeline,
+    definition: &Definition,
+    most: usize,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<u64> {
+    let (mut request, mut held) = (Vec::new(), 0);
+    let mut end = |request: &mut Vec<u8>| {
+        request.extend_from_slice(END.as_bytes());
+        take(request)?;
+        request.clear();
+        io::Result::Ok(())
+    };
+    let spans = resources(host, session, timeline, definition, most, |resource, spans| {
+        request.extend_from_slice(if held == 0 { BEGIN } else { "," }.as_bytes());
+        serde_json::to_writer(&mut request, &resource)?;
+        held += spans;
+        if held >= most {
+            held = 0;
+            end(&mut request)?;
+        }
+        Ok(())
+    })?;
+    if held > 0 {
+        end(&mut request)?;
+    }
+    Ok(spans)
+}
+
+/// What is around the resources of a request.
+const BEGIN: &str = "{\"resourceSpans\":[";
+const END: &str = "]}";
+
+/// Hands on the containers of a timeline that is finished, each as resources of at most `most` spans, and how many those
+/// are. A span that has not ended when the recording does ends with it.
+fn resources(
+    host: &str,
+    session: &Session,
+    timeline: &Timeline,
+    definition: &Definition,
+    most: usize,
+    mut take: impl FnMut(Value, usize) -> io::Result<()>,
+) -> io::Result<u64> {
     let (begin, end) = timeline.span().unwrap_or_default();
     let wall = |time: u64| session.wall_clock(time).unwrap_or(time);
     let mut spans = 0;
-    write!(out, "{{\"resourceSpans\":[")?;
     for (number, container) in timeline.containers(definition).iter().enumerate() {
         // The same for the same capture: what is sent twice is there once.
         let trace = format!("{:016x}{:016x}", wall(begin), number + 1);
@@ -62,17 +120,15 @@ pub fn write_otlp(
             attributes.extend(process.ppid.map(|ppid| number_of("process.parent_pid", ppid)));
             all.push(span(&root, &comm, (process.start, process.end), attributes).1);
         }
-        let one = json!({
-            "resource": { "attributes": resource(host, container) },
-            "scopeSpans": [{ "scope": { "name": "nsscope", "version": env!("CARGO_PKG_VERSION") }, "spans": all }],
-        });
-        if number > 0 {
-            write!(out, ",")?;
+        let attributes = resource(host, container);
+        for some in all.chunks(most) {
+            let one = json!({
+                "resource": { "attributes": attributes },
+                "scopeSpans": [{ "scope": { "name": "nsscope", "version": env!("CARGO_PKG_VERSION") }, "spans": some }],
+            });
+            take(one, some.len())?;
         }
-        serde_json::to_writer(&mut out, &one)?;
     }
-    writeln!(out, "]}}")?;
-    out.flush()?;
     Ok(spans)
 }
 

@@ -23,7 +23,8 @@ fn bin_dir() -> &'static Path {
     DIR.get_or_init(|| {
         // Where there is no cargo: in a kernel that runs in QEMU.
         let built = std::env::var_os("NSSCOPE_PROGRAMS").map(PathBuf::from);
-        let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet"];
+        let what =
+            ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet,nsscope/remote"];
         built.unwrap_or_else(|| build("release", &what))
     })
 }
@@ -60,10 +61,11 @@ pub fn work() -> PathBuf {
     build("dist", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
 }
 
-/// Python packages that read what we export: DuckDB and Spark for tables, Perfetto's own messages for traces. The last is
-/// DuckDB's program.
-const PYTHON: [&str; 6] = [
+/// Python packages that read what we export: DuckDB and Spark for tables, Perfetto's own messages for traces, an object
+/// store. The last is DuckDB's program.
+const PYTHON: [&str; 7] = [
     "duckdb==2.0.1",
+    "moto[s3,server]==5.2.5",
     "perfetto==0.59.1",
     "pyarrow==26.0.1",
     "opentelemetry-proto==1.45.2",

@@ -103,10 +103,13 @@ fn scheduled(events: &[Value], of: &BTreeSet<u64>) -> BTreeMap<(u64, &'static st
         let alive = |tid: &Value| tid.as_u64().filter(|tid| *tid != u64::from(u32::MAX) && !ended.contains(tid));
         let (tid, kind, what) = if event["out"] == true {
             (&event["tid"], "switches", json!([event["cpu"], event["preempted"], alive(&event["other_tid"])]))
-        } else if event["event"].as_str().is_some_and(|name| name.starts_with("sched:sched_wakeup"))
+        } else if ["sched:sched_wakeup", "sched:sched_wakeup_new", "nsscope:wakeup"]
+            .iter()
+            .any(|of| event["event"] == *of)
             && event["tid"] != 0
         {
-            (&event["fields"]["pid"], "wake-ups", json!([event["event"], alive(&event["tid"]), event["fields"]]))
+            let fields = &event["fields"];
+            (&fields["pid"], "wake-ups", json!([alive(&event["tid"]), fields["prio"], fields["target_cpu"]]))
         } else {
             continue;
         };

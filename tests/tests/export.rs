@@ -449,11 +449,9 @@ print(arrow.num_rows)
 
 #[test]
 fn a_collector_takes_the_spans() {
-    needs!("a_collector_takes_the_spans", cannot_record(), not_root(), no_python(), missing("curl", "curl"));
+    needs!("a_collector_takes_the_spans", cannot_record(), not_root(), no_python());
     let dir = tempfile::tempdir().unwrap();
     let file = recorded(dir.path(), "one");
-    let spans = dir.path().join("spans.json");
-    exported(&[&file], "otlp", &spans, &[]);
     // The published messages take it, unknown fields and all ids of a wrong length refused; ids are hex in OTLP/JSON
     // where protobuf's JSON has base64.
     let script = r#"
@@ -474,10 +472,11 @@ class Collector(http.server.BaseHTTPRequestHandler):
 server = http.server.HTTPServer(("127.0.0.1", 0), Collector)
 thread = threading.Thread(target=server.handle_request, daemon=True)
 thread.start()
-sent = sys.argv[1].replace("COLLECTOR:4318", "127.0.0.1:%d" % server.server_port)
-subprocess.run(sent, shell=True, check=True, stdout=subprocess.DEVNULL)
+place = sys.argv[2].replace("COLLECTOR:4318", "127.0.0.1:%d" % server.server_port)
+subprocess.run([sys.argv[1], "export", "--format", "otlp", "-o", place, sys.argv[3]], check=True)
 thread.join()
 request = server.request
+assert request == json.load(open(sys.argv[4]))
 for resource in request["resourceSpans"]:
     for scope in resource["scopeSpans"]:
         for span in scope["spans"]:
@@ -499,10 +498,12 @@ print(json.dumps(resources))
 "#;
     // As the book has it.
     let book = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/export.md")).unwrap();
-    let (_, sent) = book.split_once("`curl ").expect("a command");
-    let sent = format!("curl {}", sent.split_once('`').unwrap().0);
+    let (_, place) = book.split_once("nsscope export --format otlp -o ").expect("a command");
+    let place = place.split_once('`').unwrap().0;
     let mut collector = Command::new(python().unwrap());
-    collector.current_dir(dir.path()).args(["-c", script, &sent]);
+    let written = dir.path().join("spans.json");
+    exported(&[&file], "otlp", &written, &[]);
+    collector.args(["-c", script]).arg(nsscope().get_program()).arg(place).args([&file, &written]);
     let resources: Value = serde_json::from_slice(&run(&mut collector).stdout).unwrap();
     let report = report(&file);
     let containers = report["containers"].as_array().unwrap();

@@ -27,7 +27,7 @@ pub(crate) enum Tracepoint<'a> {
     /// [`synthetic::KEPT_NAMESPACE`]: a namespace that something but a task keeps.
     #[cfg(feature = "full")]
     KeptNamespace { kind: &'a [u8], id: NsId, unique: u64, by: &'a [u8] },
-    /// `sched:sched_wakeup`: a task would run on a CPU.
+    /// `sched:sched_wakeup` or [`synthetic::WAKEUP`]: a task would run on a CPU.
     Wakeup { tid: u32, cpu: u32 },
     /// [`synthetic::NAMESPACE`]: the number of one of a task's namespaces that is never given again.
     #[cfg(feature = "full")]
@@ -109,7 +109,7 @@ enum Fields {
     },
 }
 
-/// A task would run from now on (`sched:sched_wakeup`).
+/// A task would run from now on (`sched:sched_wakeup`, [`synthetic::WAKEUP`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wakeup {
     /// When, ns.
@@ -174,7 +174,7 @@ impl Fields {
                 kind: field("type")?,
                 by: field("by")?,
             }),
-            ("sched", "sched_wakeup" | "sched_wakeup_new") => {
+            ("sched", "sched_wakeup" | "sched_wakeup_new") | (synthetic::SYSTEM, "wakeup") => {
                 Some(Self::Wakeup { tid: field("pid")?, cpu: field("target_cpu")? })
             }
             #[cfg(feature = "full")]

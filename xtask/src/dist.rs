@@ -54,7 +54,7 @@ impl Machine {
     }
 
     /// Compiles the program with these features, or says why it cannot.
-    fn compile(&self, features: &str) -> Result<Result<PathBuf, String>> {
+    fn compile(&self, features: &str, fast: bool) -> Result<Result<PathBuf, String>> {
         if !self.is_this() {
             setup::debian_packages(self.cross)?;
             if !tools::exists(self.linker) {
@@ -75,6 +75,9 @@ impl Machine {
         cargo
             .args(["--locked", "--profile=dist", "-p", "nsscope", "--features", features])
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        if fast {
+            cargo.env("CARGO_PROFILE_DIST_LTO", "off").env("CARGO_PROFILE_DIST_CODEGEN_UNITS", "16");
+        }
         if let Some(wrapper) = self.wrapper {
             cargo.env(variable(self.target, "LINKER"), root().join(wrapper));
         } else if !self.is_this() {
@@ -85,8 +88,9 @@ impl Machine {
     }
 }
 
-/// Makes all packages in `target/packages`. Returns what had to be left out, and why.
-pub(crate) fn build() -> Result<Vec<String>> {
+/// Makes all packages in `target/packages`. Returns what had to be left out, and why. Programs that are compiled `fast` are
+/// not optimised as a whole.
+pub(crate) fn build(fast: bool) -> Result<Vec<String>> {
     let mut left_out = Vec::new();
     let out = root().join("target/packages");
     if out.exists() {
@@ -103,15 +107,15 @@ pub(crate) fn build() -> Result<Vec<String>> {
         }
     }
     let features = match bpf::build()? {
-        Ok(()) => "parquet,bpf",
+        Ok(()) => "parquet,remote,bpf",
         Err(why) => {
             left_out.push(why);
-            "parquet"
+            "parquet,remote"
         }
     };
     let mut built = Vec::new();
     for machine in &MACHINES {
-        match machine.compile(features)? {
+        match machine.compile(features, fast)? {
             Ok(program) => {
                 let packed = image.join(format!("nsscope-{}", machine.arch));
                 fs::copy(program, &packed)?;

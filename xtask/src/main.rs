@@ -83,6 +83,9 @@ enum Chore {
         /// And once more in another folder: the same sources give the same bytes
         #[arg(long)]
         twice: bool,
+        /// Compile in half of the time, without optimising programs as a whole: to test them, not to hand them out
+        #[arg(long, conflicts_with = "twice")]
+        fast: bool,
     },
     /// Run the program for aarch64 that cargo xtask dist has made on Debian's kernel for it, in QEMU
     Arm64,
@@ -116,8 +119,8 @@ fn main() -> Result<ExitCode> {
         Chore::Soak { minutes, recordings } => test::soak(minutes, recordings)?,
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Book => println!("{}", book::build()?.display()),
-        Chore::Dist { twice } => {
-            dist::build()?.into_iter().for_each(|why| apart::tell(Err(why)));
+        Chore::Dist { twice, fast } => {
+            dist::build(fast)?.into_iter().for_each(|why| apart::tell(Err(why)));
             if twice {
                 dist::again()?;
             }

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 /// Builds the programs that tests run.
 pub(crate) fn build() -> Result<()> {
-    let what = ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet"];
+    let what =
+        ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet,nsscope/remote"];
     run(cargo().args(["build", "--quiet", "--release"]).args(what))
 }
 

@@ -82,8 +82,10 @@ pub(crate) fn soak(minutes: u64, recordings: u64) -> Result<()> {
 }
 
 /// What is compiled beside the tests, for no test among them.
-const IDLE: [&[Step]; 2] =
-    [&[("packages to hand out", &["dist"])], &[("codec on every target", &["targets"]), ("oldest Rust", &["oldest"])]];
+const IDLE: [&[Step]; 2] = [
+    &[("packages to hand out", &["dist", "--fast"])],
+    &[("codec on every target", &["targets"]), ("oldest Rust", &["oldest"])],
+];
 
 pub(crate) fn all() -> Result<ExitCode> {
     let scratch = tempfile::tempdir()?;
@@ -125,7 +127,7 @@ pub(crate) fn all() -> Result<ExitCode> {
         npm(&["run", "--silent", "lint"])?;
         viewer::build()
     });
-    // Compilers alone, which take what the tests leave.
+    // Compilers alone, which take what tests and emulators leave.
     let beside = IDLE.map(Lane::start_idle);
     totals.step("Rust tests", |totals| {
         programs::build()?;
@@ -145,17 +147,14 @@ pub(crate) fn all() -> Result<ExitCode> {
         totals.passed += 1;
         Ok(())
     });
-    for lane in beside {
-        totals.lane(lane);
-    }
     // An emulated machine keeps one CPU busy.
-    let beside = Lane::start(&[("codec in a kernel", &["kernel"]), ("aarch64 in a kernel", &["arm64"])]);
+    let kernels = Lane::start(&[("codec in a kernel", &["kernel"])]);
     totals.step("Linux in Rust", |totals| {
         totals.count(linux::check(linux::Kernels::Two)?);
         Ok(())
     });
-    totals.lane(beside);
-    let beside = Lane::start(&[
+    totals.lane(kernels);
+    let machines = Lane::start(&[
         ("codec on a microcontroller", &["cortex-m"]),
         ("codec without cargo, std or panics", &["bare"]),
         ("fuzz targets", &["fuzz", "--seconds=10"]),
@@ -181,15 +180,20 @@ pub(crate) fn all() -> Result<ExitCode> {
         // Both are told, whatever comes of the first.
         results.collect::<Vec<_>>().into_iter().collect()
     });
-    totals.lane(beside);
+    totals.lane(machines);
+    for lane in beside {
+        totals.lane(lane);
+    }
     totals.step("viewer tests", |totals| vitest(totals, scratch.path(), &skips));
 
+    let arm64 = Lane::start(&[("aarch64 in a kernel", &["arm64"])]);
     totals.step("distribution", |totals| {
         let mut tests = cargo();
         // Of the whole workspace, because a crate alone has other features, with which all is built again.
         tests.args(["test", "--workspace", "--exclude=nsscope-codec", "--test=packages"]).env("NSSCOPE_SKIPS", &skips);
         cargo_test(totals, tests)
     });
+    totals.lane(arm64);
 
     println!();
     for skip in fs::read_to_string(&skips)?.lines() {

@@ -2,7 +2,6 @@
 //! moments are recorded.
 
 use crate::kernel::{Cgroup, Task, set};
-use crate::shared::WAKEUP_RAW;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_probe_read_kernel_str};
 use aya_ebpf::macros::map;
@@ -248,26 +247,21 @@ pub(crate) fn switch(out: Task, next: Task) {
     });
 }
 
-/// A task is to run: the kernel's own tracepoint `event` of this type.
+/// A task is to run: `nsscope:wakeup`.
 #[inline(always)]
-pub(crate) fn wakeup(task: Task, event: u64, common_type: u32) {
+pub(crate) fn wakeup(task: Task) {
     let id = now();
     let (_, tid) = task.ids();
-    const SIZE: usize = SAMPLE_HEAD + 4 + WAKEUP_RAW;
+    const RAW: usize = 20;
+    const SIZE: usize = SAMPLE_HEAD + 4 + RAW;
     put::<SIZE>(1, |room| {
-        room.fill(0);
-        put_sample_head(event, SIZE as u16, WAKEUP_RAW as u32, &id, room);
+        put_sample_head(set!(SETTINGS.wakeup_id), SIZE as u16, RAW as u32, &id, room);
         let raw = SAMPLE_HEAD + 4;
-        put_bytes(room, raw, &(common_type as u16).to_ne_bytes());
-        put_bytes(room, raw + 4, &id.tid.unwrap_or(0).to_ne_bytes());
-        let at = |field: u32| raw + field as usize;
-        let mut name = [0u8; 16];
-        // SAFETY: the helper checks what it reads, and ends the name with a NUL.
-        unsafe { bpf_probe_read_kernel_str(name.as_mut_ptr().cast(), 16, task.comm().cast()) };
-        put_bytes(room, at(set!(SETTINGS.wakeup_comm)), &name);
-        put_bytes(room, at(set!(SETTINGS.wakeup_pid)), &tid.to_ne_bytes());
-        put_bytes(room, at(set!(SETTINGS.wakeup_prio)), &task.prio().to_ne_bytes());
-        put_bytes(room, at(set!(SETTINGS.wakeup_target_cpu)), &task.cpu().to_ne_bytes());
+        put_bytes(room, raw, &(set!(SETTINGS.wakeup_type) as u16).to_ne_bytes());
+        put_bytes(room, raw + 2, &[0; 6]);
+        put_bytes(room, raw + 8, &tid.to_ne_bytes());
+        put_bytes(room, raw + 12, &task.prio().to_ne_bytes());
+        put_bytes(room, raw + 16, &task.cpu().to_ne_bytes());
     });
 }
 

@@ -6,6 +6,7 @@
 
 use crate::shared::{GONE, Offsets, Settings};
 use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_probe_read_kernel};
+use core::arch::asm;
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::task_namespaces::MAX_LEVELS;
 
@@ -61,6 +62,18 @@ impl At {
         // SAFETY: the helper checks what it reads.
         unsafe { bpf_probe_read_kernel(self.0.wrapping_add(offset as usize).cast()) }.unwrap_or_default()
     }
+}
+
+/// Compares as a pointer: the verifier takes no arithmetic of one, which the compiler makes of two comparisons.
+#[inline(always)]
+fn is_same(one: u64, other: u64) -> bool {
+    let same: u64;
+    // SAFETY: it changes `same` alone.
+    unsafe {
+        asm!("{same} = 1", "if {one} == {other} goto +1", "{same} = 0", same = out(reg) same, one = in(reg) one,
+             other = in(reg) other, options(pure, nomem, nostack));
+    }
+    same != 0
 }
 
 /// A `task_struct`.
@@ -169,6 +182,19 @@ impl Task {
     #[inline(always)]
     pub(crate) fn cpu(self) -> u32 {
         self.0.u32(set!(OFFSETS.cpu))
+    }
+
+    /// Where its cgroups and its namespaces are: it gets others where it changes them.
+    #[inline(always)]
+    pub(crate) fn membership(self) -> [u64; 2] {
+        [self.0.read(set!(OFFSETS.cgroups)), self.0.read(set!(OFFSETS.nsproxy))]
+    }
+
+    /// Whether these are still the same.
+    #[inline(always)]
+    pub(crate) fn is_as(self, [cgroups, nsproxy]: [u64; 2]) -> bool {
+        let now = self.membership();
+        is_same(now[0], cgroups) && is_same(now[1], nsproxy)
     }
 
     /// The name's address.

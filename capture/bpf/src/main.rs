@@ -103,34 +103,28 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A task that is recorded would run.
+/// A task would run.
 #[inline(always)]
-fn would_run(task: Task, event: u64, common_type: u32) {
-    if set!(SETTINGS.interval) != 0 {
+fn would_run(task: Task) -> i32 {
+    if !watch::watched(task) {
+    } else if set!(SETTINGS.interval) != 0 {
         sums::wakeup(task);
     } else {
-        emit::wakeup(task, event, common_type);
+        emit::wakeup(task);
     }
+    0
 }
 
 /// `sched_wakeup(task)`.
 #[btf_tracepoint(function = "sched_wakeup")]
 pub fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::from(ctx.arg::<*const u8>(0));
-    if watch::watched(task) {
-        would_run(task, set!(SETTINGS.wakeup_id), set!(SETTINGS.wakeup_type));
-    }
-    0
+    would_run(Task::from(ctx.arg::<*const u8>(0)))
 }
 
 /// `sched_wakeup_new(task)`.
 #[btf_tracepoint(function = "sched_wakeup_new")]
 pub fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::from(ctx.arg::<*const u8>(0));
-    if watch::watched(task) {
-        would_run(task, set!(SETTINGS.wakeup_new_id), set!(SETTINGS.wakeup_new_type));
-    }
-    0
+    would_run(Task::from(ctx.arg::<*const u8>(0)))
 }
 
 /// The running task has other namespaces now, if the call succeeded.

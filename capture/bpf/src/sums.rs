@@ -2,7 +2,7 @@
 //! context switch. Not here: who reads the sums.
 
 use crate::kernel::{Task, set};
-use crate::shared::{IDLE, KERNEL_THREAD, Pair, Running, Sum, TASK, TaskGroup};
+use crate::shared::{IDLE, KERNEL_THREAD, PLACES, Pair, Running, Sum, TASK, TaskGroup};
 use crate::watch;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -17,9 +17,21 @@ static SUMS: PerCpuHashMap<TaskGroup, Sum> = PerCpuHashMap::with_max_entries(1, 
 #[map]
 static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
 
-/// Threads that would run and do not, and since when, ns. Made larger where it is used.
+/// Threads that would run and do not, each at the place that its number has. Made larger where it is used.
 #[map]
-static WAITING: HashMap<u32, u64> = HashMap::with_max_entries(1, 0);
+static WAITING: Array<Waiting> = Array::with_max_entries(1, 0);
+
+/// Since when those do whose place another one has, ns. None of them has a place. Made larger where it is used.
+#[map]
+static DISPLACED: HashMap<u32, u64> = HashMap::with_max_entries(1, 0);
+
+/// A thread that would run.
+#[derive(Clone, Copy)]
+struct Waiting {
+    tid: u32,
+    /// ns; 0: it does not wait, and who wants its place may have it.
+    since: u64,
+}
 
 /// How much of a CPU's past is kept to say who ran during a wait, in changes of group; a power of two.
 const SLICES: usize = 64;
@@ -75,15 +87,56 @@ fn group(task: Task) -> TaskGroup {
 /// Adds to the sum of a group on this CPU. Where the map is full it is left out.
 #[inline(always)]
 fn add(group: &TaskGroup, add: impl FnOnce(&mut Sum)) {
-    if SUMS.get_ptr(group).is_none() {
+    let sum = SUMS.get_ptr_mut(group).or_else(|| {
         let none =
             Sum { ran: 0, waited: 0, longest: [0; 2], intervals: [0; 2], waits: 0, slept: 0, preempted: 0, tid: 0 };
         let _ = SUMS.insert(group, &none, BPF_NOEXIST as u64);
-    }
-    if let Some(sum) = SUMS.get_ptr_mut(group) {
+        SUMS.get_ptr_mut(group)
+    });
+    if let Some(sum) = sum {
         // SAFETY: this CPU's own, and interrupts are off in the scheduler's tracepoints.
         add(unsafe { &mut *sum });
     }
+}
+
+/// The place that a thread has or may have. The scheduler's locks keep two from the same thread's; of two threads whose
+/// place is the same a wait may be lost.
+#[inline(always)]
+fn place(tid: u32) -> Option<&'static mut Waiting> {
+    let place = WAITING.get_ptr_mut(tid & (PLACES - 1))?;
+    // SAFETY: the map's, which is there for as long as the program.
+    Some(unsafe { &mut *place })
+}
+
+/// A thread waits from now on, and where it does already, only if that is to be forgotten (`anew`).
+#[inline(always)]
+fn wait(tid: u32, now: u64, anew: bool) {
+    let Some(place) = place(tid) else { return };
+    if place.tid == tid {
+        if anew || place.since == 0 {
+            place.since = now;
+        }
+    } else if place.since == 0 {
+        *place = Waiting { tid, since: now };
+        let _ = DISPLACED.remove(tid);
+    } else {
+        let _ = DISPLACED.insert(tid, now, u64::from(if anew { BPF_ANY } else { BPF_NOEXIST }));
+    }
+}
+
+/// A thread does not wait any more. Returns since when it did, ns.
+#[inline(always)]
+fn waited_since(tid: u32) -> Option<u64> {
+    let place = place(tid)?;
+    if place.tid == tid {
+        let since = place.since;
+        place.since = 0;
+        return if since == 0 { None } else { Some(since) };
+    }
+    // SAFETY: the value is copied.
+    let since = unsafe { DISPLACED.get(tid) }.copied()?;
+    let _ = DISPLACED.remove(tid);
+    Some(since)
 }
 
 /// The running task leaves its CPU to another.
@@ -95,7 +148,10 @@ pub(crate) fn switch(out: Task, next: Task) {
     let running = unsafe { &mut *running };
     let since = if running.since != 0 { running.since } else { BEGAN.get(0).copied().unwrap_or(0) };
     let is_watched = watch::watched(out);
-    let from = if is_watched || running.since == 0 { group(out) } else { running.group };
+    // A thread of the kernel may become a process.
+    let is_same = out.is_as(running.from) && out.is_kernel_thread() == (running.group.kind == KERNEL_THREAD);
+    let is_known = running.since != 0 && (!is_watched || is_same || running.group.kind == IDLE);
+    let from = if is_known { running.group } else { group(out) };
     ran(&from, now);
     if is_watched {
         let (_, shown) = out.ids();
@@ -112,21 +168,25 @@ pub(crate) fn switch(out: Task, next: Task) {
         });
         if !out.is_idle() {
             if runnable {
-                let _ = WAITING.insert(tid, now, BPF_ANY as u64);
+                wait(tid, now, true);
             } else {
                 // One that was woken up before it had left.
-                let _ = WAITING.remove(tid);
+                let _ = waited_since(tid);
             }
         }
     }
     let watched = watch::watched(next);
     let (_, shown) = next.ids();
-    *running = Running { since: now, group: group(next), tid: shown, watched: watched.into(), again: now };
+    *running = Running {
+        since: now,
+        group: group(next),
+        from: next.membership(),
+        tid: shown,
+        watched: watched.into(),
+        again: now,
+    };
     if watched && !next.is_idle() {
-        let tid = next.pid_of_host();
-        // SAFETY: the value is copied.
-        if let Some(since) = unsafe { WAITING.get(tid) }.copied() {
-            let _ = WAITING.remove(tid);
+        if let Some(since) = waited_since(next.pid_of_host()) {
             add(&running.group, |sum| waited(sum, now, now.saturating_sub(since)));
             waited_for(&running.group, since);
         }
@@ -196,5 +256,5 @@ fn waited(sum: &mut Sum, now: u64, ns: u64) {
 /// A task would run.
 #[inline(always)]
 pub(crate) fn wakeup(task: Task) {
-    let _ = WAITING.insert(task.pid_of_host(), now(), BPF_NOEXIST as u64);
+    wait(task.pid_of_host(), now(), false);
 }

@@ -16,8 +16,7 @@ use crate::source::{Chunk, Source};
 use crate::synth::Synthesizer;
 use crate::sys::Event;
 use crate::target::Target;
-use crate::tracefs::{self, Tracepoint};
-use crate::{machine, mounts};
+use crate::{machine, mounts, tracefs};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -27,7 +26,7 @@ use nsscope_codec::wire::namespaces::new_encode_dev;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{major, minor, stat};
-use shared::{Settings, WAKEUP_RAW, WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE, WATCH_TASKS};
+use shared::{PLACES, Settings, WATCH_ALL, WATCH_CGROUP, WATCH_NAMESPACE, WATCH_TASKS};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sums::Sums;
@@ -38,9 +37,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NSSCOPE_BPF_OBJECT"));
 
 /// Id that the records' trailers carry.
 const ID: u64 = 1;
-
-/// Ids of the samples of `sched_wakeup` and `sched_wakeup_new`.
-const WAKEUP_IDS: [u64; 2] = [2, 3];
 
 /// Bytes of the ring for each CPU, where the user names no size.
 const RING_SIZE: usize = 2 << 20;
@@ -115,8 +111,6 @@ impl Attach {
 /// Programs that run, and their ring.
 pub(crate) struct Bpf {
     pub(crate) described: Vec<EventDesc>,
-    /// Formats of the kernel's tracepoints among them.
-    tracepoints: Vec<Tracepoint>,
     records: RingBuf<MapData>,
     lost: PerCpuArray<MapData, u64>,
     told_lost: u64,
@@ -155,7 +149,6 @@ impl Bpf {
         if wanted.switches || is_summed {
             watch.push(SWITCHES);
         }
-        let tracepoints = if wanted.wakeups { wakeups(&mut settings)? } else { Vec::new() };
         if wanted.wakeups || is_summed {
             watch.extend(WAKEUPS);
         }
@@ -169,7 +162,8 @@ impl Bpf {
             .map_max_entries("WATCHED", if settings.watch == WATCH_ALL { 1 } else { MAX_WATCHED })
             .map_max_entries("SUMS", if is_summed { sums::MAX_GROUPS } else { 1 })
             .map_max_entries("MEANWHILE", if is_summed { sums::MAX_PAIRS } else { 1 })
-            .map_max_entries("WAITING", if is_summed { sums::MAX_WAITING } else { 1 })
+            .map_max_entries("WAITING", if is_summed { PLACES } else { 1 })
+            .map_max_entries("DISPLACED", if is_summed { sums::MAX_DISPLACED } else { 1 })
             .load(OBJECT)
             .map_err(|error| refused(&chain(&error)))?;
         let sums = wanted.sums.map(|interval| Sums::new(&mut programs, interval)).transpose()?;
@@ -183,16 +177,10 @@ impl Bpf {
             epoll::EventData::new_u64(0),
             epoll::EventFlags::IN | epoll::EventFlags::ET,
         )?;
-        let wakeups = tracepoints.iter().zip(WAKEUP_IDS).map(|(Tracepoint { format, .. }, id)| EventDesc {
-            attr: tracepoint_attr(format.id),
-            name: format!("{}:{}", format.system, format.name),
-            ids: vec![id],
-        });
         let side_band = side_band(side_band_attr(wanted.switches), vec![ID]);
-        let described = std::iter::once(side_band).chain(wakeups).chain(synthetic_events()).collect();
+        let described = std::iter::once(side_band).chain(synthetic_events()).collect();
         let mut bpf = Self {
             described,
-            tracepoints,
             records,
             lost,
             told_lost: 0,
@@ -266,10 +254,6 @@ impl Source for Bpf {
 
     fn events(&self) -> &[EventDesc] {
         &self.described
-    }
-
-    fn tracepoints(&self) -> &[Tracepoint] {
-        &self.tracepoints
     }
 
     /// Begins to record. What no program can see on this kernel is left out, and said.
@@ -385,6 +369,7 @@ fn settings(target: &Target, ring: u32) -> Result<Settings> {
         id: ID,
         task_namespaces_id: synthetic_id(synthetic::TASK_NAMESPACES),
         task_cgroup_id: synthetic_id(synthetic::TASK_CGROUP),
+        wakeup_id: synthetic_id(synthetic::WAKEUP),
         cgroup: 0,
         cgroup_level: 0,
         namespace: 0,
@@ -395,14 +380,8 @@ fn settings(target: &Target, ring: u32) -> Result<Settings> {
         wake_at: u64::from(ring) / WAKE_AT,
         task_namespaces_type: synthetic::TASK_NAMESPACES.id as u32,
         task_cgroup_type: synthetic::TASK_CGROUP.id as u32,
-        wakeup_id: WAKEUP_IDS[0],
-        wakeup_new_id: WAKEUP_IDS[1],
-        wakeup_type: 0,
-        wakeup_new_type: 0,
-        wakeup_comm: 0,
-        wakeup_pid: 0,
-        wakeup_prio: 0,
-        wakeup_target_cpu: 0,
+        wakeup_type: synthetic::WAKEUP.id as u32,
+        zero: 0,
         interval: 0,
     };
     match target {
@@ -425,28 +404,6 @@ fn settings(target: &Target, ring: u32) -> Result<Settings> {
         }
     }
     Ok(settings)
-}
-
-/// Says how this kernel lays out its wake-ups, which the programs write as perf would. Both are alike but for their type.
-fn wakeups(settings: &mut Settings) -> Result<Vec<Tracepoint>> {
-    let found = tracefs::wakeup_tracepoints();
-    let found = found.map_err(|why| Error::other(format!("wake-ups cannot be recorded: {why}")))?;
-    let [wakeup, new] = found.as_slice() else {
-        return Err(Error::other("wake-ups cannot be recorded: the kernel has no sched:sched_wakeup_new"));
-    };
-    let at = |name: &str, size: usize| {
-        let field = wakeup.format.field(name)?;
-        let fits = field.size == size && field.offset >= 8 && field.offset + size <= WAKEUP_RAW;
-        fits.then_some(field.offset as u32)
-    };
-    let fields = [at("comm", 16), at("pid", 4), at("prio", 4), at("target_cpu", 4)];
-    let [Some(comm), Some(pid), Some(prio), Some(target_cpu)] = fields else {
-        return Err(offsets::unsupported("this kernel lays out sched:sched_wakeup in a way that is not known".into()));
-    };
-    (settings.wakeup_type, settings.wakeup_new_type) = (wakeup.format.id as u32, new.format.id as u32);
-    (settings.wakeup_comm, settings.wakeup_pid) = (comm, pid);
-    (settings.wakeup_prio, settings.wakeup_target_cpu) = (prio, target_cpu);
-    Ok(found)
 }
 
 fn missing() -> Error {

@@ -76,9 +76,10 @@ pub(crate) const GONE: u32 = u32::MAX;
 pub(crate) struct Settings {
     /// Id that the records' trailers carry.
     pub(crate) id: u64,
-    /// Ids of the events `nsscope:task_namespaces` and `nsscope:task_cgroup`.
+    /// Ids of the events `nsscope:task_namespaces`, `nsscope:task_cgroup` and `nsscope:wakeup`.
     pub(crate) task_namespaces_id: u64,
     pub(crate) task_cgroup_id: u64,
+    pub(crate) wakeup_id: u64,
     /// Id of the cgroup to watch, and how deep it is, for [`WATCH_CGROUP`].
     pub(crate) cgroup: u64,
     pub(crate) cgroup_level: u32,
@@ -96,16 +97,8 @@ pub(crate) struct Settings {
     /// `common_type` of the events of our own.
     pub(crate) task_namespaces_type: u32,
     pub(crate) task_cgroup_type: u32,
-    /// Ids of the events `sched:sched_wakeup` and `sched:sched_wakeup_new`, and their `common_type`.
-    pub(crate) wakeup_id: u64,
-    pub(crate) wakeup_new_id: u64,
     pub(crate) wakeup_type: u32,
-    pub(crate) wakeup_new_type: u32,
-    /// Where the fields of both are in a sample's raw bytes.
-    pub(crate) wakeup_comm: u32,
-    pub(crate) wakeup_pid: u32,
-    pub(crate) wakeup_prio: u32,
-    pub(crate) wakeup_target_cpu: u32,
+    pub(crate) zero: u32,
     /// Length of an interval of sums, ns; 0 where each switch is recorded.
     pub(crate) interval: u64,
 }
@@ -160,12 +153,17 @@ pub(crate) struct Running {
     /// Since when, ns; 0: no switch has been seen.
     pub(crate) since: u64,
     pub(crate) group: TaskGroup,
+    /// What the group was taken from: while it is the same, so is the group.
+    pub(crate) from: [u64; 2],
     pub(crate) tid: u32,
     /// Whether it is recorded.
     pub(crate) watched: u32,
     /// The same as `since`, or it is being written.
     pub(crate) again: u64,
 }
+
+/// Places for threads that wait, by number; a power of two.
+pub(crate) const PLACES: u32 = 1 << 16;
 
 /// Who waited, and who ran on the CPU meanwhile.
 #[repr(C)]
@@ -174,9 +172,6 @@ pub(crate) struct Pair {
     pub(crate) waited: TaskGroup,
     pub(crate) ran: TaskGroup,
 }
-
-/// Raw bytes of a wake-up: as many as any kernel wants, and with their size before them whole words.
-pub(crate) const WAKEUP_RAW: usize = 44;
 
 /// Everything.
 pub(crate) const WATCH_ALL: u32 = 0;

@@ -17,8 +17,8 @@ pub(super) const MAX_GROUPS: u32 = 4096;
 /// How many pairs of who waited and who ran meanwhile.
 pub(super) const MAX_PAIRS: u32 = 2 * MAX_GROUPS;
 
-/// How many threads may wait at once.
-pub(super) const MAX_WAITING: u32 = 1 << 16;
+/// How many threads may wait at once while another one waits whose place is the same.
+pub(super) const MAX_DISPLACED: u32 = 1 << 14;
 
 /// Of what has changed nothing for so many intervals is forgotten once half of a map is used.
 const FORGOTTEN: u32 = 60;

@@ -16,6 +16,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Spans of a request: a collector takes 20 MiB at most if nobody has said otherwise.
+#[cfg(feature = "remote")]
+const SPANS: usize = 10_000;
+
 /// `nsscope export`.
 pub(crate) fn run(args: &args::Export) -> Outcome {
     if args.tables {
@@ -34,6 +38,16 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
     if is_tables && to_stdout && (args.table.len() > 1 || !args.partition_by.is_empty()) {
         return Err(Failure::Usage(
             "standard output takes one --table, and no partitions: name a directory with -o".into(),
+        ));
+    }
+    let is_collector = is_collector(&args.output);
+    if is_collector && args.format != ExportFormat::Otlp {
+        return Err(Failure::Usage("a collector takes spans alone: --format otlp".into()));
+    }
+    if is_remote(&args.output) && !cfg!(feature = "remote") {
+        return Err(Failure::new(
+            "this nsscope was built without what reaches object stores and collectors\n  \
+             to build it in: cargo install --path cli --features remote; what is exported to a directory can be copied there",
         ));
     }
     if by_arrow && !cfg!(feature = "parquet") {
@@ -125,10 +139,30 @@ impl Sink for Folded {
     }
 }
 
-/// Has `write` write to a file that takes its place once it is whole, or to standard output (`-`).
+/// The URL of what is reached over a network.
+fn url(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| text.contains("://"))
+}
+
+fn is_remote(path: &Path) -> bool {
+    url(path).is_some()
+}
+
+fn is_collector(path: &Path) -> bool {
+    url(path).is_some_and(|url| url.starts_with("http"))
+}
+
+/// Has `write` write to a file or an object that takes its place once it is whole, or to standard output (`-`).
 fn whole<T>(path: &Path, write: impl FnOnce(Box<dyn Write + Send>) -> Outcome<T>) -> Outcome<T> {
     if path == Path::new("-") {
         return write(Box::new(BufWriter::new(io::stdout())));
+    }
+    #[cfg(feature = "remote")]
+    if let Some(url) = url(path) {
+        let object = nsscope_export::Object::new(url)?;
+        let done = write(Box::new(object.clone()))?;
+        object.finish()?;
+        return Ok(done);
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::Builder::new()
@@ -144,6 +178,10 @@ fn whole<T>(path: &Path, write: impl FnOnce(Box<dyn Write + Send>) -> Outcome<T>
 
 /// Writes what is of one capture: a trace, a profile, spans or stacks.
 fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()> {
+    #[cfg(feature = "remote")]
+    if is_collector(&args.output) {
+        return send(args, capture);
+    }
     let follow = Follow::new(args.definition.clone(), host(&capture.session));
     whole(&args.output, |out| {
         let Capture { session, timeline } = capture;
@@ -159,7 +197,7 @@ fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()>
             ExportFormat::Otlp => {
                 let spans = write_otlp(&host(session), session, timeline, definition, out)?;
                 note(format_args!(
-                    "{spans} spans: curl -H content-type:application/json -d @FILE http://COLLECTOR:4318/v1/traces"
+                    "{spans} spans: to send them to a collector in place of a file: -o http://COLLECTOR:4318/v1/traces"
                 ));
                 return Ok(());
             }
@@ -183,6 +221,17 @@ fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()>
     })
 }
 
+/// Sends the spans of a capture to a collector.
+#[cfg(feature = "remote")]
+fn send(args: &args::Export, Capture { session, timeline }: &Capture) -> Outcome<()> {
+    let url = url(&args.output).unwrap_or_default();
+    let collector = nsscope_export::Collector::new(url);
+    let take = |request: &[u8]| collector.send(request);
+    let spans = nsscope_export::spans_of(&host(session), session, timeline, &args.definition, SPANS, take)?;
+    note(format_args!("{spans} spans to {url}"));
+    Ok(())
+}
+
 /// The tables of a capture.
 struct Tables<'a> {
     args: &'a args::Export,
@@ -201,7 +250,9 @@ impl Tables<'_> {
         let mut counts = Vec::new();
         for table in TABLES.iter().filter(named) {
             let dir = self.directory(table.name);
-            fs::create_dir_all(&dir).map_err(|error| Failure::file("create", &dir, &error))?;
+            if !is_remote(&dir) {
+                fs::create_dir_all(&dir).map_err(|error| Failure::file("create", &dir, &error))?;
+            }
             let rows = self.table(table.name, &dir.join(self.name()))?;
             counts.push(format!("{rows} {}", table.name));
         }
