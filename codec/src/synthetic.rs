@@ -219,22 +219,21 @@ print fmt: \"pid=%d waited_ns=%llu ran_pid=%d\", REC->pid, REC->ns, REC->ran_pid
     ),
 };
 
-/// A thread would run from now on: `pid` its id, `prio` as the kernel has it (smaller is more urgent), `target_cpu` the CPU
-/// that it is to run on. Who woke it up is whom the sample is of. It says what `sched:sched_wakeup` and
-/// `sched:sched_wakeup_new` say, without the name, in three quarters of the bytes.
+/// A thread would run from now on: `pid` its id, `target_cpu` the CPU that it is to run on. Whose sample it is woke it up. It
+/// says what `sched:sched_wakeup` and `sched:sched_wakeup_new` say but for name and priority, and is as short as an event can
+/// be, for there are hundreds of thousands in a second: the CPU is where other events have flags that nobody sets.
 pub const WAKEUP: Event = Event {
     id: 65_525,
     name: "nsscope:wakeup",
-    format: concat!(
-        "name: wakeup\nID: 65525\n",
-        common_fields!(),
-        "\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
-\tfield:int prio;\toffset:12;\tsize:4;\tsigned:1;
-\tfield:int target_cpu;\toffset:16;\tsize:4;\tsigned:1;
+    format: "name: wakeup\nID: 65525\nformat:
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
 
-print fmt: \"pid=%d prio=%d target_cpu=%03d\", REC->pid, REC->prio, REC->target_cpu
-"
-    ),
+\tfield:unsigned short target_cpu;\toffset:2;\tsize:2;\tsigned:0;
+\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;
+
+print fmt: \"pid=%d target_cpu=%03d\", REC->pid, REC->target_cpu
+",
 };
 
 /// How the recording was made: `interval` ns between two looks at /proc, 0 where the kernel told by itself; `backend`

@@ -30,6 +30,9 @@ const MOST_OF_ANSWER: u64 = 1 << 16;
 fn agent() -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
+        // Keys are for whom they were given for.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .user_agent(concat!("nsscope/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
@@ -44,7 +47,7 @@ struct Answer {
     body: String,
 }
 
-/// Sends a request until it succeeds. What the server says is wrong with it is not sent again.
+/// Sends a request until it succeeds. What the server says is wrong with it, or is to go elsewhere, is not sent again.
 fn answered(what: impl Display, send: impl Fn() -> Result<Response<Body>, ureq::Error>) -> io::Result<Answer> {
     let mut pause = Duration::from_secs(1);
     for tried in 1.. {
@@ -62,7 +65,7 @@ fn answered(what: impl Display, send: impl Fn() -> Result<Response<Body>, ureq::
                     said => {
                         let why = format!("{} {}", head.status, reason(&said.unwrap_or_default()));
                         let is_later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
-                        if head.status.is_client_error() && !is_later.contains(&head.status) {
+                        if head.status.as_u16() < 500 && !is_later.contains(&head.status) && !head.status.is_success() {
                             return Err(io::Error::other(format!("{what}: {why}")));
                         }
                         let later = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());

@@ -109,7 +109,7 @@ fn scheduled(events: &[Value], of: &BTreeSet<u64>) -> BTreeMap<(u64, &'static st
             && event["tid"] != 0
         {
             let fields = &event["fields"];
-            (&fields["pid"], "wake-ups", json!([alive(&event["tid"]), fields["prio"], fields["target_cpu"]]))
+            (&fields["pid"], "wake-ups", json!([alive(&event["tid"]), fields["target_cpu"]]))
         } else {
             continue;
         };

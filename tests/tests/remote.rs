@@ -27,7 +27,7 @@ def answer(environ, start):
             fault["times"] -= 1
             if fault["status"] == 0:
                 threading.Event().wait()
-            start("%d Fault" % fault["status"], [("retry-after", "0"), ("content-type", "application/json")])
+            start("%d Fault" % fault["status"], [("retry-after", "0"), ("location", url), ("content-type", "application/json")])
             return [fault["body"].encode()]
     if not is_trace:
         return store(environ, start)
@@ -271,8 +271,12 @@ fn a_collector_gets_every_span_once() {
     assert_eq!(spans.len() as u64, wanted);
     // One that takes not all of them.
     let partial = r#"{"partialSuccess":{"rejectedSpans":"7","errorMessage":"too old"}}"#;
-    for (status, body, said) in [(200, partial, "it refused 7 spans: too old"), (400, "what?", "400 bad request what?")]
-    {
+    let refusals = [
+        (200, partial, "it refused 7 spans: too old"),
+        (400, "what?", "400 bad request what?"),
+        (307, "over there", "307 temporary redirect over there"),
+    ];
+    for (status, body, said) in refusals {
         server.fault(&["POST /v1/traces"], status, body, 99);
         let refused = server.export(&export).output().unwrap();
         let why = errors(&refused);

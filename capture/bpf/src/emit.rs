@@ -252,16 +252,15 @@ pub(crate) fn switch(out: Task, next: Task) {
 pub(crate) fn wakeup(task: Task) {
     let id = now();
     let (_, tid) = task.ids();
-    const RAW: usize = 20;
+    const RAW: usize = 12;
     const SIZE: usize = SAMPLE_HEAD + 4 + RAW;
     put::<SIZE>(1, |room| {
         put_sample_head(set!(SETTINGS.wakeup_id), SIZE as u16, RAW as u32, &id, room);
         let raw = SAMPLE_HEAD + 4;
         put_bytes(room, raw, &(set!(SETTINGS.wakeup_type) as u16).to_ne_bytes());
-        put_bytes(room, raw + 2, &[0; 6]);
+        put_bytes(room, raw + 2, &(task.cpu() as u16).to_ne_bytes());
+        put_bytes(room, raw + 4, &[0; 4]);
         put_bytes(room, raw + 8, &tid.to_ne_bytes());
-        put_bytes(room, raw + 12, &task.prio().to_ne_bytes());
-        put_bytes(room, raw + 16, &task.cpu().to_ne_bytes());
     });
 }
 

@@ -173,11 +173,6 @@ impl Task {
         self.0.u32(set!(OFFSETS.flags)) & 0x0020_0000 != 0
     }
 
-    #[inline(always)]
-    pub(crate) fn prio(self) -> u32 {
-        self.0.u32(set!(OFFSETS.prio))
-    }
-
     /// The CPU that it runs on, or is to run on (`task_cpu()`).
     #[inline(always)]
     pub(crate) fn cpu(self) -> u32 {

@@ -19,7 +19,6 @@ pub(crate) struct Offsets {
     pub(crate) on_rq: u32,
     /// `se.sched_delayed`, a byte (since Linux 6.12)
     pub(crate) sched_delayed: u32,
-    pub(crate) prio: u32,
     /// `thread_info.cpu`, or `cpu` (before Linux 5.16)
     pub(crate) cpu: u32,
     pub(crate) flags: u32,
