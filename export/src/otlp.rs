@@ -121,7 +121,7 @@ fn resources(
             all.push(span(&root, &comm, (process.start, process.end), attributes).1);
         }
         let attributes = resource(host, container);
-        for some in all.chunks(most) {
+        for some in all.chunks(most.max(1)) {
             let one = json!({
                 "resource": { "attributes": attributes },
                 "scopeSpans": [{ "scope": { "name": "nsscope", "version": env!("CARGO_PKG_VERSION") }, "spans": some }],

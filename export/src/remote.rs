@@ -64,8 +64,8 @@ fn answered(what: impl Display, send: impl Fn() -> Result<Response<Body>, ureq::
                     Err(error) if head.status.is_success() => (error.to_string(), None),
                     said => {
                         let why = format!("{} {}", head.status, reason(&said.unwrap_or_default()));
-                        let is_later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
-                        if head.status.as_u16() < 500 && !is_later.contains(&head.status) && !head.status.is_success() {
+                        let is_busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+                        if (300..500).contains(&head.status.as_u16()) && !is_busy.contains(&head.status) {
                             return Err(io::Error::other(format!("{what}: {why}")));
                         }
                         let later = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -147,6 +147,8 @@ struct Upload {
     id: Option<String>,
     /// What the store calls the parts that it has.
     tags: Vec<String>,
+    /// Whether a part was not taken: nothing more is sent.
+    failed: bool,
 }
 
 impl Object {
@@ -173,6 +175,7 @@ impl Object {
             part: Vec::new(),
             id: None,
             tags: Vec::new(),
+            failed: false,
         }))))
     }
 
@@ -193,7 +196,12 @@ impl Write for Object {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut upload = self.upload();
         if upload.part.len() == PART {
+            if upload.failed {
+                return Err(io::Error::other("a part before was not taken"));
+            }
+            upload.failed = true;
             upload.send_part()?;
+            upload.failed = false;
         }
         let taken = bytes.len().min(PART - upload.part.len());
         upload.part.extend_from_slice(&bytes[..taken]);
@@ -208,7 +216,7 @@ impl Write for Object {
 
 impl Upload {
     fn send_part(&mut self) -> io::Result<()> {
-        let Self { agent, bucket, credentials, url, name, part, id, tags } = self;
+        let Self { agent, bucket, credentials, url, name, part, id, tags, .. } = self;
         if id.is_none() {
             let create = bucket.create_multipart_upload(Some(credentials), name).sign(VALID);
             let answer = answered(&url, || agent.post(create.as_str()).send_empty())?;
@@ -232,7 +240,7 @@ impl Upload {
         if self.id.is_some() && !self.part.is_empty() {
             self.send_part()?;
         }
-        let Self { agent, bucket, credentials, url, name, part, id, tags } = self;
+        let Self { agent, bucket, credentials, url, name, part, id, tags, .. } = self;
         if let Some(whole) = id.as_deref() {
             let complete =
                 bucket.complete_multipart_upload(Some(credentials), name, whole, tags.iter().map(String::as_str));

@@ -106,11 +106,12 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 /// A task would run.
 #[inline(always)]
 fn would_run(task: Task) -> i32 {
-    if !watch::watched(task) {
-    } else if set!(SETTINGS.interval) != 0 {
-        sums::wakeup(task);
-    } else {
-        emit::wakeup(task);
+    if watch::watched(task) {
+        if set!(SETTINGS.interval) != 0 {
+            sums::wakeup(task);
+        } else {
+            emit::wakeup(task);
+        }
     }
     0
 }
