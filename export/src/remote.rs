@@ -6,6 +6,7 @@ use rusty_s3::{Bucket, Credentials, UrlStyle};
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -196,12 +197,7 @@ impl Write for Object {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut upload = self.upload();
         if upload.part.len() == PART {
-            if upload.failed {
-                return Err(io::Error::other("a part before was not taken"));
-            }
-            upload.failed = true;
             upload.send_part()?;
-            upload.failed = false;
         }
         let taken = bytes.len().min(PART - upload.part.len());
         upload.part.extend_from_slice(&bytes[..taken]);
@@ -216,7 +212,10 @@ impl Write for Object {
 
 impl Upload {
     fn send_part(&mut self) -> io::Result<()> {
-        let Self { agent, bucket, credentials, url, name, part, id, tags, .. } = self;
+        let Self { agent, bucket, credentials, url, name, part, id, tags, failed } = self;
+        if mem::replace(failed, true) {
+            return Err(io::Error::other(format!("{url}: a part before was not taken")));
+        }
         if id.is_none() {
             let create = bucket.create_multipart_upload(Some(credentials), name).sign(VALID);
             let answer = answered(&url, || agent.post(create.as_str()).send_empty())?;
@@ -233,6 +232,7 @@ impl Upload {
             tag.ok_or_else(|| io::Error::other(format!("{url}: the store names no ETag of a part")))?.to_string(),
         );
         part.clear();
+        *failed = false;
         Ok(())
     }
 

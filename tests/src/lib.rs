@@ -14,6 +14,7 @@ pub use walk::{Sum, pointer_loop};
 pub mod mutants;
 pub mod pages;
 pub mod runtimes;
+pub mod server;
 pub mod terminal;
 mod walk;
 
@@ -23,18 +24,16 @@ fn bin_dir() -> &'static Path {
     DIR.get_or_init(|| {
         // Where there is no cargo: in a kernel that runs in QEMU.
         let built = std::env::var_os("NSSCOPE_PROGRAMS").map(PathBuf::from);
-        let what =
-            ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet,nsscope/remote"];
-        built.unwrap_or_else(|| build("release", &what))
+        built.unwrap_or_else(|| build("release", &["programs"]))
     })
 }
 
-/// Builds programs by a profile. Returns where they are.
-fn build(profile: &str, what: &[&str]) -> PathBuf {
+/// Builds programs by a profile and by a command of cargo's. Returns where they are.
+fn build(profile: &str, command: &[&str]) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     let mut cargo = Command::new(env!("CARGO"));
-    let built = cargo.args(["build", "--quiet", "--profile", profile]).args(what).current_dir(workspace).status();
+    let built = cargo.args(command).args(["--quiet", "--profile", profile]).current_dir(workspace).status();
     assert!(built.is_ok_and(|status| status.success()), "the programs under test do not build");
     target.join(profile)
 }
@@ -58,7 +57,7 @@ pub fn repeat() -> PathBuf {
 
 /// The program that does one piece of work over and over, as optimised as what is released: its instructions are counted.
 pub fn work() -> PathBuf {
-    build("dist", &["-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
+    build("dist", &["build", "-p", "nsscope-tests", "--bin", "ns-work"]).join("ns-work")
 }
 
 /// Python packages that read what we export: DuckDB and Spark for tables, Perfetto's own messages for traces, an object

@@ -1,11 +1,12 @@
 //! What is exported, read by those it is for: DuckDB, Perfetto's own messages, and the line formats' rules.
 #![allow(missing_docs)]
 
+use nsscope_tests::server::Server;
 use nsscope_tests::{
     cannot_record, errors, json_of, missing, needs, no_perf, no_python, not_root, nsscope, python, report, run, skip,
     text,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -452,67 +453,28 @@ fn a_collector_takes_the_spans() {
     needs!("a_collector_takes_the_spans", cannot_record(), not_root(), no_python());
     let dir = tempfile::tempdir().unwrap();
     let file = recorded(dir.path(), "one");
-    // The published messages take it, unknown fields and all ids of a wrong length refused; ids are hex in OTLP/JSON
-    // where protobuf's JSON has base64.
-    let script = r#"
-import base64, http.server, json, subprocess, sys, threading
-from google.protobuf import json_format
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-# A collector's end of OTLP/HTTP: it has the request, answers with an empty response, and is done.
-class Collector(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        assert self.path == "/v1/traces" and self.headers["content-type"] == "application/json"
-        self.server.request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.end_headers()
-        self.wfile.write(b"{}")
-    def log_message(self, *args):
-        pass
-server = http.server.HTTPServer(("127.0.0.1", 0), Collector)
-thread = threading.Thread(target=server.handle_request, daemon=True)
-thread.start()
-place = sys.argv[2].replace("COLLECTOR:4318", "127.0.0.1:%d" % server.server_port)
-subprocess.run([sys.argv[1], "export", "--format", "otlp", "-o", place, sys.argv[3]], check=True)
-thread.join()
-request = server.request
-assert request == json.load(open(sys.argv[4]))
-for resource in request["resourceSpans"]:
-    for scope in resource["scopeSpans"]:
-        for span in scope["spans"]:
-            for name in ("traceId", "spanId", "parentSpanId"):
-                if name in span:
-                    span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
-message = json_format.ParseDict(request, ExportTraceServiceRequest())
-seen, resources = set(), []
-for resource in message.resource_spans:
-    attributes = {a.key: a.value.string_value or a.value.int_value for a in resource.resource.attributes}
-    spans = [span for scope in resource.scope_spans for span in scope.spans]
-    for span in spans:
-        assert len(span.trace_id) == 16 and len(span.span_id) == 8 and span.span_id not in seen
-        assert span.start_time_unix_nano <= span.end_time_unix_nano
-        assert (span.parent_span_id == b"") == (span is spans[0]) and span.parent_span_id in seen | {b""}
-        seen.add(span.span_id)
-    resources.append(dict(attributes, spans=len(spans), title=spans[0].name))
-print(json.dumps(resources))
-"#;
     // As the book has it.
     let book = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/export.md")).unwrap();
     let (_, place) = book.split_once("nsscope export --format otlp -o ").expect("a command");
     let place = place.split_once('`').unwrap().0;
-    let mut collector = Command::new(python().unwrap());
+    let mut server = Server::start();
+    let place = place.replace("COLLECTOR:4318", server.url.trim_start_matches("http://"));
+    run(server.export(&["--format", "otlp", "-o", &place]).arg(&file));
     let written = dir.path().join("spans.json");
     exported(&[&file], "otlp", &written, &[]);
-    collector.args(["-c", script]).arg(nsscope().get_program()).arg(place).args([&file, &written]);
-    let resources: Value = serde_json::from_slice(&run(&mut collector).stdout).unwrap();
+    let written: Value = serde_json::from_slice(&fs::read(&written).unwrap()).unwrap();
+    assert_eq!(server.ask(&json!({ "bodies": 1 })), json!([written]));
+    let requests = server.ask(&json!({ "requests": 1 }));
+    let resources = &requests[0]["resources"];
     let report = report(&file);
     let containers = report["containers"].as_array().unwrap();
     assert_eq!(resources.as_array().unwrap().len(), containers.len());
     for (resource, container) in resources.as_array().unwrap().iter().zip(containers) {
-        assert_eq!((&resource["title"], &resource["container.id"]), (&container["title"], &container["id"]));
-        assert_eq!(resource["host.name"], "one");
-        assert_eq!(resource["linux.namespace.pid"], container["namespaces"]["pid"]);
-        assert_eq!(resource["spans"], container["processes"].as_u64().unwrap() + 1);
+        let attributes = &resource["attributes"];
+        assert_eq!((&resource["title"], &attributes["container.id"]), (&container["title"], &container["id"]));
+        assert_eq!(attributes["host.name"], "one");
+        assert_eq!(attributes["linux.namespace.pid"], container["namespaces"]["pid"]);
+        assert_eq!(resource["spans"].as_array().unwrap().len() as u64, container["processes"].as_u64().unwrap() + 1);
     }
 }
 

@@ -9,9 +9,7 @@ use std::process::{Command, Stdio};
 
 /// Builds the programs that tests run.
 pub(crate) fn build() -> Result<()> {
-    let what =
-        ["-p", "nsscope", "-p", "nsscope-tests", "--bins", "--features=nsscope/bpf,nsscope/parquet,nsscope/remote"];
-    run(cargo().args(["build", "--quiet", "--release"]).args(what))
+    run(cargo().args(["programs", "--quiet", "--release"]))
 }
 
 /// Builds a file of `tests/tests`, as a program of its name in a directory.

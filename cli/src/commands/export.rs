@@ -40,11 +40,10 @@ pub(crate) fn run(args: &args::Export) -> Outcome {
             "standard output takes one --table, and no partitions: name a directory with -o".into(),
         ));
     }
-    let is_collector = is_collector(&args.output);
-    if is_collector && args.format != ExportFormat::Otlp {
+    if collector(&args.output).is_some() && args.format != ExportFormat::Otlp {
         return Err(Failure::Usage("a collector takes spans alone: --format otlp".into()));
     }
-    if is_remote(&args.output) && !cfg!(feature = "remote") {
+    if url(&args.output).is_some() && !cfg!(feature = "remote") {
         return Err(Failure::new(
             "this nsscope was built without what reaches object stores and collectors\n  \
              to build it in: cargo install --path cli --features remote; what is exported to a directory can be copied there",
@@ -144,12 +143,9 @@ fn url(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| text.contains("://"))
 }
 
-fn is_remote(path: &Path) -> bool {
-    url(path).is_some()
-}
-
-fn is_collector(path: &Path) -> bool {
-    url(path).is_some_and(|url| url.starts_with("http"))
+/// The same of a collector of spans.
+fn collector(path: &Path) -> Option<&str> {
+    url(path).filter(|url| url.starts_with("http"))
 }
 
 /// Has `write` write to a file or an object that takes its place once it is whole, or to standard output (`-`).
@@ -179,8 +175,8 @@ fn whole<T>(path: &Path, write: impl FnOnce(Box<dyn Write + Send>) -> Outcome<T>
 /// Writes what is of one capture: a trace, a profile, spans or stacks.
 fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()> {
     #[cfg(feature = "remote")]
-    if is_collector(&args.output) {
-        return send(args, capture);
+    if let Some(url) = collector(&args.output) {
+        return send(url, &args.definition, capture);
     }
     let follow = Follow::new(args.definition.clone(), host(&capture.session));
     whole(&args.output, |out| {
@@ -223,11 +219,10 @@ fn write_one(args: &args::Export, file: &Path, capture: &Capture) -> Outcome<()>
 
 /// Sends the spans of a capture to a collector.
 #[cfg(feature = "remote")]
-fn send(args: &args::Export, Capture { session, timeline }: &Capture) -> Outcome<()> {
-    let url = url(&args.output).unwrap_or_default();
+fn send(url: &str, definition: &nsscope_timeline::Definition, Capture { session, timeline }: &Capture) -> Outcome<()> {
     let collector = nsscope_export::Collector::new(url);
     let take = |request: &[u8]| collector.send(request);
-    let spans = nsscope_export::spans_of(&host(session), session, timeline, &args.definition, SPANS, take)?;
+    let spans = nsscope_export::spans_of(&host(session), session, timeline, definition, SPANS, take)?;
     note(format_args!("{spans} spans to {url}"));
     Ok(())
 }
@@ -250,7 +245,7 @@ impl Tables<'_> {
         let mut counts = Vec::new();
         for table in TABLES.iter().filter(named) {
             let dir = self.directory(table.name);
-            if !is_remote(&dir) {
+            if url(&dir).is_none() {
                 fs::create_dir_all(&dir).map_err(|error| Failure::file("create", &dir, &error))?;
             }
             let rows = self.table(table.name, &dir.join(self.name()))?;

@@ -175,28 +175,28 @@ type Told = (u64, u64, BTreeMap<String, u64>);
 
 /// The NAMESPACES records of a recording between the two marks.
 fn records(left: &Left, name: &str) -> Result<Vec<Told>> {
-    left.between(name)?.iter().filter(|event| event["kind"] == "namespaces").map(told).collect()
+    left.between(name)?.iter().filter(|event| event["kind"] == "namespaces").map(record).collect()
 }
 
 /// The same, of those alone whom the first process made meanwhile: the kernel starts threads of its own when it wants.
 fn records_of_scene(left: &Left, name: &str) -> Result<Vec<Told>> {
     let (mut found, mut scene) = (Vec::new(), BTreeSet::from([1]));
     for event in left.between(name)? {
-        let in_scene = |id: &str| event[id].as_u64().is_some_and(|pid| scene.contains(&pid));
+        let in_scene = |name: &str| event[name].as_u64().is_some_and(|pid| scene.contains(&pid));
         if event["kind"] == "namespaces" && in_scene("pid") {
-            found.push(told(&event)?);
+            found.push(record(&event)?);
         } else if event["kind"] == "fork" && in_scene("ppid") {
-            scene.insert(number(&event, "pid")?);
+            scene.insert(id(&event, "pid")?);
         }
     }
     Ok(found)
 }
 
-fn told(event: &Value) -> Result<Told> {
-    Ok((number(event, "pid")?, number(event, "tid")?, inodes(&event["namespaces"])?))
+fn record(event: &Value) -> Result<Told> {
+    Ok((id(event, "pid")?, id(event, "tid")?, inodes(&event["namespaces"])?))
 }
 
-fn number(event: &Value, name: &str) -> Result<u64> {
+fn id(event: &Value, name: &str) -> Result<u64> {
     event[name].as_u64().with_context(|| format!("{name} in {event}"))
 }
 
