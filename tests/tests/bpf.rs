@@ -8,6 +8,7 @@ use nsscope_tests::{
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::DirEntryExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -282,6 +283,42 @@ fn sums_are_those_of_the_switches() {
         let output = nsscope().arg("record").args(wrong).args(["--", "true"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
     }
+}
+
+/// Each cgroup ran for as long as the kernel says.
+#[test]
+fn sums_of_cgroups_are_the_kernels() {
+    needs!("sums_of_cgroups", cannot_record(), no_bpf(), not_root(), no_cgroup2());
+    let _cpus = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sums");
+    let group = Group::new("nsscope-sums");
+    let recorder = start(&file, &["-a", "--backend", "bpf", "--summary", "20ms"]);
+    run(Command::new("sh").current_dir(&group.0).args([
+        "-c",
+        "one() {
+             mkdir $1
+             (echo 0 > $1/cgroup.procs; sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done')
+         }
+         for i in $(seq 1 20); do one a$i & one b$i; wait $!; done",
+    ]));
+    let said = stop(recorder);
+    assert!(said.contains(" 0 lost, "), "{said}");
+    let mut summed: BTreeMap<u64, u64> = BTreeMap::new();
+    for event in events(&file).iter().filter(|event| event["event"] == "nsscope:cpu_sum") {
+        let field = |name: &str| event["fields"][name].as_u64().unwrap();
+        *summed.entry(field("cgroup")).or_default() += field("ran");
+    }
+    let (mut all, mut told) = (0, 0);
+    for cgroup in fs::read_dir(&group.0).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        let stat = fs::read_to_string(cgroup.path().join("cpu.stat")).unwrap();
+        let usage: u64 = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap().parse().unwrap();
+        let ran = *summed.get(&cgroup.ino()).unwrap_or_else(|| panic!("no sum of {cgroup:?}"));
+        // What a task ran from its last switch in another cgroup on is summed where it went; more is a few such slices.
+        assert!(ran.abs_diff(usage * 1000) < 10_000_000, "{cgroup:?} ran {ran} ns, {usage} us by the kernel");
+        (all, told) = (all + ran, told + usage * 1000);
+    }
+    assert!(all.abs_diff(told) * 50 < told, "all ran {all} ns, {told} by the kernel");
 }
 
 /// In a pid namespace of their own both tell the pids of there.

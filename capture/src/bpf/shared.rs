@@ -1,5 +1,5 @@
-//! What the eBPF programs are told when they are loaded. Compiled into them as well (`cli/bpf`), so: no std. Not here:
-//! how they are loaded.
+//! What the eBPF programs are told when they are loaded, and what they tell. Compiled into them as well
+//! (`capture/bpf`), so: no std. Not here: how they are loaded.
 
 /// Where the running kernel has its fields, in bytes: from its BTF. [`GONE`]: it has no such field.
 #[repr(C)]
