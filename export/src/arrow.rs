@@ -1,12 +1,12 @@
 //! Rows as Arrow files (IPC, "Feather 2"), which pandas, Polars and DuckDB map without a copy. Not here: what is in them.
 
-use crate::columnar::Batches;
+use crate::columnar::{Batches, Dictionaries};
 use crate::table::{Rows, Table, Value};
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_schema::ArrowError;
 use std::io::{self, Write};
 
-/// Writes an Arrow file. Memory is that of one batch.
+/// Writes an Arrow file. Memory is that of one batch, and of each text once.
 pub struct Arrow<W: Write> {
     writer: FileWriter<W>,
     batches: Batches,
@@ -25,7 +25,7 @@ impl<W: Write> Arrow<W> {
     /// # Errors
     /// Where the file cannot be written.
     pub fn new(table: &Table, out: W) -> io::Result<Self> {
-        let batches = Batches::new(table);
+        let batches = Batches::new(table, Dictionaries::Growing);
         // A dictionary grows from batch to batch: what is new of it is written, not all of it again.
         let options = IpcWriteOptions::default().with_dictionary_handling(arrow_ipc::writer::DictionaryHandling::Delta);
         let writer = FileWriter::try_new_with_options(out, &batches.schema, options).map_err(other)?;

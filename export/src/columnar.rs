@@ -17,16 +17,27 @@ pub(crate) struct Batches {
     pub(crate) schema: Arc<Schema>,
     columns: Vec<Builder>,
     rows: usize,
+    dictionaries: Dictionaries,
+}
+
+/// How far a dictionary of text reaches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dictionaries {
+    /// Each batch has its own.
+    OfABatch,
+    /// That of a batch has the text of those before it, too, and begins with it.
+    Growing,
 }
 
 impl Batches {
     /// Rows of this table. Its name and the version of its schema are in the metadata.
-    pub(crate) fn new(table: &Table) -> Self {
+    pub(crate) fn new(table: &Table, dictionaries: Dictionaries) -> Self {
         let fields = table.columns.iter().map(|column| Field::new(column.name, data_type(column.kind), true));
         let metadata = [("nsscope.table", table.name.to_string()), ("nsscope.schema", SCHEMA_VERSION.to_string())];
         let metadata = metadata.map(|(key, value)| (key.to_string(), value));
         let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), HashMap::from(metadata)));
-        Self { schema, columns: table.columns.iter().map(|c| Builder::new(c.kind)).collect(), rows: 0 }
+        let columns = table.columns.iter().map(|column| Builder::new(column.kind)).collect();
+        Self { schema, columns, rows: 0, dictionaries }
     }
 
     /// Takes a row. Returns a batch that is full.
@@ -40,7 +51,7 @@ impl Batches {
 
     /// What there is.
     pub(crate) fn rest(&mut self) -> io::Result<RecordBatch> {
-        let columns = self.columns.iter_mut().map(Builder::finish).collect();
+        let columns = self.columns.iter_mut().map(|column| column.finish(self.dictionaries)).collect();
         self.rows = 0;
         RecordBatch::try_new(self.schema.clone(), columns).map_err(io::Error::other)
     }
@@ -76,8 +87,9 @@ impl Builder {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    fn finish(&mut self, dictionaries: Dictionaries) -> ArrayRef {
         match self {
+            Self::Text(column) if dictionaries == Dictionaries::Growing => Arc::new(column.finish_preserve_values()),
             Self::Text(column) => Arc::new(column.finish()),
             Self::Unsigned(column) => Arc::new(column.finish()),
             Self::Time(column) => Arc::new(column.finish()),

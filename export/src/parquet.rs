@@ -1,6 +1,6 @@
 //! Rows as Parquet files (zstd, dictionaries for text, statistics by row group). Not here: what is in them.
 
-use crate::columnar::Batches;
+use crate::columnar::{Batches, Dictionaries};
 use crate::table::{Rows, Table, Value};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -33,7 +33,7 @@ impl<W: Write + Send> Parquet<W> {
     /// # Errors
     /// Where the file cannot be written.
     pub fn new(table: &Table, out: W) -> io::Result<Self> {
-        let batches = Batches::new(table);
+        let batches = Batches::new(table, Dictionaries::OfABatch);
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(GROUP));

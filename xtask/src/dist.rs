@@ -76,7 +76,9 @@ impl Machine {
             .args(["--locked", "--profile=dist", "-p", "nsscope", "--features", features])
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         if fast {
-            cargo.env("CARGO_PROFILE_DIST_LTO", "off").env("CARGO_PROFILE_DIST_CODEGEN_UNITS", "16");
+            for (setting, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "0"), ("DEBUG", "0")] {
+                cargo.env(format!("CARGO_PROFILE_DIST_{setting}"), value);
+            }
         }
         if let Some(wrapper) = self.wrapper {
             cargo.env(variable(self.target, "LINKER"), root().join(wrapper));
@@ -89,7 +91,7 @@ impl Machine {
 }
 
 /// Makes all packages in `target/packages`. Returns what had to be left out, and why. Programs that are compiled `fast` are
-/// not optimised as a whole.
+/// not optimised.
 pub(crate) fn build(fast: bool) -> Result<Vec<String>> {
     let mut left_out = Vec::new();
     let out = root().join("target/packages");
