@@ -115,8 +115,6 @@ impl Emulated {
         cargo
             .env(variable(self.target, "LINKER"), self.linker)
             .env(variable(self.target, "RUNNER"), self.runner)
-            // An emulator takes longer for what a compiler leaves undone than the compiler does.
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
             // The model checker tries every interleaving once, on the machine itself.
             .args(["--package", "nsscope-codec", "--all-features", "--lib", "--no-fail-fast"]);
         Ok(Ok(cargo))
