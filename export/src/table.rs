@@ -112,7 +112,7 @@ const fn column(name: &'static str, kind: Kind, about: &'static str) -> Column {
 
 use Kind::{Bool, Text, Time, Unsigned};
 
-/// The tables.
+/// The tables. Of each the first column is the host's name.
 pub const TABLES: [Table; 5] = [
     Table {
         name: "events",
@@ -243,6 +243,8 @@ mod tests {
             names.sort_unstable();
             names.dedup();
             assert_eq!(names.len(), table.columns.len(), "{}", table.name);
+            // Where a path says the host, the first column is left out.
+            assert_eq!(table.columns[0].name, "host", "{}", table.name);
         }
     }
 }

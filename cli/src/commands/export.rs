@@ -8,7 +8,7 @@ use crate::loaded::Capture;
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::{Order, RawRecord};
 use nsscope_export::{
-    Csv, Events, Firefox, Folded, Follow, Jsonl, Perfetto, Rows, TABLES, Table, table, write_facts, write_otlp,
+    Csv, Events, Firefox, Folded, Follow, Jsonl, Perfetto, Rows, TABLES, Table, Value, table, write_facts, write_otlp,
 };
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -300,14 +300,31 @@ impl Tables<'_> {
     }
 
     fn rows(&self, table: &Table, out: Box<dyn Write + Send>) -> Outcome<Box<dyn Rows>> {
-        Ok(match self.args.format {
-            ExportFormat::Csv => Box::new(Csv::new(table, out)?),
+        // A reader takes the host from the path, and some take it from nowhere else.
+        let is_in_path = self.args.partition_by.contains(&PartitionKey::Host);
+        let table = if is_in_path { Table { columns: &table.columns[1..], ..*table } } else { *table };
+        let rows: Box<dyn Rows> = match self.args.format {
+            ExportFormat::Csv => Box::new(Csv::new(&table, out)?),
             #[cfg(feature = "parquet")]
-            ExportFormat::Parquet => Box::new(nsscope_export::Parquet::new(table, out)?),
+            ExportFormat::Parquet => Box::new(nsscope_export::Parquet::new(&table, out)?),
             #[cfg(feature = "parquet")]
-            ExportFormat::Arrow => Box::new(nsscope_export::Arrow::new(table, out)?),
-            _ => Box::new(Jsonl::new(table, out)),
-        })
+            ExportFormat::Arrow => Box::new(nsscope_export::Arrow::new(&table, out)?),
+            _ => Box::new(Jsonl::new(&table, out)),
+        };
+        Ok(if is_in_path { Box::new(WithoutHost(rows)) } else { rows })
+    }
+}
+
+/// Leaves out the first column, which is the host's name in every table.
+struct WithoutHost(Box<dyn Rows>);
+
+impl Rows for WithoutHost {
+    fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
+        self.0.row(&row[1..])
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.0.finish()
     }
 }
 

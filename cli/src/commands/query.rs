@@ -100,7 +100,8 @@ fn export_tables(args: &args::Query, files: &[PathBuf], tables: &[&Table], to: &
 
 fn view_of_parquet(table: &Table, data: &Path) -> String {
     let files = quoted(&data.join(table.name).join("**/*.parquet"));
-    format!("SELECT * FROM read_parquet({files}, union_by_name = true)")
+    // A host whose name is a number is no number.
+    format!("SELECT * FROM read_parquet({files}, union_by_name = true, hive_types_autocast = false)")
 }
 
 /// A table's columns have the types that they have in Parquet.
