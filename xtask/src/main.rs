@@ -83,7 +83,7 @@ enum Chore {
         /// And once more in another folder: the same sources give the same bytes
         #[arg(long)]
         twice: bool,
-        /// Compile in half of the time, without optimising programs as a whole: to test them, not to hand them out
+        /// Compile in a third of the time, without optimising programs: to test them, not to hand them out
         #[arg(long, conflicts_with = "twice")]
         fast: bool,
     },
