@@ -24,7 +24,8 @@ fn recorded(dir: &Path, host: &str) -> PathBuf {
         wait
     "#;
     let mut record = Command::new("unshare");
-    record.args(["-u", "sh", "-c", "hostname \"$1\"; shift; exec \"$@\"", "sh", host]);
+    let named = "printf %s \"$1\" > /proc/sys/kernel/hostname; shift; exec \"$@\"";
+    record.args(["-u", "sh", "-c", named, "sh", host]);
     record.arg(nsscope().get_program()).args(["record", "-a", "-F", "499", "--switch-events", "-o"]);
     run(record.arg(&file).args(["--", "sh", "-c", work]));
     file
@@ -265,6 +266,9 @@ fn captures_are_asked_in_sql() {
         assert!(of_files.len() > 3, "{sql}: {of_files:?}");
         assert_eq!(of_files, rows(&[&data], sql), "{sql}");
     }
+    let (odd, apart) = (recorded(dir.path(), "a b%=é"), dir.path().join("apart"));
+    exported(&[&odd], "parquet", &apart, &["--partition-by", "host"]);
+    assert_eq!(rows(&[&apart], "SELECT DISTINCT host FROM containers"), [json!({ "host": "a b%=é" })]);
     let views = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fleet")).unwrap();
     let mut ready = 0;
     for view in views.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "sql")) {

@@ -10,6 +10,7 @@ use nsscope_codec::{Order, RawRecord};
 use nsscope_export::{
     Csv, Events, Firefox, Folded, Follow, Jsonl, Perfetto, Rows, TABLES, Table, Value, table, write_facts, write_otlp,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +20,9 @@ use std::process::ExitCode;
 /// Spans of a request: a collector takes 20 MiB at most if nobody has said otherwise.
 #[cfg(feature = "remote")]
 const SPANS: usize = 10_000;
+
+/// What Hive writes as `%` and two digits in a path, and a little more; readers take it back.
+const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
 /// `nsscope export`.
 pub(crate) fn run(args: &args::Export) -> Outcome {
@@ -266,7 +270,7 @@ impl Tables<'_> {
         let mut dir = self.args.output.join(table);
         for key in &self.args.partition_by {
             dir.push(match key {
-                PartitionKey::Host => format!("host={}", as_name(&host(&self.capture.session))),
+                PartitionKey::Host => format!("host={}", utf8_percent_encode(&host(&self.capture.session), IN_A_PATH)),
                 PartitionKey::Date => format!("date={}", self.begin().0),
             });
         }
