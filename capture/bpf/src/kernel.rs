@@ -185,11 +185,11 @@ impl Task {
         [self.0.read(set!(OFFSETS.cgroups)), self.0.read(set!(OFFSETS.nsproxy))]
     }
 
-    /// Whether these are still the same.
+    /// Whether these are still the same. One that ends gives up its namespaces (`exit_task_namespaces()`) and goes nowhere.
     #[inline(always)]
     pub(crate) fn is_as(self, [cgroups, nsproxy]: [u64; 2]) -> bool {
         let now = self.membership();
-        is_same(now[0], cgroups) && is_same(now[1], nsproxy)
+        is_same(now[0], cgroups) && (is_same(now[1], nsproxy) || is_same(now[1], 0))
     }
 
     /// The name's address.
