@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    Group, Running, actor, by_id, cannot_record, errors, events, json_of, kernel_that_refuses, missing, needs, no_bpf,
-    no_cgroup2, no_perf, not_root, nsscope, perf_script, report, run, start, stop, text, wait_for,
+    Group, Running, actor, by_id, cannot_record, cpu_usage, errors, events, json_of, kernel_that_refuses, missing,
+    needs, no_bpf, no_cgroup2, no_perf, not_root, nsscope, perf_script, report, run, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -311,12 +311,11 @@ fn sums_of_cgroups_are_the_kernels() {
     }
     let (mut all, mut told) = (0, 0);
     for cgroup in fs::read_dir(&group.0).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
-        let stat = fs::read_to_string(cgroup.path().join("cpu.stat")).unwrap();
-        let usage: u64 = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap().parse().unwrap();
+        let usage = cpu_usage(&cgroup.path());
         let ran = *summed.get(&cgroup.ino()).unwrap_or_else(|| panic!("no sum of {cgroup:?}"));
         // What a task ran from its last switch in another cgroup on is summed where it went; more is a few such slices.
-        assert!(ran.abs_diff(usage * 1000) < 10_000_000, "{cgroup:?} ran {ran} ns, {usage} us by the kernel");
-        (all, told) = (all + ran, told + usage * 1000);
+        assert!(ran.abs_diff(usage) < 10_000_000, "{cgroup:?} ran {ran} ns, {usage} by the kernel");
+        (all, told) = (all + ran, told + usage);
     }
     assert!(all.abs_diff(told) * 50 < told, "all ran {all} ns, {told} by the kernel");
 }

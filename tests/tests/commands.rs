@@ -3,8 +3,8 @@
 
 use nsscope_tests::terminal::{Terminal, no_tmux};
 use nsscope_tests::{
-    Running, actor, cannot_record, cgroup2, errors, inode, json_of, missing, needs, no_cgroup2, no_perf, not_root,
-    nsscope, record, run, text,
+    Running, actor, cannot_record, cgroup2, cpu_usage, errors, inode, json_of, missing, needs, no_cgroup2, no_perf,
+    not_root, nsscope, record, run, text,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -155,11 +155,10 @@ fn cpu_time_of_a_container_is_that_of_its_cgroup() {
     let spin = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
     let script = format!("echo $$ > {}/cgroup.procs; {spin}", groups[1]);
     run(nsscope().args(["record", "-F", "997", "-o"]).arg(&file).args(["--", "sh", "-c", &script]));
-    let stat = fs::read_to_string(format!("{}/cpu.stat", groups[1])).unwrap();
+    let used = cpu_usage(Path::new(&groups[1])) as f64;
     for group in groups.iter().rev() {
         let _ = fs::remove_dir(group);
     }
-    let used = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap().parse::<f64>().unwrap() * 1e3;
     let report = json_of(nsscope().args(["report", "--json", "--container", &id]).arg(&file));
     let told = report["containers"][0]["cpu_ns"].as_f64().unwrap();
     assert!(used > 1e8 && (told / used - 1.0).abs() < 0.15, "told {told} ns, used {used} ns");

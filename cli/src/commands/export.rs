@@ -270,7 +270,7 @@ impl Tables<'_> {
         let mut dir = self.args.output.join(table);
         for key in &self.args.partition_by {
             dir.push(match key {
-                PartitionKey::Host => format!("host={}", utf8_percent_encode(&host(&self.capture.session), IN_A_PATH)),
+                PartitionKey::Host => format!("host={}", as_value(&host(&self.capture.session))),
                 PartitionKey::Date => format!("date={}", self.begin().0),
             });
         }
@@ -332,9 +332,29 @@ impl Rows for WithoutHost {
     }
 }
 
+/// A host's name as a partition's value, for readers to take back. The kernel has none of more than 64 bytes
+/// (`__NEW_UTS_LEN`); a capture may, and a directory's name has no room for it.
+fn as_value(host: &str) -> String {
+    let fits = host.char_indices().take_while(|(at, c)| at + c.len_utf8() <= 64);
+    let host: String = fits.map(|(_, c)| c).collect();
+    utf8_percent_encode(&host, IN_A_PATH).to_string()
+}
+
 /// A host's name as part of a file's: a capture may have any bytes there.
 fn as_name(host: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
     let name: String = host.chars().take(64).map(safe).collect();
     if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_value;
+
+    #[test]
+    fn a_hosts_name_fits_into_a_path() {
+        assert_eq!(as_value("a b/../c.example-1"), "a%20b%2F..%2Fc.example-1");
+        assert_eq!(as_value(&"x".repeat(64)), "x".repeat(64));
+        assert_eq!(as_value(&"\u{e9}".repeat(1000)), "%C3%A9".repeat(32));
+    }
 }
