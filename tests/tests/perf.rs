@@ -379,18 +379,22 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
         let (left, all) = (total(&recovered), total(file));
         assert!(0 < left && left < all, "{left} of {all} records of {}, {} bytes", file.display(), bytes.len());
         // A hole in the midst, of the pages that a machine had not written when it lost its power: what is behind it is
-        // kept, too.
-        let mut holed = bytes.clone();
-        let middle = bytes.len() / 2 / 4096 * 4096;
-        holed[middle..middle + 8192].fill(0);
-        fs::write(&cut, &holed).unwrap();
-        run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
-        let left = total(&recovered);
-        assert_eq!(left, total(&cut));
-        // The smallest record has 48 bytes.
-        assert!(left < all && left >= all - 8192 / 48 - 2, "{left} of {all}");
-        if file == &whole {
-            same_script(&recovered);
+        // kept, too. It begins within a record of namespaces, before and behind their number.
+        let is_namespaces =
+            |at: &usize| bytes[*at..].starts_with(&[16, 0, 0, 0]) && bytes[at + 16..].starts_with(&7u64.to_ne_bytes());
+        let record = (bytes.len() / 2 / 8 * 8..).step_by(8).find(is_namespaces).unwrap();
+        for middle in [record + 16, record + 24] {
+            let mut holed = bytes.clone();
+            holed[middle..middle + 8192].fill(0);
+            fs::write(&cut, &holed).unwrap();
+            run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
+            let left = total(&recovered);
+            assert_eq!(left, total(&cut));
+            // The smallest record has 48 bytes.
+            assert!(left < all && left >= all - 8192 / 48 - 2, "{left} of {all}");
+            if file == &whole {
+                same_script(&recovered);
+            }
         }
     }
     // The header of some time ago, with all records behind it.

@@ -129,6 +129,12 @@ fn walk<O: Order>(file: &mut File, start: &[u8], (from, limit): (u64, u64)) -> i
     // Of what is compressed nothing is known without all that was before.
     if end < limit && !walked.compressed {
         for Range { start, end: begin } in damage(file, start, limit)? {
+            // The last record before a hole may go on in it.
+            if let Some(last) = walked.pieces.last_mut().filter(|last| (last.0..last.1).contains(&start)) {
+                last.1 = start;
+                walked.records -= 1;
+                end = start;
+            }
             if start >= end && begin < limit && !walked.compressed {
                 end = walk_piece::<O>(&mut *file, begin, limit, &mut walked)?;
                 walked.pieces.push((begin, end));

@@ -7,6 +7,7 @@
 
 use super::header::{Feature, FILE_HEADER_SIZE, MAGIC_BE, MAGIC_LE, PIPE_HEADER_SIZE};
 use super::inflate::Inflate;
+use super::input::Input;
 use super::layout::{self, Layout};
 use super::metadata::{self, FeatureAt};
 use super::search;
@@ -35,9 +36,7 @@ pub struct Decoder {
     session: Session,
     state: State,
     /// Bytes of the current step that came in an earlier chunk.
-    pending: Vec<u8>,
-    /// Offset of the next byte to come.
-    position: u64,
+    input: Input,
     /// Bytes to leave out.
     skip: u64,
     /// Offset of damage behind which no record has been found yet.
@@ -75,7 +74,7 @@ impl Decoder {
 
     /// Offset of the next byte to push.
     pub fn position(&self) -> u64 {
-        self.position
+        self.input.position
     }
 
     /// How many of the next bytes are of no interest: a caller that can seek may [`skip`](Self::skip) them.
@@ -88,10 +87,10 @@ impl Decoder {
         matches!(self.state, State::Done)
     }
 
-    /// Bytes of records that are held until the next chunk completes them: fewer than one record's, and as many of one
-    /// that lay compressed in others.
+    /// Bytes of records that are held until the next chunk completes them, or tells that a hole begins in them: one record's
+    /// at most, and as many of one that lay compressed in others.
     pub fn held(&self) -> usize {
-        self.pending.len().saturating_add(self.inflated())
+        self.input.bytes.len().saturating_add(self.inflated())
     }
 
     fn inflated(&self) -> usize {
@@ -102,7 +101,7 @@ impl Decoder {
     pub fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.skip);
         self.skip = self.skip.saturating_sub(bytes);
-        self.position = self.position.saturating_add(bytes);
+        self.input.advance(bytes);
     }
 
     /// Takes the next bytes of the stream, any number of them.
@@ -133,11 +132,11 @@ impl Decoder {
                 }
             }
             if matches!(self.state, State::Done) {
-                self.position = self.position.saturating_add(chunk.len() as u64);
+                self.input.advance(chunk.len() as u64);
                 return Ok(&[]);
             }
             if matches!(self.state, State::Data(_)) {
-                if self.is_at_end() && self.pending.is_empty() {
+                if self.is_at_end() && self.input.bytes.is_empty() {
                     self.end_data();
                     continue;
                 }
@@ -154,17 +153,14 @@ impl Decoder {
             // Every other step needs so many bytes in one piece.
             let needed = self.state.needed();
             if needed > METADATA_LIMIT {
-                return Err(Error::new(self.position, ErrorKind::Limit { size: needed, limit: METADATA_LIMIT }));
+                return Err(Error::new(self.input.position, ErrorKind::Limit { size: needed, limit: METADATA_LIMIT }));
             }
-            let missing = (needed as usize).saturating_sub(self.pending.len());
-            let (taken, rest) = chunk.split_at_checked(missing).unwrap_or((chunk, &[]));
-            self.pending.extend_from_slice(taken);
-            self.position = self.position.saturating_add(taken.len() as u64);
-            chunk = rest;
-            if self.pending.len() < needed as usize {
+            let taken = self.input.fill(chunk, needed as usize);
+            chunk = chunk.get(taken..).unwrap_or(&[]);
+            if self.input.bytes.len() < needed as usize {
                 return Ok(&[]);
             }
-            let piece = core::mem::take(&mut self.pending);
+            let piece = core::mem::take(&mut self.input.bytes);
             match (&self.state, self.session.endian()) {
                 (State::Magic, _) => self.magic(&piece)?,
                 (_, Some(Endian::Big)) => self.step::<BigEndian, V>(piece, visitor)?,
@@ -179,41 +175,43 @@ impl Decoder {
     /// # Errors
     /// Where it ended before its first record could have come.
     pub fn finish<V: Visitor>(&mut self, visitor: &mut V) -> Result<(), Error> {
-        // Each time some bytes are found to begin a record or left out.
-        while let (Some(damage), State::Data(_)) = (self.damage, &self.state) {
-            self.search(damage, &[], true, visitor);
-            self.push(&[], visitor)?;
+        while let State::Data(_) = &self.state {
+            if let Some(damage) = self.damage {
+                // Each time some bytes are found to begin a record or left out.
+                self.search(damage, &[], true, visitor);
+                self.push(&[], visitor)?;
+            } else if self.input.bytes.len() >= self.record_size() {
+                match self.session.endian() {
+                    Some(Endian::Big) => self.complete::<BigEndian, V>(&[], true, visitor),
+                    _ => self.complete::<LittleEndian, V>(&[], true, visitor),
+                };
+            } else {
+                break;
+            }
         }
-        let begun = self.position.saturating_sub(self.pending.len() as u64);
-        let cut = |needed: u64, room: usize| {
-            Error::new(begun, ErrorKind::Truncated { needed: needed as u32, room: room as u32 })
-        };
         if self.inflated() > 0 {
             // How long the record would have been is in a stream that ended.
-            visitor.fault(Error::new(self.position, ErrorKind::Decompression));
+            visitor.fault(Error::new(self.input.position, ErrorKind::Decompression));
         }
         match &self.state {
-            State::Magic if MAGIC_LE.starts_with(&self.pending) || MAGIC_BE.starts_with(&self.pending) => {
-                Err(cut(PIPE_HEADER_SIZE, self.pending.len()))
+            State::Magic if MAGIC_LE.starts_with(&self.input.bytes) || MAGIC_BE.starts_with(&self.input.bytes) => {
+                Err(self.input.cut(PIPE_HEADER_SIZE))
             }
             State::Magic => Err(Error::new(0, ErrorKind::Magic)),
-            State::Header | State::Prologue(_) => Err(cut(self.state.needed(), self.pending.len())),
+            State::Header | State::Prologue(_) => Err(self.input.cut(self.state.needed())),
             State::Data(layout) => {
-                let short = layout.data_end.is_some_and(|end| self.position < end);
-                if !self.pending.is_empty() || short || self.skip > 0 {
-                    let needed = if self.pending.is_empty() {
-                        layout.data_end.unwrap_or(self.position).saturating_sub(self.position).max(self.skip)
-                    } else {
-                        self.record_size()
-                    };
-                    visitor.fault(cut(needed, self.pending.len()));
+                let missing = layout.data_end.map_or(0, |end| end.saturating_sub(self.input.position));
+                if !self.input.bytes.is_empty() || missing > 0 || self.skip > 0 {
+                    let needed =
+                        if self.input.bytes.is_empty() { missing.max(self.skip) } else { self.record_size() as u64 };
+                    visitor.fault(self.input.cut(needed));
                 }
                 Ok(())
             }
             State::TracingData(..) | State::Table(_) | State::Features(_) => {
                 // A file of no features may end right behind its data.
                 if self.state.needed() > 0 {
-                    visitor.fault(cut(self.state.needed(), self.pending.len()));
+                    visitor.fault(self.input.cut(self.state.needed()));
                 }
                 Ok(())
             }
@@ -232,7 +230,7 @@ impl Decoder {
         };
         self.session.start(endian, pipe);
         if !pipe {
-            self.pending.extend_from_slice(piece);
+            self.input.bytes.extend_from_slice(piece);
         }
         Ok(())
     }
@@ -253,7 +251,7 @@ impl Decoder {
                         self.state = State::Done;
                         return Ok(());
                     };
-                    self.skip = end.saturating_sub(self.position);
+                    self.skip = end.saturating_sub(self.input.position);
                 }
                 State::Data(layout)
             }
@@ -262,8 +260,8 @@ impl Decoder {
                 State::Data(layout)
             }
             State::Table(layout) if search::is_no_table::<O>(&self.session, &piece) => {
-                self.position = self.position.saturating_sub(piece.len() as u64);
-                self.metadata_fault(Error::new(self.position, ErrorKind::OldHeader), visitor);
+                self.input.position = self.input.position.saturating_sub(piece.len() as u64);
+                self.metadata_fault(Error::new(self.input.position, ErrorKind::OldHeader), visitor);
                 self.found = piece;
                 let layout = Layout { data_end: None, ..layout };
                 if self.metadata_only {
@@ -274,7 +272,7 @@ impl Decoder {
             }
             State::Table(layout) => {
                 let quiet = self.metadata_only;
-                let ahead = metadata::features::<O>(&mut self.session, &layout, &piece, self.position, |error| {
+                let ahead = metadata::features::<O>(&mut self.session, &layout, &piece, self.input.position, |error| {
                     if !quiet {
                         visitor.fault(error);
                     }
@@ -294,7 +292,7 @@ impl Decoder {
 
     /// Whether the data ends with the bytes that came.
     fn is_at_end(&self) -> bool {
-        self.state.data_end().is_some_and(|end| self.position >= end)
+        self.state.data_end().is_some_and(|end| self.input.position >= end)
     }
 
     fn end_data(&mut self) {
@@ -306,126 +304,126 @@ impl Decoder {
 
     /// Reads records off the chunk's front; returns how many bytes were taken.
     fn data<O: Order, V: Visitor>(&mut self, chunk: &[u8], visitor: &mut V) -> usize {
-        let left = self.state.data_end().map_or(u64::MAX, |end| end.saturating_sub(self.position));
+        let left = self.state.data_end().map_or(u64::MAX, |end| end.saturating_sub(self.input.position));
         let chunk = chunk.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(chunk);
         if let Some(damage) = self.damage {
             return self.search(damage, chunk, false, visitor);
         }
 
-        if !self.pending.is_empty() {
-            // Complete the record that the last chunk began.
-            let missing = (self.record_size() as usize).saturating_sub(self.pending.len());
-            let taken = chunk.get(..missing).unwrap_or(chunk);
-            self.pending.extend_from_slice(taken);
-            self.position = self.position.saturating_add(taken.len() as u64);
-            if (self.pending.len() as u64) < self.record_size() {
-                if self.is_at_end() {
-                    self.cut_short(visitor);
-                }
-                return taken.len();
-            }
-            let pending = core::mem::take(&mut self.pending);
-            let offset = self.position.saturating_sub(pending.len() as u64);
-            match RawRecord::<O>::split(&pending, offset) {
-                Ok((record, _)) => {
-                    self.record(record, visitor);
-                    self.pending = pending;
-                    self.pending.clear();
-                }
-                Err(error) => {
-                    self.damaged(error, visitor);
-                    self.pending = pending;
-                }
-            }
-            return taken.len();
+        if !self.input.bytes.is_empty() {
+            return self.complete::<O, V>(chunk, false, visitor);
         }
 
-        let start = self.position;
+        let start = self.input.position;
         let mut records = Records::<O>::new(chunk, start);
         let taken = |records: &Records<'_, O>| chunk.len().saturating_sub(records.rest().len());
-        loop {
+        // A record that is not whole yet, or may be half in a hole, and what tells that.
+        let (from, to) = loop {
             match records.next() {
+                Some(Ok(record)) if !record.kind().is_user() => match search::is_half(&record, records.rest()) {
+                    Some(false) => visitor.record(&self.session, record),
+                    None if chunk.len() as u64 == left => visitor.record(&self.session, record),
+                    _ => break (record.offset(), chunk.len().min(taken(&records).saturating_add(HEADER_SIZE))),
+                },
                 Some(Ok(record)) => {
-                    if !record.kind().is_user() {
-                        visitor.record(&self.session, record);
-                        continue;
-                    }
                     let before = taken(&records);
-                    self.position = start.saturating_add(before as u64);
+                    self.input.position = start.saturating_add(before as u64);
                     if self.record(record, visitor) {
                         return before;
                     }
                 }
-                Some(Err(Error { kind: ErrorKind::Truncated { .. }, .. })) => {
-                    self.pending.extend_from_slice(records.rest());
-                    self.position = start.saturating_add(chunk.len() as u64);
-                    if self.is_at_end() {
-                        self.cut_short(visitor);
-                    }
-                    return chunk.len();
+                Some(Err(error)) if matches!(error.kind, ErrorKind::Truncated { .. }) => {
+                    break (error.offset, chunk.len());
                 }
                 Some(Err(error)) => {
-                    let taken = taken(&records);
-                    self.position = start.saturating_add(taken as u64);
-                    self.damaged(error, visitor);
-                    return taken;
+                    self.input.position = error.offset;
+                    self.damaged(error, error.offset, visitor);
+                    return taken(&records);
                 }
-                None => {
-                    self.position = start.saturating_add(chunk.len() as u64);
-                    return chunk.len();
-                }
+                None => break (start.saturating_add(chunk.len() as u64), chunk.len()),
             }
+        };
+        self.input.position = from;
+        let waiting = chunk.get(from.saturating_sub(start) as usize..to).unwrap_or(&[]);
+        self.input.fill(waiting, usize::MAX);
+        if self.is_at_end() && !waiting.is_empty() && waiting.len() < self.record_size() {
+            self.cut_short(visitor);
         }
+        to
+    }
+
+    /// Completes the record that the last chunk began; returns how many bytes that took. `ends`: no more come.
+    fn complete<O: Order, V: Visitor>(&mut self, chunk: &[u8], ends: bool, visitor: &mut V) -> usize {
+        let size = self.record_size();
+        // Of one that is whole it is not known yet whether a hole begins in it.
+        let wanted = if self.input.bytes.len() < size { size } else { size.saturating_add(HEADER_SIZE) };
+        let taken = self.input.fill(chunk, wanted);
+        let ends = ends || self.is_at_end();
+        if self.input.bytes.len() < self.record_size() {
+            if ends {
+                self.cut_short(visitor);
+            }
+            return taken;
+        }
+        let offset = self.input.begin();
+        let mut pending = core::mem::take(&mut self.input.bytes);
+        match RawRecord::<O>::split(&pending, offset) {
+            Ok((record, behind)) => match search::is_half(&record, behind) {
+                Some(true) => self.damaged(search::nothing_behind(&record), offset, visitor),
+                None if !ends => {}
+                _ => {
+                    let size = record.bytes().len();
+                    self.record(record, visitor);
+                    pending.drain(..size);
+                }
+            },
+            Err(error) => self.damaged(error, offset, visitor),
+        }
+        self.input.bytes = pending;
+        if ends && !self.input.bytes.is_empty() && self.damage.is_none() {
+            self.cut_short(visitor);
+        }
+        taken
     }
 
     /// The data section ends within a record.
     fn cut_short<V: Visitor>(&mut self, visitor: &mut V) {
-        let room = self.pending.len() as u32;
-        let offset = self.position.saturating_sub(u64::from(room));
-        visitor.fault(Error::new(offset, ErrorKind::Truncated { needed: self.record_size() as u32, room }));
-        self.pending.clear();
+        visitor.fault(self.input.cut(self.record_size() as u64));
+        self.input.bytes.clear();
     }
 
     /// Records may begin again somewhere behind a record of impossible size: a file may have a hole, where a machine lost its
-    /// power.
+    /// power. `from`: where the first begins that is not whole.
     #[cold]
-    fn damaged<V: Visitor>(&mut self, error: Error, visitor: &mut V) {
+    fn damaged<V: Visitor>(&mut self, error: Error, from: u64, visitor: &mut V) {
         visitor.fault(error);
-        self.damage = Some(error.offset);
+        self.damage = Some(from);
     }
 
     /// Looks through the chunk's first bytes for the next record; returns how many bytes that were. `ends`: no more come.
     #[cold]
     fn search<V: Visitor>(&mut self, damage: u64, chunk: &[u8], ends: bool, visitor: &mut V) -> usize {
         let piece = chunk.get(..SEARCHED).unwrap_or(chunk);
-        self.pending.extend_from_slice(piece);
-        self.position = self.position.saturating_add(piece.len() as u64);
+        self.input.fill(piece, usize::MAX);
         let ends = ends || self.is_at_end();
-        let found = search::first(&self.session, &mut self.pending, ends);
+        let found = search::first(&self.session, &mut self.input.bytes, ends);
         if found.is_some() || ends {
             (self.damage, self.found) = (None, found.unwrap_or_default());
-            self.position = self.position.saturating_sub(self.found.len() as u64);
-            let bytes = self.position.saturating_sub(damage);
+            self.input.position = self.input.position.saturating_sub(self.found.len() as u64);
+            let bytes = self.input.position.saturating_sub(damage);
             visitor.fault(Error::new(damage, ErrorKind::NoRecord { bytes }));
         }
         piece.len()
     }
 
-    /// Size of the record whose first bytes are pending: its header's, until that is complete.
-    fn record_size(&self) -> u64 {
-        match self.pending.get(6..8) {
-            Some(&[a, b]) => u64::from(match self.session.endian() {
-                Some(Endian::Big) => u16::from_be_bytes([a, b]),
-                _ => u16::from_le_bytes([a, b]),
-            })
-            .max(HEADER_SIZE as u64),
-            _ => HEADER_SIZE as u64,
-        }
+    /// Size of the record whose first bytes are held.
+    fn record_size(&self) -> usize {
+        self.input.record_size(self.session.endian())
     }
 
     /// A record that may concern the stream itself. Returns whether what follows it is not a record.
     fn record<O: Order, V: Visitor>(&mut self, record: RawRecord<'_, O>, visitor: &mut V) -> bool {
-        let end = self.position;
+        let end = self.input.position;
         let read = match record.kind() {
             // A longer one is simpleperf's, which has its payload within.
             RecordType::HEADER_TRACING_DATA if record.body().len() <= 8 => {
@@ -479,12 +477,12 @@ impl Decoder {
     /// Moves to the next section that lies ahead and is not too large.
     fn next_feature<V: Visitor>(&mut self, mut sections: VecDeque<FeatureAt>, visitor: &mut V) -> State {
         while let Some(&(_, at, size)) = sections.front() {
-            let problem = if at < self.position {
+            let problem = if at < self.input.position {
                 ErrorKind::Section { at, size }
             } else if size > METADATA_LIMIT {
                 ErrorKind::Limit { size, limit: METADATA_LIMIT }
             } else {
-                self.skip = at.saturating_sub(self.position);
+                self.skip = at.saturating_sub(self.input.position);
                 return State::Features(sections);
             };
             self.metadata_fault(Error::new(at, problem), visitor);

@@ -16,6 +16,8 @@ mod header;
 #[cfg_attr(not(all(feature = "zstd", not(all(target_arch = "x86_64", target_os = "none")))), path = "no_inflate.rs")]
 mod inflate;
 #[cfg(feature = "alloc")]
+mod input;
+#[cfg(feature = "alloc")]
 mod layout;
 #[cfg(feature = "alloc")]
 mod metadata;

@@ -1,7 +1,7 @@
 //! Where records begin again behind damage. Not here: reading them.
 
 use super::session::Session;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::raw::RawRecord;
 use crate::wire::header::{Header, RecordType, HEADER_SIZE};
 use crate::wire::{BigEndian, Endian, LittleEndian, Order};
@@ -53,6 +53,23 @@ fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) -> Verdict 
         }
     }
     Verdict::Record
+}
+
+/// Whether a hole of zeros begins within a record: it ends in some, and some are where the next one would begin. A kernel's
+/// record whose end the hole has would be read with other ids and times than it had. `None`: that takes more bytes to say.
+#[inline]
+pub(super) fn is_half<O: Order>(record: &RawRecord<'_, O>, behind: &[u8]) -> Option<bool> {
+    const ZEROS: [u8; HEADER_SIZE] = [0; HEADER_SIZE];
+    if record.kind().is_user() || !record.bytes().ends_with(&ZEROS) {
+        return Some(false);
+    }
+    behind.first_chunk().map(|next| *next == ZEROS)
+}
+
+/// What is wrong behind a record that a hole begins in.
+#[cold]
+pub(super) fn nothing_behind<O: Order>(record: &RawRecord<'_, O>) -> Error {
+    Error::new(record.offset().saturating_add(record.bytes().len() as u64), ErrorKind::RecordSize { size: 0 })
 }
 
 /// Takes off what begins no record. Returns the bytes that begin one, once there are enough to say so; others are left.
