@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 pub use walk::{Sum, pointer_loop};
 
+pub mod fleet;
 pub mod mutants;
 pub mod pages;
 pub mod runtimes;

@@ -1,6 +1,7 @@
 //! What is exported, read by those it is for: DuckDB, Perfetto's own messages, and the line formats' rules.
 #![allow(missing_docs)]
 
+use nsscope_tests::fleet::{self, query};
 use nsscope_tests::server::Server;
 use nsscope_tests::{
     actor, cannot_record, errors, json_of, missing, needs, no_perf, no_python, not_root, nsscope, python, record,
@@ -29,21 +30,6 @@ fn recorded(dir: &Path, host: &str) -> PathBuf {
     record.arg(nsscope().get_program()).args(["record", "-a", "-F", "499", "--switch-events", "-o"]);
     run(record.arg(&file).args(["--", "sh", "-c", work]));
     file
-}
-
-/// What a query gives: a row is a list.
-fn query(data: &Path, sql: &str) -> Vec<Vec<Value>> {
-    let script = r#"
-import duckdb, glob, json, os, sys
-data, sql = sys.argv[1:]
-db = duckdb.connect()
-for table in os.listdir(data):
-    files = glob.glob(f"{data}/{table}/**/*.parquet", recursive=True)
-    db.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({files})")
-print(json.dumps(db.execute(sql).fetchall(), default=str))
-"#;
-    let output = run(Command::new(python().unwrap()).args(["-c", script]).arg(data).arg(sql));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn exported(files: &[&Path], format: &str, to: &Path, more: &[&str]) {
@@ -181,14 +167,7 @@ print(sorted(set(hosts)))
     let by_pyarrow = run(Command::new(python().unwrap()).args(["-c", script]).arg(data.join("containers")));
     assert_eq!(text(&by_pyarrow).trim(), "['alpha', 'beta']");
 
-    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fleet");
-    let mut answers = BTreeMap::new();
-    for entry in fs::read_dir(&queries).unwrap().map(Result::unwrap) {
-        if entry.path().extension().is_some_and(|kind| kind == "sql") {
-            let sql = fs::read_to_string(entry.path()).unwrap();
-            answers.insert(entry.path().file_stem().unwrap().to_str().unwrap().to_string(), query(&data, &sql));
-        }
-    }
+    let answers = fleet::by_duckdb(&data);
     assert_eq!(answers.len(), 10);
     let reports = files.iter().map(|file| report(file)).collect::<Vec<_>>();
     let number = |field: &str| -> u64 {
@@ -214,24 +193,7 @@ print(sorted(set(hosts)))
     if let Some(why) = missing("java", "openjdk-17-jre-headless") {
         return skip("a_fleet_is_asked_by_plain_sql (Spark)", &why);
     }
-    let mut spark = Command::new(python().unwrap());
-    spark.arg(queries.join("spark.py")).args(["--master", "local-cluster[2,1,1024]"]).arg(&data);
-    spark.env("SPARK_LOCAL_IP", "127.0.0.1").stdin(Stdio::null());
-    let by_spark = text(&run(&mut spark));
-    let mut asked = 0;
-    for line in by_spark.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-        let (name, rows) = (line[0].as_str().unwrap(), line[1].as_array().unwrap());
-        assert_eq!(rows.len(), answers[name].len(), "{name}");
-        for (spark, duckdb) in rows.iter().zip(&answers[name]) {
-            let same = |(one, other): (&Value, &Value)| match (one.as_f64(), other.as_f64()) {
-                (Some(one), Some(other)) => (one - other).abs() <= 1e-9 * one.abs(),
-                _ => one == other,
-            };
-            assert!(spark.as_array().unwrap().iter().zip(duckdb).all(same), "{name}: {spark} by Spark, {duckdb:?}");
-        }
-        asked += 1;
-    }
-    assert_eq!(asked, 10, "{by_spark}");
+    fleet::assert_same(&fleet::by_spark(&data), &answers);
 }
 
 /// `nsscope query` over captures, over a data set, and at its prompt.
@@ -269,15 +231,11 @@ fn captures_are_asked_in_sql() {
     let (odd, apart) = (recorded(dir.path(), "a b%=é"), dir.path().join("apart"));
     exported(&[&odd], "parquet", &apart, &["--partition-by", "host"]);
     assert_eq!(rows(&[&apart], "SELECT DISTINCT host FROM containers"), [json!({ "host": "a b%=é" })]);
-    let views = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fleet")).unwrap();
-    let mut ready = 0;
-    for view in views.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "sql")) {
-        let name = view.file_stem().unwrap().to_str().unwrap();
-        let of_sql = query(&data, &fs::read_to_string(&view).unwrap());
-        assert_eq!(rows(&[&data], &format!("SELECT * FROM {name}")).len(), of_sql.len(), "{name}");
-        ready += 1;
+    let views = fleet::questions();
+    assert_eq!(views.len(), 10);
+    for (name, sql) in views {
+        assert_eq!(rows(&[&data], &format!("SELECT * FROM {name}")).len(), query(&data, &sql).len(), "{name}");
     }
-    assert_eq!(ready, 10);
     // Formats, for people and programs.
     let count: usize = files.iter().map(|file| report(file)["containers"].as_array().unwrap().len()).sum();
     assert!(count >= 6, "{count}");
