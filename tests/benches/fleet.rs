@@ -20,7 +20,7 @@ fn name(host: usize) -> String {
 /// Records containers by unshare(1) that start children, and wait for each other, until there are enough records.
 fn recorded(file: &Path) -> u64 {
     let named = format!("printf {} > /proc/sys/kernel/hostname; exec \"$@\"", name(0));
-    let storm = format!("unshare -m -n -p -f {} storm 25000 2 > /dev/null &", actor().display());
+    let storm = format!("unshare -m -n -p -f {} storm 35000 2 > /dev/null &", actor().display());
     let mut record = Command::new("unshare");
     record.args(["-u", "sh", "-c", &named, "sh"]).arg(nsscope().get_program());
     record.args(["record", "-q", "-a", "--switch-events", "-m", "32M", "-o"]).arg(file);

@@ -1,19 +1,23 @@
-//! What a recorder that is killed leaves, and what damaged captures do to whoever reads them.
+//! What a recorder that is killed leaves, and what damaged captures do to whoever reads and exports them.
 //!
 //! `cargo bench -p nsscope-tests --bench reliability`
 
 use nsscope_codec::perf_data::{Decoder, Ordered, Session, Visitor};
 use nsscope_codec::{Error, Order, RawRecord};
+use nsscope_export::{Csv, Events, Firefox, Folded, Follow, Jsonl, Perfetto, TABLES, table, write_facts, write_otlp};
 use nsscope_tests::mutants::{Numbers, mutate};
 use nsscope_tests::{actor, cannot_record, has_records, json_of, no_perf, not_root, nsscope, run, text};
 use nsscope_timeline::{Definition, Timeline};
 use std::fs;
+use std::io::{self, Sink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const KILLS: usize = 200;
 const MUTANTS: u64 = 1_000_000;
+/// One mutant in so many is exported, too, which takes longer than all else.
+const EXPORTED: u64 = 5;
 
 /// Ways to record that end up in files.
 const MODES: [(&str, &[&str]); 4] = [
@@ -67,17 +71,81 @@ impl Visitor for Reading {
     fn fault(&mut self, _: Error) {}
 }
 
-/// All that a report does with a file, but for printing it.
-fn read(bytes: &[u8]) -> usize {
-    let mut ordered = Ordered::new(Reading(Timeline::for_stream()), 1 << 20);
+/// Everything that takes records one by one and writes something of them, in every format that is not packed.
+struct Exporting {
+    csv: Events<'static>,
+    jsonl: Events<'static>,
+    perfetto: Perfetto<Sink>,
+    firefox: Firefox,
+    folded: Folded,
+}
+
+impl Exporting {
+    fn new() -> Self {
+        let follow = || Follow::new(Definition::auto(), "host");
+        let events = table("events").unwrap();
+        Self {
+            csv: Events::new(follow(), Box::new(Csv::new(events, io::sink()).unwrap())),
+            jsonl: Events::new(follow(), Box::new(Jsonl::new(events, io::sink()))),
+            perfetto: Perfetto::new(follow(), io::sink()),
+            firefox: Firefox::new(follow()),
+            folded: Folded::new(follow()),
+        }
+    }
+
+    /// Writes what is known once all records were read. Returns how many rows, packets and samples were written.
+    fn finish(self, session: &Session, timeline: &Timeline) -> u64 {
+        let definition = Definition::auto();
+        let facts = TABLES.iter().filter(|table| table.name != "events").map(|table| {
+            let rows = Box::new(Jsonl::new(table, io::sink()));
+            write_facts(table.name, "host", session, timeline, &definition, rows).unwrap()
+        });
+        let streams = [
+            self.csv.finish().unwrap(),
+            self.jsonl.finish().unwrap(),
+            self.perfetto.finish(timeline, &definition).unwrap(),
+            self.firefox.finish(session, timeline, &definition, io::sink()).unwrap(),
+            self.folded.finish(io::sink()).unwrap(),
+            write_otlp("host", session, timeline, &definition, io::sink()).unwrap(),
+        ];
+        facts.chain(streams).sum()
+    }
+}
+
+impl Visitor for Exporting {
+    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
+        self.csv.record(session, &record).unwrap();
+        self.jsonl.record(session, &record).unwrap();
+        self.perfetto.record(session, &record).unwrap();
+        self.firefox.record(session, &record);
+        self.folded.record(session, &record);
+    }
+
+    fn fault(&mut self, _: Error) {}
+}
+
+/// Reads a file as the commands do, in the order of times. Returns its visitor, what it says of itself, and whether it could
+/// be read at all.
+fn pushed<V: Visitor>(bytes: &[u8], visitor: V) -> (V, Decoder, bool) {
+    let mut ordered = Ordered::new(visitor, 1 << 20);
     let mut decoder = Decoder::new();
     let pushed = decoder.push(bytes, &mut ordered).and_then(|()| decoder.finish(&mut ordered));
-    let mut timeline = ordered.finish(decoder.session()).0;
+    (ordered.finish(decoder.session()), decoder, pushed.is_ok())
+}
+
+/// All that a report does with a file, but for printing it; and all that an export does, if asked for.
+fn read(bytes: &[u8], exports: bool) -> u64 {
+    let (Reading(mut timeline), decoder, could) = pushed(bytes, Reading(Timeline::for_stream()));
     timeline.finish(decoder.session());
     let containers = timeline.containers(&Definition::auto());
-    timeline.cpu_usage(&Definition::auto(), timeline.span().map_or(0, |(_, end)| end)).len()
-        + containers.len()
-        + usize::from(pushed.is_ok())
+    let used = timeline.cpu_usage(&Definition::auto(), timeline.span().map_or(0, |(_, end)| end));
+    let written = if exports {
+        let (exporting, decoder, _) = pushed(bytes, Exporting::new());
+        exporting.finish(decoder.session(), &timeline)
+    } else {
+        0
+    };
+    (used.len() + containers.len()) as u64 + u64::from(could) + written
 }
 
 fn main() {
@@ -108,7 +176,7 @@ fn main() {
         let mut mutant = captures[number as usize % captures.len()].clone();
         mutate(&mut mutant, &mut numbers);
         let begun = Instant::now();
-        found += read(&mutant);
+        found += read(&mutant, number % EXPORTED == 0);
         slowest = slowest.max(begun.elapsed());
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
@@ -118,7 +186,7 @@ fn main() {
         libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
         usage
     };
-    println!("mutants of {} real captures, read and reported on in one process", captures.len());
+    println!("mutants of {} real captures, read and reported on in one process, one in {EXPORTED} exported", captures.len());
     println!(
         "  {MUTANTS} mutants in {:.0} s, 0 panics, the slowest {:.1} ms",
         begun.elapsed().as_secs_f64(),

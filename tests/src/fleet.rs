@@ -36,6 +36,8 @@ pub fn query(data: &Path, sql: &str) -> Rows {
 import duckdb, glob, json, os, sys
 data, sql = sys.argv[1:]
 db = duckdb.connect()
+# It would be drawn amid the rows.
+db.execute("SET enable_progress_bar = false")
 for table in os.listdir(data):
     files = glob.glob(f"{data}/{table}/**/*.parquet", recursive=True)
     db.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet({files})")

@@ -6,6 +6,7 @@ mod bare;
 mod book;
 mod bpf;
 mod cortex_m;
+mod coverage;
 mod dist;
 mod example;
 mod fuzz;
@@ -74,6 +75,8 @@ enum Chore {
         #[arg(long, default_value_t = 500)]
         recordings: u64,
     },
+    /// Run the Rust tests, and say how much of codec, timeline and capture they ran
+    Coverage,
     /// Build the eBPF programs, for builds of nsscope with --features bpf
     Bpf,
     /// Build the book in target/book/html
@@ -117,6 +120,7 @@ fn main() -> Result<ExitCode> {
         }
         Chore::Fuzz { seconds } => apart::tell(fuzz::check(seconds)?),
         Chore::Soak { minutes, recordings } => test::soak(minutes, recordings)?,
+        Chore::Coverage => coverage::measure()?,
         Chore::Bpf => bpf::build()?.map_err(anyhow::Error::msg)?,
         Chore::Book => println!("{}", book::build()?.display()),
         Chore::Dist { twice, fast } => {

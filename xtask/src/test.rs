@@ -131,13 +131,9 @@ pub(crate) fn all() -> Result<ExitCode> {
     let beside = IDLE.map(Lane::start_idle);
     totals.step("Rust tests", |totals| {
         programs::build()?;
-        // defmt's symbols cannot be in a shared library, which the wasm crate is here: its feature is the codec's alone.
-        let crates: [&[&str]; 2] =
-            [&["--workspace", "--exclude=nsscope-codec"], &["--package=nsscope-codec", "--all-features"]];
         // Both run, whatever comes of the first.
-        let results = crates.map(|crates| {
-            let mut tests = cargo();
-            tests.arg("test").args(crates).arg("--no-fail-fast").env("NSSCOPE_SKIPS", &skips);
+        let results = rust_tests().map(|mut tests| {
+            tests.env("NSSCOPE_SKIPS", &skips);
             cargo_test(totals, tests)
         });
         results.into_iter().collect()
@@ -207,6 +203,18 @@ pub(crate) fn all() -> Result<ExitCode> {
     }
     println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     Ok(if totals.broken.is_empty() && totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The Rust tests of this machine. defmt's symbols cannot be in a shared library, which the wasm crate is here: its feature
+/// is the codec's alone.
+pub(crate) fn rust_tests() -> [Command; 2] {
+    let crates: [&[&str]; 2] =
+        [&["--workspace", "--exclude=nsscope-codec"], &["--package=nsscope-codec", "--all-features"]];
+    crates.map(|crates| {
+        let mut tests = cargo();
+        tests.arg("test").args(crates).arg("--no-fail-fast");
+        tests
+    })
 }
 
 /// `cargo deny` on what needs no network; known vulnerabilities are looked up by a workflow of their own.
