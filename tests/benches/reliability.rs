@@ -186,7 +186,10 @@ fn main() {
         libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
         usage
     };
-    println!("mutants of {} real captures, read and reported on in one process, one in {EXPORTED} exported", captures.len());
+    println!(
+        "mutants of {} real captures, read and reported on in one process, one in {EXPORTED} exported",
+        captures.len()
+    );
     println!(
         "  {MUTANTS} mutants in {:.0} s, 0 panics, the slowest {:.1} ms",
         begun.elapsed().as_secs_f64(),
