@@ -42,7 +42,7 @@ impl Capture {
         let mut ordered = Ordered::new(Facts { timeline: Timeline::new() }, usize::MAX);
         let ours = |error: Error| Failure::new(format!("what was read from /proc makes no record: {error}"));
         let (bytes, _) = nsscope_capture::snapshot(true);
-        decoder.push(&bytes, &mut ordered).map_err(ours)?;
+        decoder.push(&bytes, &mut ordered).and_then(|()| decoder.finish(&mut ordered)).map_err(ours)?;
         let mut timeline = ordered.finish(decoder.session()).timeline;
         timeline.finish(decoder.session());
         Ok(Self { session: decoder.session().clone(), timeline })

@@ -1,12 +1,13 @@
 //! Containers of real runtimes and sandboxes, as the capture shows them.
 
 use nsscope_tests::{
-    Group, actor, by_id, cannot_record, missing, needs, no_cgroup2, not_root, nsscope, report, run, start, stop, text,
-    wait_for,
+    Group, actor, by_id, cannot_record, errors, missing, needs, no_cgroup2, not_root, nsscope, report, run, start,
+    stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -111,6 +112,23 @@ fn a_container_of_podman_has_the_name_that_its_socket_tells() {
     let ps: Value = serde_json::from_slice(&ps.stdout).unwrap();
     let container = by_id(&ps, text(&id).trim());
     assert_eq!((&container["name"], &container["kind"]), (&json!(name), &json!("podman")), "{container}");
+}
+
+/// A socket that nobody answers at costs a moment, and is told.
+#[test]
+fn a_runtime_that_does_not_answer_is_told() {
+    needs!("a_runtime_that_does_not_answer", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let socket = UnixListener::bind(dir.path().join("podman.sock")).unwrap();
+    let alone =
+        r#"mount -t tmpfs tmpfs /run && mkdir /run/podman && mount --bind "$1" /run/podman && exec "$2" ps --json"#;
+    let mut ps = Command::new("unshare");
+    ps.args(["-m", "sh", "-c", alone, "sh"]).arg(dir.path()).arg(nsscope().get_program());
+    let output = run(&mut ps);
+    drop(socket);
+    let silence = "/run/podman/podman.sock has not answered in 2 s: containers of this runtime may have no names";
+    assert!(errors(&output).contains(silence), "{output:?}");
+    assert!(!serde_json::from_slice::<Value>(&output.stdout).unwrap()["host"].is_null());
 }
 
 /// What a sandbox says of its own namespaces is what the capture says of the container with its pid namespace.

@@ -2,6 +2,10 @@
 
 use nsscope_codec::synthetic;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a runtime may take to say what runs: the machine may be busy, which is when one looks.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How well a source knows a container. What manages it knows more than what runs it; what belongs to a user, less than
 /// what belongs to root.

@@ -1,8 +1,8 @@
 //! Who answers on a runtime's socket, and how: what runs, and what happens. Not here: which sockets there are.
 
-use super::answer::Answer;
+use super::answer::{Answer, PATIENCE};
 use super::{containerd, http};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -14,15 +14,20 @@ pub(super) enum Api {
 }
 
 impl Api {
-    /// The containers that run.
-    ///
-    /// # Errors
-    /// Where nobody answers in time.
-    pub(super) fn list(self, socket: &Path) -> io::Result<Vec<Answer>> {
-        match self {
+    /// The containers that run, as far as whoever answers says so. Silence is told to the user.
+    pub(super) fn list(self, socket: &Path) -> Vec<Answer> {
+        let listed = match self {
             Self::Http(api) => http::list(api, socket),
             Self::Containerd => containerd::list(socket),
-        }
+        };
+        listed.unwrap_or_else(|error| {
+            // A read that times out is one that would block (`SO_RCVTIMEO`).
+            if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) {
+                let (socket, seconds) = (socket.display(), PATIENCE.as_secs());
+                log::warn!("{socket} has not answered in {seconds} s: containers of this runtime may have no names");
+            }
+            Vec::new()
+        })
     }
 
     /// Follows what happens to containers.

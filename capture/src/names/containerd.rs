@@ -1,9 +1,9 @@
 //! containerd's interface, by gRPC: its containers, and the tasks that it begins. The messages are those of
 //! `api/services` in containerd's sources, by the numbers of the fields that are read. Not here: what is sent and how.
 
-use super::answer::Answer;
+use super::answer::{Answer, PATIENCE};
 use super::files;
-use super::grpc::{Call, PATIENCE};
+use super::grpc::Call;
 use prost::Message;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -115,7 +115,8 @@ fn ask<M: Message + Default>(
     let headers = if namespace.is_empty() { &[] } else { &headers[..] };
     let method = format!("/containerd.services.{method}");
     let mut call = Call::open(socket, &method, headers, request, Some(until))?;
-    call.next().ok_or_else(|| io::ErrorKind::TimedOut.into())
+    let silent = || if Instant::now() < until { io::ErrorKind::InvalidData } else { io::ErrorKind::TimedOut };
+    call.next().ok_or_else(|| silent().into())
 }
 
 fn answer(socket: &Path, namespace: &str, container: Container, pid: u32) -> Answer {

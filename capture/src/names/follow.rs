@@ -168,7 +168,7 @@ impl Watcher {
             if let (Some(events), Ok(mut streams)) = (&events, streams.lock()) {
                 streams.extend(events.stream().try_clone());
             }
-            let there = api.list(&socket).unwrap_or_default().into_iter();
+            let there = api.list(&socket).into_iter();
             let news = std::iter::from_fn(move || events.as_mut().and_then(Events::next));
             for said in there.chain(news) {
                 if answer.send(place.ranked(said, &socket)).is_err() {

@@ -1,15 +1,13 @@
 //! Calls by gRPC over HTTP/2 (RFC 9113) on a Unix socket, as far as a client of one call a connection needs it. Not here:
 //! what is asked, and of whom.
 
+use super::answer::PATIENCE;
 use prost::Message;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::marker::PhantomData;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// How long a request may take to be sent, and an answer to come.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+use std::time::Instant;
 
 /// Most that is read of one message, in bytes.
 const LIMIT: usize = 16 << 20;
@@ -191,6 +189,7 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
     use std::thread::{JoinHandle, spawn};
+    use std::time::Duration;
 
     #[derive(Clone, PartialEq, Message)]
     struct Text {

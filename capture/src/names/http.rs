@@ -1,7 +1,7 @@
 //! The HTTP interface of Docker, which podman has too, over a Unix socket: what runs, and what happens. Not here: other
 //! interfaces.
 
-use super::answer::{Answer, Rank, health_check, labels};
+use super::answer::{Answer, PATIENCE, Rank, health_check, labels};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,6 @@ pub(super) enum Api {
     Docker,
     Podman,
 }
-
-/// How long a list is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Most that is read of one answer, or of one line of a stream, in bytes.
 const LIMIT: usize = 16 << 20;

@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 mod places;
 
+use answer::PATIENCE;
 pub(crate) use answer::{Answer, Said};
 pub(crate) use follow::Follower;
 
@@ -21,8 +22,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// How long the answer of runtimes is waited for when a recording ends.
-pub(crate) const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long all answers of runtimes are waited for: each in its time, and files besides.
+pub(crate) const LAST_ANSWER: Duration = PATIENCE.saturating_add(Duration::from_secs(1));
 
 /// All that is known on this machine.
 pub(crate) fn all() -> Vec<Answer> {

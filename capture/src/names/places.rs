@@ -145,7 +145,7 @@ pub(super) fn read(root: &Path) -> Vec<Answer> {
                 match place.what {
                     What::Files(reader) => all.extend(ranked(reader(&path).answers, &path)),
                     What::Socket(api) => {
-                        asked.push(scope.spawn(move || ranked(api.list(&path).unwrap_or_default(), &path)));
+                        asked.push(scope.spawn(move || ranked(api.list(&path), &path)));
                     }
                 }
             }

@@ -170,7 +170,7 @@ impl Decoder {
         Ok(chunk)
     }
 
-    /// The stream has ended.
+    /// The stream has ended. What was held is handed out, or told.
     ///
     /// # Errors
     /// Where it ended before its first record could have come.
@@ -317,14 +317,16 @@ impl Decoder {
         let start = self.input.position;
         let mut records = Records::<O>::new(chunk, start);
         let taken = |records: &Records<'_, O>| chunk.len().saturating_sub(records.rest().len());
-        // A record that is not whole yet, or may be half in a hole, and what tells that.
+        // What is not a record yet, or none, and how much of what is behind it tells that.
         let (from, to) = loop {
             match records.next() {
-                Some(Ok(record)) if !record.kind().is_user() => match search::is_half(&record, records.rest()) {
-                    Some(false) => visitor.record(&self.session, record),
-                    None if chunk.len() as u64 == left => visitor.record(&self.session, record),
-                    _ => break (record.offset(), chunk.len().min(taken(&records).saturating_add(HEADER_SIZE))),
-                },
+                Some(Ok(record)) if !record.kind().is_user() => {
+                    match search::is_half(&self.session, &record, records.rest()) {
+                        Some(false) => visitor.record(&self.session, record),
+                        None if chunk.len() as u64 == left => visitor.record(&self.session, record),
+                        _ => break (record.offset(), taken(&records).saturating_add(HEADER_SIZE)),
+                    }
+                }
                 Some(Ok(record)) => {
                     let before = taken(&records);
                     self.input.position = start.saturating_add(before as u64);
@@ -335,14 +337,11 @@ impl Decoder {
                 Some(Err(error)) if matches!(error.kind, ErrorKind::Truncated { .. }) => {
                     break (error.offset, chunk.len());
                 }
-                Some(Err(error)) => {
-                    self.input.position = error.offset;
-                    self.damaged(error, error.offset, visitor);
-                    return taken(&records);
-                }
+                Some(Err(error)) => break (error.offset, taken(&records).saturating_add(HEADER_SIZE)),
                 None => break (start.saturating_add(chunk.len() as u64), chunk.len()),
             }
         };
+        let to = to.min(chunk.len());
         self.input.position = from;
         let waiting = chunk.get(from.saturating_sub(start) as usize..to).unwrap_or(&[]);
         self.input.fill(waiting, usize::MAX);
@@ -368,7 +367,7 @@ impl Decoder {
         let offset = self.input.begin();
         let mut pending = core::mem::take(&mut self.input.bytes);
         match RawRecord::<O>::split(&pending, offset) {
-            Ok((record, behind)) => match search::is_half(&record, behind) {
+            Ok((record, behind)) => match search::is_half(&self.session, &record, behind) {
                 Some(true) => self.damaged(search::nothing_behind(&record), offset, visitor),
                 None if !ends => {}
                 _ => {

@@ -55,12 +55,14 @@ fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) -> Verdict 
     Verdict::Record
 }
 
-/// Whether a hole of zeros begins within a record: it ends in some, and some are where the next one would begin. A kernel's
-/// record whose end the hole has would be read with other ids and times than it had. `None`: that takes more bytes to say.
+/// Whether a hole of zeros begins within a record of the kernel's: it has no id, where this stream's have one at their end,
+/// and zeros are where the next one would begin. It would be read with other ids and times than it had. `None`: that takes
+/// more bytes to say.
 #[inline]
-pub(super) fn is_half<O: Order>(record: &RawRecord<'_, O>, behind: &[u8]) -> Option<bool> {
+pub(super) fn is_half<O: Order>(session: &Session, record: &RawRecord<'_, O>, behind: &[u8]) -> Option<bool> {
     const ZEROS: [u8; HEADER_SIZE] = [0; HEADER_SIZE];
-    if record.kind().is_user() || !record.bytes().ends_with(&ZEROS) {
+    // A sample has its id at its beginning.
+    if !record.bytes().ends_with(&ZEROS) || record.kind() == RecordType::SAMPLE || !session.lacks_id(record) {
         return Some(false);
     }
     behind.first_chunk().map(|next| *next == ZEROS)

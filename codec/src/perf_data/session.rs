@@ -66,6 +66,12 @@ impl Session {
         }
     }
 
+    /// Whether a record has no id of an event, where records of this stream have one. Of those that are whole, only what perf
+    /// synthesizes has none.
+    pub(super) fn lacks_id<O: Order>(&self, record: &RawRecord<'_, O>) -> bool {
+        !record.kind().is_user() && !self.ids.is_empty() && self.id_of(record) == Some(0)
+    }
+
     /// Whether a record of the kernel's has an id of this stream's events, where these have ids. Records that perf synthesizes
     /// have id 0.
     pub(crate) fn has_id_of<O: Order>(&self, record: &RawRecord<'_, O>) -> bool {
