@@ -585,6 +585,9 @@ fn no_others(right: &[Right], said: &Value, where_: &str) {
     assert!(others.is_empty(), "phantoms in {where_}: {others:#?}");
 }
 
+/// Whether a container has what a filter asks for, by the output itself.
+type Has<'a> = &'a dyn Fn(&Value) -> bool;
+
 #[test]
 fn every_runtimes_containers_are_what_they_are() {
     needs!("every_runtimes_containers", cannot_record(), no_bpf(), not_root(), no_cgroup2());
@@ -645,6 +648,22 @@ fn every_runtimes_containers_are_what_they_are() {
     assert_eq!(shop["containers"].as_array().unwrap().len(), 3, "{shop:#}");
     let pod = json_of(nsscope().args(["ps", "--json", "--filter", "pod=cart namespace=prod"]));
     assert_eq!(pod["containers"].as_array().unwrap().len(), 3, "{pod:#}");
+
+    // Each field of a filter picks those that have it.
+    let (pid, net) = (&web["root_pid"], &web["namespaces"]["net"]);
+    let fields: [(String, Has<'_>); 5] = [
+        ("kind=docker".into(), &|container| container["kind"] == "docker"),
+        (format!("image={IMAGE}"), &|container| container["image"] == IMAGE),
+        ("cgroup~/docker/".into(), &|container| container["cgroup"].as_str().is_some_and(|of| of.contains("/docker/"))),
+        (format!("pid={pid}"), &|container| container["root_pid"] == *pid),
+        (format!("ns=net:[{net}]"), &|container| container["namespaces"]["net"] == *net),
+    ];
+    for (filter, has) in fields {
+        let picked = by_id(&json_of(nsscope().args(["ps", "--json", "--filter", &filter])));
+        let right: Vec<&String> = now.iter().filter(|(_, container)| has(container)).map(|(id, _)| id).collect();
+        assert!(!right.is_empty() && right.len() < now.len(), "{filter}: {right:?}");
+        assert_eq!(picked.keys().collect::<Vec<_>>(), right, "{filter}");
+    }
 
     let top = text(&run(nsscope().args(["top", "--json", "--duration", "2s", "--interval", "500ms"])));
     let top: Value = serde_json::from_str(top.lines().last().unwrap()).unwrap();
