@@ -91,12 +91,12 @@ pub(super) fn first(session: &Session, bytes: &mut Vec<u8>, ends: bool) -> Optio
         }
         rest = rest.get(HEADER_SIZE..).unwrap_or(&[]);
     }
-    let rest = rest.to_vec();
-    bytes.clear();
+    let left_out = bytes.len().saturating_sub(rest.len());
+    bytes.drain(..left_out);
     match verdict {
-        Verdict::Record => return Some(rest),
-        Verdict::Nothing if ends => {}
-        _ => *bytes = rest,
+        Verdict::Record => return Some(core::mem::take(bytes)),
+        Verdict::Nothing if ends => bytes.clear(),
+        _ => {}
     }
     None
 }
