@@ -178,8 +178,9 @@ fn both_backends_name_the_same_neighbour() {
         });
         busy.collect()
     };
+    let said = [&perf, &bpf].map(|report| json!([report["containers"], report["cpu_use"]]).to_string());
     let (perf, bpf) = (rows(&perf), rows(&bpf));
-    assert!(perf.len() == 2 && perf.keys().eq(bpf.keys()), "{perf:?} {bpf:?}");
+    assert!(perf.len() == 2 && perf.keys().eq(bpf.keys()), "{perf:?} {bpf:?}: {said:?}");
     // How a container begins and ends is not recorded at the same moments: a slice or two are apart.
     let near = |one: f64, other: f64| (one - other).abs() < 0.02 * one + 2.5e7;
     for ((ran, waited), (ran_bpf, waited_bpf)) in perf.values().zip(bpf.values()) {
