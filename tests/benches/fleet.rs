@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p nsscope-tests --bench fleet`
 
-use nsscope_tests::{actor, cannot_record, fleet, json_of, missing, no_python, not_root, nsscope, run};
+use nsscope_tests::{actor, cannot_record, count_records, fleet, missing, no_python, not_root, nsscope, run};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -25,8 +25,7 @@ fn recorded(file: &Path) -> u64 {
     record.args(["-u", "sh", "-c", &named, "sh"]).arg(nsscope().get_program());
     record.args(["record", "-q", "-a", "--switch-events", "-m", "32M", "-o"]).arg(file);
     run(record.args(["--", "sh", "-c", &format!("{} wait", storm.repeat(4))]));
-    let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
-    stat["kinds"].as_object().unwrap().values().map(|kind| kind["count"].as_u64().unwrap()).sum()
+    count_records(file)
 }
 
 /// Gives a capture another host's name, in its feature HOSTNAME behind the records.

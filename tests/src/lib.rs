@@ -170,6 +170,16 @@ pub fn report(file: &Path) -> Value {
     json_of(nsscope().args(["report", "--json"]).arg(file))
 }
 
+/// How many records a capture has, of all kinds, as `stat --json` counts them.
+///
+/// # Panics
+/// Where it is not JSON, or has no counts.
+pub fn count_records(file: &Path) -> u64 {
+    let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
+    let kinds = stat["kinds"].as_object().expect("kinds").values();
+    kinds.map(|kind| kind["count"].as_u64().expect("a count")).sum()
+}
+
 /// Why this machine cannot record, if it cannot.
 pub fn cannot_record() -> Option<String> {
     let output = nsscope().args(["doctor", "--json"]).output().ok()?;

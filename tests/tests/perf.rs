@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, errors, events, json_of, kernel_that_refuses, missing, needs, no_perf, nsscope, perf_counts,
-    perf_script, record, run, text,
+    actor, cannot_record, count_records, errors, events, json_of, kernel_that_refuses, missing, needs, no_perf,
+    nsscope, perf_counts, perf_script, record, run, text,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -350,10 +350,6 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
     let mut piped = nsscope();
     piped.args(["record", "-o", "-", "--"]).arg(actor()).args(["storm", "300", "1"]);
     run(piped.stdout(fs::File::create(&pipe).unwrap()));
-    let total = |file: &Path| {
-        let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
-        stat["kinds"].as_object().unwrap().values().map(|kind| kind["count"].as_u64().unwrap()).sum::<u64>()
-    };
     for file in [&whole, &pipe] {
         let bytes = fs::read(file).unwrap();
         let mut before = u64::MAX;
@@ -361,8 +357,8 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
         for missing in (0..40).chain((41..60_000.min(bytes.len() - 4096)).step_by(1501)) {
             fs::write(&cut, &bytes[..bytes.len() - missing]).unwrap();
             run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
-            let ours = total(&recovered);
-            assert_eq!(ours, total(&cut), "{missing} bytes are missing");
+            let ours = count_records(&recovered);
+            assert_eq!(ours, count_records(&cut), "{missing} bytes are missing");
             assert!(ours <= before && ours > 0);
             before = ours;
             // perf reads pipe mode from a pipe alone.
@@ -376,7 +372,7 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
         damaged[bytes.len() / 10 * 9..].fill(0);
         fs::write(&cut, &damaged).unwrap();
         run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
-        let (left, all) = (total(&recovered), total(file));
+        let (left, all) = (count_records(&recovered), count_records(file));
         assert!(0 < left && left < all, "{left} of {all} records of {}, {} bytes", file.display(), bytes.len());
         // A hole in the midst, of the pages that a machine had not written when it lost its power: what is behind it is
         // kept, too. It begins within a record of namespaces, before and behind their number.
@@ -388,8 +384,8 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
             holed[middle..middle + 8192].fill(0);
             fs::write(&cut, &holed).unwrap();
             run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
-            let left = total(&recovered);
-            assert_eq!(left, total(&cut));
+            let left = count_records(&recovered);
+            assert_eq!(left, count_records(&cut));
             // The smallest record has 48 bytes.
             assert!(left < all && left >= all - 8192 / 48 - 2, "{left} of {all}");
             if file == &whole {
@@ -410,9 +406,9 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
     assert_ne!(old, bytes[..104]);
     old.extend(&bytes[104..]);
     fs::write(&cut, &old).unwrap();
-    assert_eq!(total(&cut), total(&whole));
+    assert_eq!(count_records(&cut), count_records(&whole));
     run(nsscope().arg("recover").arg(&cut).arg("-o").arg(&recovered));
-    assert_eq!(total(&recovered), total(&whole));
+    assert_eq!(count_records(&recovered), count_records(&whole));
     same_script(&recovered);
     fs::write(&cut, b"PERFILE2").unwrap();
     let nothing = nsscope().arg("recover").arg(&cut).arg("-o").arg(dir.path().join("none")).output().unwrap();
