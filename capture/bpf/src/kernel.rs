@@ -6,7 +6,6 @@
 
 use crate::shared::{GONE, Offsets, Settings};
 use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_probe_read_kernel};
-use core::arch::asm;
 use nsscope_codec::wire::namespaces::NsId;
 use nsscope_codec::wire::task_namespaces::MAX_LEVELS;
 
@@ -62,18 +61,6 @@ impl At {
         // SAFETY: the helper checks what it reads.
         unsafe { bpf_probe_read_kernel(self.0.wrapping_add(offset as usize).cast()) }.unwrap_or_default()
     }
-}
-
-/// Compares as a pointer: the verifier takes no arithmetic of one, which the compiler makes of two comparisons.
-#[inline(always)]
-fn is_same(one: u64, other: u64) -> bool {
-    let same: u64;
-    // SAFETY: it changes `same` alone.
-    unsafe {
-        asm!("{same} = 1", "if {one} == {other} goto +1", "{same} = 0", same = out(reg) same, one = in(reg) one,
-             other = in(reg) other, options(pure, nomem, nostack));
-    }
-    same != 0
 }
 
 /// A `task_struct`.
@@ -161,6 +148,12 @@ impl Task {
         self.0.u32(set!(OFFSETS.pid))
     }
 
+    /// The number that the kernel knows its process by.
+    #[inline(always)]
+    pub(crate) fn process_of_host(self) -> u32 {
+        self.0.u32(set!(OFFSETS.tgid))
+    }
+
     /// Whether it is what runs on a CPU where nothing else does.
     #[inline(always)]
     pub(crate) fn is_idle(self) -> bool {
@@ -177,19 +170,6 @@ impl Task {
     #[inline(always)]
     pub(crate) fn cpu(self) -> u32 {
         self.0.u32(set!(OFFSETS.cpu))
-    }
-
-    /// Where its cgroups and its namespaces are: it gets others where it changes them.
-    #[inline(always)]
-    pub(crate) fn membership(self) -> [u64; 2] {
-        [self.0.read(set!(OFFSETS.cgroups)), self.0.read(set!(OFFSETS.nsproxy))]
-    }
-
-    /// Whether these are still the same. One that ends gives up its namespaces (`exit_task_namespaces()`) and goes nowhere.
-    #[inline(always)]
-    pub(crate) fn is_as(self, [cgroups, nsproxy]: [u64; 2]) -> bool {
-        let now = self.membership();
-        is_same(now[0], cgroups) && (is_same(now[1], nsproxy) || is_same(now[1], 0))
     }
 
     /// The name's address.

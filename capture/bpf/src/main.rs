@@ -71,6 +71,9 @@ pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
     let cgroup = Cgroup::from(ctx.arg::<*const u8>(0));
     let task = Task::from(ctx.arg::<*const u8>(2));
     let (before, now) = watch::moved(task, cgroup);
+    if set!(SETTINGS.interval) != 0 {
+        sums::moved(task, ctx.arg::<u8>(3) != 0);
+    }
     if now && !before {
         emit::found(task);
     }
@@ -133,6 +136,9 @@ fn changed(result: i64, reason: Reason) -> u32 {
     if result as i32 == 0 {
         let task = Task::current();
         let (before, now) = watch::joined(task);
+        if set!(SETTINGS.interval) != 0 {
+            sums::moved(task, false);
+        }
         if now && !before {
             emit::found(task);
         } else if now {

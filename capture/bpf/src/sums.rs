@@ -2,20 +2,41 @@
 //! context switch. Not here: who reads the sums.
 
 use crate::kernel::{Task, set};
-use crate::shared::{IDLE, KERNEL_THREAD, PLACES, Pair, Running, Sum, TASK, TaskGroup};
+use crate::shared::{IDLE, KERNEL_THREAD, MAX_MOVES, Move, Moves, PLACES, Pair, Running, Sum, TASK, TaskGroup};
 use crate::watch;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue};
 
-/// The sums, on each CPU. Made larger where they are used.
+/// The groups, each with its number. Made larger where they are used, as is all that has a place for each of them.
 #[map]
-static SUMS: PerCpuHashMap<TaskGroup, Sum> = PerCpuHashMap::with_max_entries(1, 0);
+static GROUPS: HashMap<TaskGroup, u32> = HashMap::with_max_entries(1, 0);
+
+/// Numbers that no group has. The reader fills it.
+#[map]
+static FREE: Queue<u32> = Queue::with_max_entries(1, 0);
+
+/// The sums of each group, at its number, on each CPU.
+#[map]
+static SUMS: PerCpuArray<Sum> = PerCpuArray::with_max_entries(1, 0);
+
+/// How often the reader has forgotten groups: numbers from before may be another's.
+#[map]
+static FORGOT: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Who runs on each CPU.
 #[map]
 static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
+
+/// The last moves of processes to other groups, by the numbers that the kernel knows them by. It may forget: it is asked of
+/// those that run as they move. Made larger where it is used.
+#[map]
+static MOVED: LruHashMap<u32, Moves> = LruHashMap::with_max_entries(1, 0);
+
+/// When the last of them was, ns.
+#[map]
+static LAST_MOVE: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Threads that would run and do not, each at the place that its number has. Made larger where it is used.
 #[map]
@@ -39,7 +60,8 @@ const SLICES: usize = 64;
 /// Tasks of one group ran on the CPU, from the end of the slice before this one.
 #[derive(Clone, Copy)]
 struct Slice {
-    group: TaskGroup,
+    /// Its number.
+    group: u32,
     /// ns.
     to: u64,
 }
@@ -84,16 +106,30 @@ fn group(task: Task) -> TaskGroup {
     group
 }
 
-/// Adds to the sum of a group on this CPU. Where the map is full it is left out.
+/// No group: all numbers are taken. What it does is left out.
+const NONE: u32 = u32::MAX;
+
+/// The number of a group, a new one's being that which has been free for longest.
 #[inline(always)]
-fn add(group: &TaskGroup, add: impl FnOnce(&mut Sum)) {
-    let sum = SUMS.get_ptr_mut(group).or_else(|| {
-        let none =
-            Sum { ran: 0, waited: 0, longest: [0; 2], intervals: [0; 2], waits: 0, slept: 0, preempted: 0, tid: 0 };
-        let _ = SUMS.insert(group, &none, BPF_NOEXIST as u64);
-        SUMS.get_ptr_mut(group)
-    });
-    if let Some(sum) = sum {
+fn number(group: &TaskGroup) -> u32 {
+    // SAFETY: the value is copied.
+    if let Some(number) = unsafe { GROUPS.get(group) } {
+        return *number;
+    }
+    let Ok(Some(free)) = FREE.pop() else { return NONE };
+    if GROUPS.insert(group, &free, BPF_NOEXIST as u64).is_ok() {
+        return free;
+    }
+    // Another CPU was faster.
+    let _ = FREE.push(&free, 0);
+    // SAFETY: the value is copied.
+    unsafe { GROUPS.get(group) }.copied().unwrap_or(NONE)
+}
+
+/// Adds to the sum of a group on this CPU.
+#[inline(always)]
+fn add(group: u32, add: impl FnOnce(&mut Sum)) {
+    if let Some(sum) = SUMS.get_ptr_mut(group) {
         // SAFETY: this CPU's own, and interrupts are off in the scheduler's tracepoints.
         add(unsafe { &mut *sum });
     }
@@ -139,6 +175,45 @@ fn waited_since(tid: u32) -> Option<u64> {
     Some(since)
 }
 
+/// A process (`whole`), or this thread of it, is in another group now.
+#[inline(always)]
+pub(crate) fn moved(task: Task, whole: bool) {
+    let process = task.process_of_host();
+    let tid = if whole { 0 } else { task.pid_of_host() };
+    let moved = Move { at: now(), group: number(&group(task)), tid };
+    if let Some(moves) = MOVED.get_ptr_mut(process) {
+        // SAFETY: the map's. A process that moves twice at once may lose one of them.
+        let moves = unsafe { &mut *moves };
+        moves.last[moves.count as usize % MAX_MOVES] = moved;
+        moves.count = moves.count.wrapping_add(1);
+    } else {
+        let mut moves = Moves { count: 1, last: [Move::default(); MAX_MOVES] };
+        moves.last[0] = moved;
+        let _ = MOVED.insert(process, &moves, u64::from(BPF_ANY));
+    }
+    if let Some(last) = LAST_MOVE.get_ptr_mut(0) {
+        // SAFETY: the map's.
+        unsafe { last.write_volatile(moved.at) };
+    }
+}
+
+/// A task runs on this CPU since then, ns.
+#[inline(always)]
+fn run(running: &mut Running, task: Task, since: u64) {
+    let group = group(task);
+    let forgot = FORGOT.get(0).copied().unwrap_or(0);
+    if running.since == 0 || running.group != group || running.forgot != forgot {
+        running.number = number(&group);
+        running.group = group;
+        running.forgot = forgot;
+    }
+    running.since = since;
+    (_, running.tid) = task.ids();
+    running.process = task.process_of_host();
+    running.thread = task.pid_of_host();
+    running.watched = watch::watched(task).into();
+}
+
 /// The running task leaves its CPU to another.
 #[inline(always)]
 pub(crate) fn switch(out: Task, next: Task) {
@@ -146,64 +221,80 @@ pub(crate) fn switch(out: Task, next: Task) {
     let Some(running) = RUNNING.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own; see `add`.
     let running = unsafe { &mut *running };
-    let since = if running.since != 0 { running.since } else { BEGAN.get(0).copied().unwrap_or(0) };
-    let is_watched = watch::watched(out);
-    // A thread of the kernel may become a process.
-    let is_same = out.is_as(running.from) && out.is_kernel_thread() == (running.group.kind == KERNEL_THREAD);
-    let is_known = running.since != 0 && (!is_watched || is_same || running.group.kind == IDLE);
-    let from = if is_known { running.group } else { group(out) };
-    ran(&from, now);
-    if is_watched {
-        let (_, shown) = out.ids();
-        let tid = out.pid_of_host();
-        let runnable = out.is_runnable();
-        add(&from, |sum| {
-            if since != 0 {
-                sum.ran += now.saturating_sub(since);
+    // SAFETY: likewise. The reader is to see it first and last.
+    unsafe { (&raw mut running.changes).write_volatile(1) };
+    if running.since == 0 {
+        // It has run since before there was anybody to see it.
+        let began = BEGAN.get(0).copied().unwrap_or(0);
+        run(running, out, if began == 0 { now } else { began });
+    }
+    left(running, out, now);
+    run(running, next, now);
+    if running.watched != 0
+        && running.group.kind != IDLE
+        && let Some(since) = waited_since(next.pid_of_host())
+    {
+        add(running.number, |sum| waited(sum, now, now.saturating_sub(since)));
+        waited_for(running.number, since);
+    }
+    // SAFETY: as above.
+    unsafe { (&raw mut running.changes).write_volatile(0) };
+}
+
+/// A task has left this CPU.
+#[inline(always)]
+fn left(running: &Running, out: Task, now: u64) {
+    let (mut since, mut group) = (running.since, running.number);
+    if LAST_MOVE.get(0).is_some_and(|&last| last > since)
+        // SAFETY: nothing is kept of it.
+        && let Some(moves) = unsafe { MOVED.get(running.process) }
+    {
+        // What it ran before a move is the group's that it left.
+        for moved in moves.of(running.thread) {
+            if moved.at <= since || moved.at > now {
+                continue;
             }
-            sum.tid = shown;
-            if !out.is_idle() {
-                *(if runnable { &mut sum.preempted } else { &mut sum.slept }) += 1;
+            ran(group, moved.at);
+            if running.watched != 0 {
+                add(group, |sum| sum.ran += moved.at - since);
             }
-        });
-        if !out.is_idle() {
-            if runnable {
-                wait(tid, now, true);
-            } else {
-                // One that was woken up before it had left.
-                let _ = waited_since(tid);
-            }
+            (since, group) = (moved.at, moved.group);
         }
     }
-    let watched = watch::watched(next);
-    let (_, shown) = next.ids();
-    *running = Running {
-        since: now,
-        group: group(next),
-        from: next.membership(),
-        tid: shown,
-        watched: watched.into(),
-        again: now,
-    };
-    if watched && !next.is_idle() {
-        if let Some(since) = waited_since(next.pid_of_host()) {
-            add(&running.group, |sum| waited(sum, now, now.saturating_sub(since)));
-            waited_for(&running.group, since);
+    ran(group, now);
+    if !watch::watched(out) {
+        return;
+    }
+    let runnable = out.is_runnable();
+    add(group, |sum| {
+        sum.ran += now.saturating_sub(since);
+        sum.tid = running.tid;
+        if running.group.kind != IDLE {
+            *(if runnable { &mut sum.preempted } else { &mut sum.slept }) += 1;
+        }
+    });
+    if running.group.kind != IDLE {
+        let tid = out.pid_of_host();
+        if runnable {
+            wait(tid, now, true);
+        } else {
+            // One that was woken up before it had left.
+            let _ = waited_since(tid);
         }
     }
 }
 
 /// A slice of this CPU's past ends now.
 #[inline(always)]
-fn ran(group: &TaskGroup, now: u64) {
+fn ran(group: u32, now: u64) {
     let Some(past) = PAST.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own; see `add`.
     let past = unsafe { &mut *past };
     let last = &mut past.slices[past.count.wrapping_sub(1) as usize & (SLICES - 1)];
-    if last.group == *group {
+    if last.group == group && past.count != 0 {
         last.to = now;
     } else {
-        past.slices[past.count as usize & (SLICES - 1)] = Slice { group: *group, to: now };
+        past.slices[past.count as usize & (SLICES - 1)] = Slice { group, to: now };
         past.count += 1;
     }
 }
@@ -211,7 +302,7 @@ fn ran(group: &TaskGroup, now: u64) {
 /// A wait for this CPU is over that began at `since`, ns: so long ran each of those who did. What is longer ago than the
 /// CPU's past is left out.
 #[inline(always)]
-fn waited_for(group: &TaskGroup, since: u64) {
+fn waited_for(group: u32, since: u64) {
     let Some(past) = PAST.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own; see `add`.
     let past = unsafe { &*past };
@@ -224,7 +315,7 @@ fn waited_for(group: &TaskGroup, since: u64) {
         }
         let began = past.slices[at.wrapping_sub(1) as usize & (SLICES - 1)].to;
         let ns = slice.to.saturating_sub(if began > since { began } else { since });
-        let pair = Pair { waited: *group, ran: slice.group };
+        let pair = Pair { waited: group, ran: slice.group };
         if let Some(sum) = MEANWHILE.get_ptr_mut(&pair) {
             // SAFETY: this CPU's own; see `add`.
             unsafe { *sum += ns };

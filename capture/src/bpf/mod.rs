@@ -160,7 +160,10 @@ impl Bpf {
             .override_global("SETTINGS", settings.as_bytes(), true)
             .map_max_entries("RECORDS", ring)
             .map_max_entries("WATCHED", if settings.watch == WATCH_ALL { 1 } else { MAX_WATCHED })
+            .map_max_entries("GROUPS", if is_summed { sums::MAX_GROUPS } else { 1 })
+            .map_max_entries("FREE", if is_summed { sums::MAX_GROUPS } else { 1 })
             .map_max_entries("SUMS", if is_summed { sums::MAX_GROUPS } else { 1 })
+            .map_max_entries("MOVED", if is_summed { sums::MAX_MOVED } else { 1 })
             .map_max_entries("MEANWHILE", if is_summed { sums::MAX_PAIRS } else { 1 })
             .map_max_entries("WAITING", if is_summed { PLACES } else { 1 })
             .map_max_entries("DISPLACED", if is_summed { sums::MAX_DISPLACED } else { 1 })
@@ -171,12 +174,9 @@ impl Bpf {
         let lost = map(&mut programs, "LOST")?;
         let watched = map(&mut programs, "WATCHED")?;
         let woken = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(
-            &woken,
-            records.as_fd(),
-            epoll::EventData::new_u64(0),
-            epoll::EventFlags::IN | epoll::EventFlags::ET,
-        )?;
+        for fd in [Some(records.as_fd()), sums.as_ref().map(Sums::timer)].into_iter().flatten() {
+            epoll::add(&woken, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
+        }
         let side_band = side_band(side_band_attr(wanted.switches), vec![ID]);
         let described = std::iter::once(side_band).chain(synthetic_events()).collect();
         let mut bpf = Self {
@@ -277,6 +277,8 @@ impl Source for Bpf {
 
     /// Takes out what is in the ring: whole records, [`TAKEN`] bytes of them and the last.
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
+        // What comes from now on wakes again.
+        epoll::wait(&self.woken, spare_capacity(&mut Vec::with_capacity(2)), Some(&Timespec::default()))?;
         let mut synth = Synthesizer::of(&self.described, true);
         match self.lost()? {
             0 => {}
@@ -289,7 +291,6 @@ impl Source for Bpf {
                 self.sums = None;
             }
         }
-        epoll::wait(&self.woken, spare_capacity(&mut Vec::with_capacity(1)), Some(&Timespec::default()))?;
         self.taken.clear();
         while self.taken.len() < TAKEN
             && let Some(item) = self.records.next()

@@ -147,29 +147,66 @@ pub(crate) struct Sum {
 
 /// Who runs on a CPU.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Running {
+    /// 1 while the rest is written.
+    pub(crate) changes: u32,
+    /// The group's number.
+    pub(crate) number: u32,
     /// Since when, ns; 0: no switch has been seen.
     pub(crate) since: u64,
     pub(crate) group: TaskGroup,
-    /// What the group was taken from: while it is the same, so is the group.
-    pub(crate) from: [u64; 2],
+    /// How often groups had been forgotten as the number was looked up.
+    pub(crate) forgot: u64,
     pub(crate) tid: u32,
+    /// The numbers that the kernel knows the process and the thread by.
+    pub(crate) process: u32,
+    pub(crate) thread: u32,
     /// Whether it is recorded.
     pub(crate) watched: u32,
-    /// The same as `since`, or it is being written.
-    pub(crate) again: u64,
+}
+
+/// How many moves of a process are kept: it seldom runs through one of them.
+pub(crate) const MAX_MOVES: usize = 8;
+
+/// A process, or a thread of it, has gone to another group.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Move {
+    /// ns.
+    pub(crate) at: u64,
+    /// The group's number.
+    pub(crate) group: u32,
+    /// Which thread; 0: all.
+    pub(crate) tid: u32,
+}
+
+/// The last moves of a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moves {
+    /// How many there were, each at the place that its number has.
+    pub(crate) count: u64,
+    pub(crate) last: [Move; MAX_MOVES],
+}
+
+impl Moves {
+    /// Those of a thread, the oldest first.
+    pub(crate) fn of(&self, tid: u32) -> impl Iterator<Item = &Move> {
+        let places = (0..MAX_MOVES).map(|back| (self.count as usize).wrapping_add(back) % MAX_MOVES);
+        places.map(|place| &self.last[place]).filter(move |moved| moved.at != 0 && (moved.tid == 0 || moved.tid == tid))
+    }
 }
 
 /// Places for threads that wait, by number; a power of two.
 pub(crate) const PLACES: u32 = 1 << 16;
 
-/// Who waited, and who ran on the CPU meanwhile.
+/// Who waited, and who ran on the CPU meanwhile: the groups' numbers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pair {
-    pub(crate) waited: TaskGroup,
-    pub(crate) ran: TaskGroup,
+    pub(crate) waited: u32,
+    pub(crate) ran: u32,
 }
 
 /// Everything.
