@@ -331,8 +331,8 @@ fn sums_of_cgroups_are_the_kernels() {
 /// There are numbers for 4096 groups at once: those of cgroups where nobody runs any more are given to others.
 #[test]
 fn sums_have_room_for_all_cgroups_one_after_another() {
-    needs!("sums_have_room", cannot_record(), no_bpf(), not_root(), no_cgroup2());
     const CGROUPS: usize = 9000;
+    needs!("sums_have_room", cannot_record(), no_bpf(), not_root(), no_cgroup2());
     let _cpus = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("sums");
