@@ -1,5 +1,6 @@
-//! Compression: records inside COMPRESSED records, one zstd stream through all of them, as perf writes them. Not here:
-//! what is in the records, and the file around them.
+//! Compression: records inside COMPRESSED records, a zstd stream through all of them, as perf writes them. Where perf's is
+//! one frame, this one is of many: what is damaged costs its own frame alone. Not here: what is in the records, and the
+//! file around them.
 
 use crate::error::{Error, Result};
 use crate::file::user_record;
@@ -9,12 +10,18 @@ use zstd::stream::raw::{Encoder, InBuffer, Operation, OutBuffer};
 /// How much goes into one COMPRESSED record, in bytes: what does not shrink still has to fit one.
 const PIECE: usize = 32 << 10;
 
+/// A frame ends behind so many bytes that it holds. What a frame has seen before makes it small: of a few records an
+/// hour, one is in the file for days.
+const FRAME: usize = 1 << 20;
+
 /// What perf is told to set aside for what is in one record, in bytes.
 const ROOM: u32 = 1 << 20;
 
 /// Compresses records.
 pub(crate) struct Compressor {
     stream: Encoder<'static>,
+    /// How much is in the frame, in bytes.
+    held: usize,
 }
 
 /// The section `HEADER_COMPRESSED`: version, type (zstd), level, ratio (not known yet), room for what is in one record.
@@ -26,7 +33,7 @@ impl Compressor {
     pub(crate) fn new(level: i32) -> Result<Self> {
         let stream = Encoder::new(level)
             .map_err(|error| Error::Invalid(format!("zstd does not compress at level {level}: {error}")))?;
-        Ok(Self { stream })
+        Ok(Self { stream, held: 0 })
     }
 
     /// The COMPRESSED records that hold these bytes; all of them can be read at once.
@@ -50,6 +57,15 @@ impl Compressor {
                     break;
                 }
             }
+            self.held += plain.len();
+        }
+        if self.held >= FRAME {
+            self.held = 0;
+            let mut output = OutBuffer::around(compressed.as_mut_slice());
+            // All that it held was flushed, so its end is a few bytes.
+            self.stream.finish(&mut output, true).and_then(|_| self.stream.reinit()).map_err(failed)?;
+            let produced = output.pos();
+            out.extend(user_record(RecordType::COMPRESSED, &[&compressed[..produced]], false));
         }
         Ok(out)
     }

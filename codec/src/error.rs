@@ -155,7 +155,7 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::Compressed => f.write_str("the records are compressed, and this build has no zstd"),
             Self::Decompression => {
-                f.write_str("the compressed records are damaged; those behind them are lost with them")
+                f.write_str("compressed records are damaged, and lost with them is what follows until a zstd frame begins")
             }
             Self::Limit { size, limit } => {
                 write!(f, "metadata of {size} bytes is over the limit of {limit}")

@@ -416,6 +416,48 @@ fn perf_opens_what_was_recovered_wherever_it_was_cut() {
     assert!(!dir.path().join("none").exists());
 }
 
+/// A hole in what is compressed costs the frame that it is in; perf opens the rest once it is recovered.
+#[test]
+fn behind_a_hole_compressed_records_are_there() {
+    needs!("behind_a_hole_compressed_records", cannot_record(), no_perf());
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, holed, recovered) = (dir.path().join("whole"), dir.path().join("holed"), dir.path().join("recovered"));
+    let pipe = dir.path().join("pipe");
+    let storm = ["storm", "30000", "2"];
+    run(nsscope().args(["record", "-z", "-o"]).arg(&whole).arg("--").arg(actor()).args(storm));
+    let mut piped = nsscope();
+    piped.args(["record", "-z", "-o", "-", "--"]).arg(actor()).args(storm);
+    run(piped.stdout(File::create(&pipe).unwrap()));
+    for file in [&whole, &pipe] {
+        let bytes = fs::read(file).unwrap();
+        let all = plain_counts(file);
+        assert!(all.values().sum::<u64>() > 100_000, "{all:?}");
+        for middle in [bytes.len() / 3, bytes.len() / 2] {
+            let mut damaged = bytes.clone();
+            damaged[middle..middle + 8192].fill(0);
+            fs::write(&holed, &damaged).unwrap();
+            let there = plain_counts(&holed);
+            let (left, all): (u64, u64) = (there.values().sum(), all.values().sum());
+            // A frame has a MiB of records, the smallest of which has 48 bytes; two of them may be cut.
+            assert!(left < all && left > all - 2 * (1 << 20) / 48, "{left} of {all} in {}", file.display());
+            run(nsscope().arg("recover").arg(&holed).arg("-o").arg(&recovered));
+            assert_eq!(plain_counts(&recovered), there);
+            if file == &whole {
+                same_script(&recovered);
+                same_counts(&recovered);
+            }
+        }
+    }
+}
+
+/// Records by kind, without those that hold others.
+fn plain_counts(file: &Path) -> BTreeMap<String, u64> {
+    let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
+    let kinds = stat["kinds"].as_object().unwrap().iter();
+    let counts = kinds.map(|(kind, of)| (kind.clone(), of["count"].as_u64().unwrap()));
+    counts.filter(|(kind, _)| kind != "compressed").collect()
+}
+
 #[test]
 fn a_directory_of_perf_record_threads_is_one_capture() {
     needs!("a_directory_of_perf_record_threads", cannot_record(), no_perf());

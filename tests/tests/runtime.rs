@@ -7,7 +7,7 @@ use nsscope_tests::{
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -119,16 +119,30 @@ fn a_container_of_podman_has_the_name_that_its_socket_tells() {
 fn a_runtime_that_does_not_answer_is_told() {
     needs!("a_runtime_that_does_not_answer", cannot_record(), not_root());
     let dir = tempfile::tempdir().unwrap();
-    let socket = UnixListener::bind(dir.path().join("podman.sock")).unwrap();
-    let alone =
-        r#"mount -t tmpfs tmpfs /run && mkdir /run/podman && mount --bind "$1" /run/podman && exec "$2" ps --json"#;
+    let podman = UnixListener::bind(dir.path().join("podman.sock")).unwrap();
+    // One that does not even take in who asks: there is room for one, who is there.
+    let docker = UnixListener::bind(dir.path().join("docker.sock")).unwrap();
+    rustix::net::listen(&docker, 0).unwrap();
+    let first = UnixStream::connect(dir.path().join("docker.sock")).unwrap();
+    let alone = r#"
+        mount -t tmpfs tmpfs /run && mkdir -p /run/podman /run/crun/silent && mount --bind "$1" /run/podman || exit 1
+        ln -s podman/docker.sock /run/docker.sock
+        unshare -pf sleep 60 & unshare=$!
+        until pid=$(cat /proc/$unshare/task/$unshare/children) && [ -n "$pid" ]; do sleep 0.01; done
+        echo "{\"pid\": $pid}" > /run/crun/silent/status
+        "$2" ps --json
+        kill -KILL $pid"#;
     let mut ps = Command::new("unshare");
     ps.args(["-m", "sh", "-c", alone, "sh"]).arg(dir.path()).arg(nsscope().get_program());
     let output = run(&mut ps);
-    drop(socket);
-    let silence = "/run/podman/podman.sock has not answered in 2 s: containers of this runtime may have no names";
-    assert!(errors(&output).contains(silence), "{output:?}");
-    assert!(!serde_json::from_slice::<Value>(&output.stdout).unwrap()["host"].is_null());
+    drop((podman, docker, first));
+    for socket in ["/run/podman/podman.sock", "/run/docker.sock"] {
+        let silence = format!("{socket} has not answered in 2 s: containers of this runtime may have no names");
+        assert!(errors(&output).contains(&silence), "{output:?}");
+    }
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut all = told["containers"].as_array().unwrap().iter();
+    assert!(all.any(|container| container["name"] == "silent" && container["runtime"] == "crun"), "{told:#}");
 }
 
 /// What a sandbox says of its own namespaces is what the capture says of the container with its pid namespace.

@@ -2,6 +2,7 @@
 //! what is asked, and of whom.
 
 use super::answer::PATIENCE;
+use super::socket::connect;
 use prost::Message;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::marker::PhantomData;
@@ -84,8 +85,8 @@ impl<M: Message + Default> Call<M> {
             .collect();
         let body = request.encode_to_vec();
         let body = [&[0][..], &(body.len() as u32).to_be_bytes(), &body].concat();
-        let mut stream = UnixStream::connect(socket)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let left = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
+        let mut stream = connect(socket, left)?;
         stream.write_all(
             &[
                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),

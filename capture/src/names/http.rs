@@ -2,6 +2,7 @@
 //! interfaces.
 
 use super::answer::{Answer, PATIENCE, Rank, health_check, labels};
+use super::socket::connect;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -141,8 +142,7 @@ impl<'s> Events<'s> {
 
 /// Asks for something. HTTP/1.0: the answer comes in one piece and ends with the connection.
 fn send(socket: &Path, path: &str) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = connect(socket, PATIENCE)?;
     // In one piece: who answers may read but once.
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
     Ok(stream)

@@ -13,6 +13,7 @@ mod follow;
 mod grpc;
 mod http;
 mod places;
+mod socket;
 
 use answer::PATIENCE;
 pub(crate) use answer::{Answer, Said};

@@ -1,5 +1,5 @@
 //! `nsscope recover`: makes a capture that was cut off or damaged one that perf opens, with all records before the damage and
-//! behind it.
+//! behind it. Where compressed records are damaged, those that are left are written as they were before.
 //! Not here: what the records say.
 
 use crate::args;
@@ -12,7 +12,7 @@ use nsscope_codec::perf_data::{
 use nsscope_codec::wire::header::{HEADER_SIZE, RecordType};
 use nsscope_codec::{BigEndian, Error, ErrorKind, LittleEndian, Order, RawRecord};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -46,8 +46,8 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     let size = U64::<O>::ref_from_bytes(&start[8..]).map_or(0, |size| size.get());
     let mut prologue = start.to_vec();
     if size == PIPE_HEADER_SIZE {
-        let there = walk::<O>(&mut file, start, (PIPE_HEADER_SIZE, len)).map_err(|error| fail(&error))?;
-        return finish(args, &prologue, &there.pieces, &[], there.records);
+        let walked = walk::<O>(&mut file, start, (PIPE_HEADER_SIZE, len)).map_err(|error| fail(&error))?;
+        return finish(args, &prologue, &walked, &[]);
     }
     prologue.resize(FILE_HEADER_SIZE as usize, 0);
     file.read_exact(&mut prologue[start.len()..]).map_err(|_| too_short())?;
@@ -75,12 +75,12 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     let mut plain = header;
     plain.data.size.set(limit - data_at);
     plain.features = FromZeros::new_zeroed();
-    let Walked { mut pieces, records, compressed } =
-        walk::<O>(&mut file, plain.as_bytes(), (data_at, limit)).map_err(|error| fail(&error))?;
-    let is_whole = data_end.is_some_and(|end| pieces == [(data_at, end)]);
-    let size: u64 = pieces.iter().map(|(from, to)| to - from).sum();
+    let mut walked = walk::<O>(&mut file, plain.as_bytes(), (data_at, limit)).map_err(|error| fail(&error))?;
+    let is_whole = walked.inflated.is_none() && data_end.is_some_and(|end| walked.pieces == [(data_at, end)]);
+    let compressed = walked.compressed.is_some() && walked.inflated.is_none();
+    let size = walked.size();
     let end = data_at + size;
-    if let Some(first) = pieces.first_mut() {
+    if let Some(first) = walked.pieces.first_mut() {
         first.0 = FILE_HEADER_SIZE;
     }
     let table = header.feature_bits().count() as u64 * size_of::<Section<O>>() as u64;
@@ -88,7 +88,8 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     let was_replaced = table == 0 && has_formats;
     if is_whole && table <= len - end && !was_replaced {
         note(format_args!("{} is whole", args.file.display()));
-        return finish(args, header.as_bytes(), &[(FILE_HEADER_SIZE, len)], &[], records);
+        walked.pieces = vec![(FILE_HEADER_SIZE, len)];
+        return finish(args, header.as_bytes(), &walked, &[]);
     }
     // The table of where the features are was behind the data, and is lost. Of the features perf wants two: the formats of
     // tracepoints, which nsscope and perf write behind the attrs; and how records were compressed.
@@ -105,7 +106,7 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
     if compressed {
         behind.extend(how);
     }
-    finish(args, header.as_bytes(), &pieces, &behind, records)
+    finish(args, header.as_bytes(), &walked, &behind)
 }
 
 /// The feature COMPRESSED: version, type (zstd), level and ratio, which nobody asks for, and the room that perf makes for
@@ -113,35 +114,108 @@ fn recover<O: Order>(args: &args::Recover, mut file: File, start: &[u8]) -> Outc
 const HOW_COMPRESSED: [u32; 5] = [1, 1, 1, 1, 4 << 20];
 
 /// What is there.
+#[derive(Default)]
 struct Walked {
     /// Where records are that are whole.
     pieces: Vec<(u64, u64)>,
     records: u64,
-    /// Whether some are compressed.
-    compressed: bool,
+    /// Where the first is that is compressed, and how many are before it.
+    compressed: Option<(u64, u64)>,
+    /// What the pieces are followed by, where compressed records are damaged.
+    inflated: Option<Inflated>,
+}
+
+impl Walked {
+    /// Bytes of all records.
+    fn size(&self) -> u64 {
+        let pieces: u64 = self.pieces.iter().map(|(from, to)| to - from).sum();
+        pieces + self.inflated.as_ref().map_or(0, |inflated| inflated.size)
+    }
+}
+
+/// What was compressed, and what lies between, from an offset on.
+struct Inflated {
+    /// As [`decode`] takes them.
+    start: Vec<u8>,
+    limit: u64,
+    from: u64,
+    size: u64,
 }
 
 /// Walks the records between two offsets. `start`: a file's first bytes, as they would be if these were all of its records.
 fn walk<O: Order>(file: &mut File, start: &[u8], (from, limit): (u64, u64)) -> io::Result<Walked> {
-    let mut walked = Walked { pieces: Vec::new(), records: 0, compressed: false };
+    let mut walked = Walked::default();
     let mut end = walk_piece::<O>(&mut *file, from, limit, &mut walked)?;
     walked.pieces.push((from, end));
-    // Of what is compressed nothing is known without all that was before.
-    if end < limit && !walked.compressed {
-        for Range { start, end: begin } in damage(file, start, limit)? {
+    if end < limit && walked.compressed.is_none() {
+        let mut damage = Damage::default();
+        decode(file, start, limit, &mut damage)?;
+        for Range { start, end: begin } in damage.0 {
             // The last record before a hole may go on in it.
             if let Some(last) = walked.pieces.last_mut().filter(|last| (last.0..last.1).contains(&start)) {
                 last.1 = start;
                 walked.records -= 1;
                 end = start;
             }
-            if start >= end && begin < limit && !walked.compressed {
+            if start >= end && begin < limit && walked.compressed.is_none() {
                 end = walk_piece::<O>(&mut *file, begin, limit, &mut walked)?;
                 walked.pieces.push((begin, end));
             }
         }
     }
+    if let Some((from, before)) = walked.compressed {
+        let mut there = Inflate::new(from, None);
+        decode(file, start, limit, &mut there)?;
+        // perf reads none that is compressed behind one that is damaged.
+        if there.is_damaged || there.last >= end {
+            walked.pieces.retain(|piece| piece.0 <= from);
+            if let Some(last) = walked.pieces.last_mut() {
+                last.1 = last.1.min(from);
+            }
+            walked.records = before + there.records;
+            walked.inflated = Some(Inflated { start: start.to_vec(), limit, from, size: there.size });
+        }
+    }
     Ok(walked)
+}
+
+/// Writes the records from an offset on that are not compressed, or were not before, where somebody wants them.
+struct Inflate<'w> {
+    from: u64,
+    to: Option<&'w mut dyn Write>,
+    written: io::Result<()>,
+    size: u64,
+    records: u64,
+    /// Where the last is, or was.
+    last: u64,
+    is_damaged: bool,
+}
+
+impl<'w> Inflate<'w> {
+    fn new(from: u64, to: Option<&'w mut dyn Write>) -> Self {
+        Self { from, to, written: Ok(()), size: 0, records: 0, last: 0, is_damaged: false }
+    }
+}
+
+impl Visitor for Inflate<'_> {
+    fn record<O: Order>(&mut self, _: &Session, record: RawRecord<'_, O>) {
+        self.last = self.last.max(record.offset());
+        // What is behind an AUXTRACE is no record, and is not seen here.
+        if record.offset() < self.from || record.kind().is_compressed() || record.kind() == RecordType::AUXTRACE {
+            return;
+        }
+        self.records += 1;
+        self.size += record.bytes().len() as u64;
+        if let Some(to) = &mut self.to
+            && self.written.is_ok()
+        {
+            self.written = to.write_all(record.bytes());
+        }
+    }
+
+    fn fault(&mut self, error: Error) {
+        self.is_damaged |= error.kind == ErrorKind::Decompression;
+    }
 }
 
 /// Where no record is.
@@ -158,21 +232,21 @@ impl Visitor for Damage {
     }
 }
 
-/// Decodes a file as if it had another beginning, and says where no record is.
-fn damage(file: &mut File, start: &[u8], limit: u64) -> io::Result<Vec<Range<u64>>> {
+/// Decodes a file as if it had another beginning.
+fn decode(file: &mut File, start: &[u8], limit: u64, visitor: &mut impl Visitor) -> io::Result<()> {
     file.seek(SeekFrom::Start(start.len() as u64))?;
     let mut input = BufReader::with_capacity(1 << 20, file).take(limit - start.len() as u64);
-    let (mut decoder, mut damage) = (Decoder::new(), Damage::default());
+    let mut decoder = Decoder::new();
     // One that cannot be decoded has no damage that we know of.
-    let mut goes_on = decoder.push(start, &mut damage).is_ok();
+    let mut goes_on = decoder.push(start, visitor).is_ok();
     while goes_on {
         let chunk = input.fill_buf()?;
         let len = chunk.len();
-        goes_on = len > 0 && decoder.push(chunk, &mut damage).is_ok();
+        goes_on = len > 0 && decoder.push(chunk, visitor).is_ok();
         input.consume(len);
     }
-    let _ = decoder.finish(&mut damage);
-    Ok(damage.0)
+    let _ = decoder.finish(visitor);
+    Ok(())
 }
 
 /// Walks the records from `at` on. Returns where the last one ends that is whole.
@@ -201,31 +275,40 @@ fn walk_piece<O: Order>(file: &mut File, mut at: u64, limit: u64, walked: &mut W
             break;
         }
         io::copy(&mut Read::by_ref(&mut input).take(behind), &mut io::sink())?;
+        if kind.is_compressed() {
+            walked.compressed.get_or_insert((at, walked.records));
+        }
         at += size + behind;
         walked.records += 1;
-        walked.compressed |= kind.is_compressed();
     }
     Ok(at)
 }
 
-/// Writes the new beginning, pieces of the file, and what comes behind them.
-fn finish(args: &args::Recover, start: &[u8], pieces: &[(u64, u64)], behind: &[u8], records: u64) -> Outcome {
+/// Writes the new beginning, what is there, and what comes behind it.
+fn finish(args: &args::Recover, start: &[u8], there: &Walked, behind: &[u8]) -> Outcome {
     let dir = args.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fail = |error: &io::Error| Failure::file("create", &args.output, error);
     let mut new = tempfile::Builder::new().prefix(".nsscope-").tempfile_in(dir).map_err(|error| fail(&error))?;
     let mut file = File::open(&args.file).map_err(|error| Failure::file("open", &args.file, &error))?;
     new.write_all(start)?;
-    for (from, to) in pieces {
+    for (from, to) in &there.pieces {
         file.seek(SeekFrom::Start(*from))?;
         io::copy(&mut Read::by_ref(&mut file).take(to - from), &mut new)?;
+    }
+    if let Some(Inflated { start, limit, from, .. }) = &there.inflated {
+        let mut out = BufWriter::new(&mut new);
+        let mut inflate = Inflate::new(*from, Some(&mut out));
+        decode(&mut file, start, *limit, &mut inflate)?;
+        inflate.written?;
+        out.flush()?;
     }
     new.write_all(behind)?;
     fs::set_permissions(new.path(), fs::metadata(&args.file)?.permissions())?;
     new.persist(&args.output).map_err(|error| fail(&error.error))?;
     note(format_args!(
         "{} records, {} of {} to {}",
-        HumanCount(records),
-        HumanBytes(start.len() as u64 + pieces.iter().map(|(from, to)| to - from).sum::<u64>()),
+        HumanCount(there.records),
+        HumanBytes(start.len() as u64 + there.size()),
         HumanBytes(file.metadata()?.len()),
         args.output.display()
     ));

@@ -405,7 +405,9 @@ impl Decoder {
         let piece = chunk.get(..SEARCHED).unwrap_or(chunk);
         self.input.fill(piece, usize::MAX);
         let ends = ends || self.is_at_end();
-        let found = search::first(&self.session, &mut self.input.bytes, ends);
+        // COMPRESSED records have any length.
+        let step = if self.inflate.is_some() { 1 } else { 8 };
+        let found = search::first(&self.session, &mut self.input.bytes, step, ends);
         if found.is_some() || ends {
             (self.damage, self.found) = (None, found.unwrap_or_default());
             self.input.position = self.input.position.saturating_sub(self.found.len() as u64);

@@ -34,7 +34,8 @@ fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) -> Verdict 
             return Verdict::Record;
         }
         let Ok((header, _)) = Header::<O>::ref_from_prefix(bytes) else { return later };
-        if RecordType(header.kind.get()).name().is_none() || header.size.get() % 8 != 0 {
+        let kind = RecordType(header.kind.get());
+        if kind.name().is_none() || (header.size.get() % 8 != 0 && kind != RecordType::COMPRESSED) {
             return Verdict::Nothing;
         }
         match RawRecord::<O>::split(bytes, 0) {
@@ -75,21 +76,21 @@ pub(super) fn nothing_behind<O: Order>(record: &RawRecord<'_, O>) -> Error {
 }
 
 /// Takes off what begins no record. Returns the bytes that begin one, once there are enough to say so; others are left.
+/// `step`: records begin at multiples of so many bytes from each other.
 #[cold]
-pub(super) fn first(session: &Session, bytes: &mut Vec<u8>, ends: bool) -> Option<Vec<u8>> {
+pub(super) fn first(session: &Session, bytes: &mut Vec<u8>, step: usize, ends: bool) -> Option<Vec<u8>> {
     let begins = match session.endian() {
         Some(Endian::Big) => begins::<BigEndian>,
         _ => begins::<LittleEndian>,
     };
     let mut rest = bytes.as_slice();
     let mut verdict = Verdict::Nothing;
-    // Records begin at multiples of 8 bytes from each other.
     while rest.len() >= HEADER_SIZE {
         verdict = begins(session, rest, ends);
         if verdict != Verdict::Nothing {
             break;
         }
-        rest = rest.get(HEADER_SIZE..).unwrap_or(&[]);
+        rest = rest.get(step..).unwrap_or(&[]);
     }
     let left_out = bytes.len().saturating_sub(rest.len());
     bytes.drain(..left_out);

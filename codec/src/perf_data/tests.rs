@@ -227,6 +227,12 @@ fn compressed_records_are_read() {
         let (said, ..) = whole(&damaged);
         assert_eq!(said.faults.first(), Some(&Error::new(cut as u64, ErrorKind::Decompression)));
         assert!(kernel(&said).ends_with(&plain[..30]) && kernel(&said).len() > 40, "{}", kernel(&said).len());
+        // So does a hole, behind which records begin anywhere.
+        let mut holed = bytes.clone();
+        holed[cut - 16..cut + 100].fill(0);
+        holed.extend(&compressed::<O>(60)[16..]);
+        let (said, ..) = whole(&holed);
+        assert!(kernel(&said).ends_with(&plain) && kernel(&said).len() > 70, "{}", kernel(&said).len());
     }
     check::<LittleEndian>();
     check::<BigEndian>();
