@@ -153,9 +153,9 @@ impl core::fmt::Display for ErrorKind {
             Self::Section { at, size } => {
                 write!(f, "a section of {size} bytes at {at} cannot be there")
             }
-            Self::Compressed => f.write_str("the records are compressed, and this build has no zstd"),
+            Self::Compressed => f.write_str("the records are compressed; this build has no zstd"),
             Self::Decompression => {
-                f.write_str("compressed records are damaged, and lost with them is what follows until a zstd frame begins")
+                f.write_str("compressed records are damaged up to the next zstd frame")
             }
             Self::Limit { size, limit } => {
                 write!(f, "metadata of {size} bytes is over the limit of {limit}")

@@ -34,24 +34,21 @@ fn begins<O: Order>(session: &Session, mut bytes: &[u8], ends: bool) -> Verdict 
             return Verdict::Record;
         }
         let Ok((header, _)) = Header::<O>::ref_from_prefix(bytes) else { return later };
-        let kind = RecordType(header.kind.get());
-        if kind.name().is_none() || (header.size.get() % 8 != 0 && kind != RecordType::COMPRESSED) {
+        let (kind, size) = (RecordType(header.kind.get()), usize::from(header.size.get()));
+        let fits = size >= HEADER_SIZE && (size % 8 == 0 || kind == RecordType::COMPRESSED);
+        if kind.name().is_none() || !fits {
             return Verdict::Nothing;
         }
-        match RawRecord::<O>::split(bytes, 0) {
-            Ok((record, rest)) if record.kind().is_user() || session.has_id_of(&record) => {
-                // What is behind this one is no record.
-                if record.kind() == RecordType::AUXTRACE && number > 0 {
-                    return Verdict::Record;
-                }
-                bytes = rest;
-            }
-            Err(error) => {
-                let cut = matches!(error.kind, ErrorKind::Truncated { .. });
-                return if cut { later } else { Verdict::Nothing };
-            }
-            Ok(_) => return Verdict::Nothing,
+        // Of a size that may be, it is cut.
+        let Ok((record, rest)) = RawRecord::<O>::split(bytes, 0) else { return later };
+        if !kind.is_user() && !session.has_id_of(&record) {
+            return Verdict::Nothing;
         }
+        // What is behind this one is no record.
+        if kind == RecordType::AUXTRACE && number > 0 {
+            return Verdict::Record;
+        }
+        bytes = rest;
     }
     Verdict::Record
 }
