@@ -2,7 +2,7 @@
 //! context switch. Not here: who reads the sums.
 
 use crate::kernel::{Task, set};
-use crate::shared::{IDLE, KERNEL_THREAD, MAX_MOVES, Move, Moves, PLACES, Pair, Running, Sum, TASK, TaskGroup};
+use crate::shared::{IDLE, KERNEL_THREAD, MAX_MOVES, Move, Moves, NEAR, PLACES, Pair, Running, Sum, TASK, TaskGroup};
 use crate::watch;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -76,7 +76,11 @@ struct Past {
 #[map]
 static PAST: PerCpuArray<Past> = PerCpuArray::with_max_entries(1, 0);
 
-/// How long who waited while who ran, ns. Made larger where it is used.
+/// How long who waited while who ran, ns, of the groups with the first numbers: most machines have no others.
+#[map]
+static NEARBY: PerCpuArray<[u64; (NEAR * NEAR) as usize]> = PerCpuArray::with_max_entries(1, 0);
+
+/// The same of others. Made larger where it is used.
 #[map]
 static MEANWHILE: PerCpuHashMap<Pair, u64> = PerCpuHashMap::with_max_entries(1, 0);
 
@@ -316,8 +320,13 @@ fn waited_for(group: u32, since: u64) {
         let began = past.slices[at.wrapping_sub(1) as usize & (SLICES - 1)].to;
         let ns = slice.to.saturating_sub(if began > since { began } else { since });
         let pair = Pair { waited: group, ran: slice.group };
-        if let Some(sum) = MEANWHILE.get_ptr_mut(&pair) {
+        if let Some(place) = pair.near() {
             // SAFETY: this CPU's own; see `add`.
+            if let Some(sum) = NEARBY.get_ptr_mut(0).and_then(|all| unsafe { &mut *all }.get_mut(place)) {
+                *sum += ns;
+            }
+        } else if let Some(sum) = MEANWHILE.get_ptr_mut(&pair) {
+            // SAFETY: likewise.
             unsafe { *sum += ns };
         } else {
             let _ = MEANWHILE.insert(&pair, &ns, BPF_NOEXIST as u64);

@@ -201,12 +201,22 @@ impl Moves {
 /// Places for threads that wait, by number; a power of two.
 pub(crate) const PLACES: u32 = 1 << 16;
 
+/// Of two groups with numbers below this one how long who waited for whom is in an array.
+pub(crate) const NEAR: u32 = 32;
+
 /// Who waited, and who ran on the CPU meanwhile: the groups' numbers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pair {
     pub(crate) waited: u32,
     pub(crate) ran: u32,
+}
+
+impl Pair {
+    /// Its place in the array, if it has one.
+    pub(crate) fn near(self) -> Option<usize> {
+        (self.waited < NEAR && self.ran < NEAR).then_some((self.waited * NEAR + self.ran) as usize)
+    }
 }
 
 /// Everything.

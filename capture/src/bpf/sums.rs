@@ -1,7 +1,7 @@
 //! What the eBPF programs have summed of each group, as records of an interval. Not here: how it is summed.
 
 use super::chain::{failed, map};
-use super::shared::{Moves, Pair, Running, Sum, TaskGroup};
+use super::shared::{Moves, NEAR, Pair, Running, Sum, TaskGroup};
 use crate::clock;
 use crate::error::Result;
 use crate::synth::Synthesizer;
@@ -74,6 +74,7 @@ pub(super) struct Sums {
     groups: HashMap<MapData, TaskGroup, u32>,
     free: Queue<MapData, u32>,
     on_cpus: PerCpuArray<MapData, Sum>,
+    nearby: PerCpuArray<MapData, [u64; (NEAR * NEAR) as usize]>,
     pairs: PerCpuHashMap<MapData, Pair, u64>,
     running: PerCpuArray<MapData, Running>,
     moved: HashMap<MapData, u32, Moves>,
@@ -109,6 +110,7 @@ impl Sums {
             groups: map(programs, "GROUPS")?,
             free,
             on_cpus: map(programs, "SUMS")?,
+            nearby: map(programs, "NEARBY")?,
             pairs: map(programs, "MEANWHILE")?,
             running: map(programs, "RUNNING")?,
             moved: map(programs, "MOVED")?,
@@ -204,12 +206,12 @@ impl Sums {
             synth.cpu_sum(&sum);
         }
         self.write_pairs(over, &pairs, &totals, synth);
-        self.forget(&totals)
+        self.forget(&totals, &pairs)
     }
 
     /// Forgets what nothing was said of for long, where a map is filling up. What comes there later begins anew, so it is
     /// removed from the programs' maps too.
-    fn forget(&mut self, groups: &BTreeMap<TaskGroup, Total>) -> Result<()> {
+    fn forget(&mut self, groups: &BTreeMap<TaskGroup, Total>, pairs: &[(Pair, u64)]) -> Result<()> {
         if groups.len() + self.forgotten.len() >= MAX_GROUPS as usize && !self.said_full {
             self.said_full = true;
             log::warn!(
@@ -227,11 +229,15 @@ impl Sums {
                 stays
             });
         }
+        let is_removed = |pair: &Pair| removed.contains(&pair.waited) || removed.contains(&pair.ran);
         let idle = allowed_idle(self.said_of_pairs.len(), MAX_PAIRS).unwrap_or(u32::MAX);
         self.said_of_pairs.retain(|pair, said| {
-            let is_removed = removed.contains(&pair.waited) || removed.contains(&pair.ran);
-            !is_removed && said.idle < idle || self.pairs.remove(pair).is_err()
+            // What is in the array stays there.
+            !is_removed(pair) && said.idle < idle || self.pairs.remove(pair).is_err()
         });
+        for (pair, total) in pairs.iter().filter(|(pair, _)| pair.near().is_some() && is_removed(pair)) {
+            self.said_of_pairs.entry(*pair).or_default().sum = *total;
+        }
         if !removed.is_empty() {
             self.forgotten.append(&mut removed);
             let times = self.forgot.get(&0, 0).map_err(failed)?;
@@ -287,7 +293,12 @@ impl Sums {
         let total = |each: std::result::Result<(Pair, PerCpuValues<u64>), _>| {
             each.map(|(pair, cpus)| (pair, cpus.iter().sum())).map_err(failed)
         };
-        self.pairs.iter().map(total).collect()
+        let mut totals: Vec<_> = self.pairs.iter().map(total).collect::<Result<_>>()?;
+        let nearby = self.nearby.get(&0, 0).map_err(failed)?;
+        let all = (0..NEAR).flat_map(|waited| (0..NEAR).map(move |ran| Pair { waited, ran }));
+        totals.extend(all.zip(0..).map(|(pair, place)| (pair, nearby.iter().map(|cpu| cpu[place]).sum())));
+        totals.retain(|&(_, total)| total > 0);
+        Ok(totals)
     }
 
     /// The sums of all CPUs, with the longest waits of the intervals that each CPU has.
