@@ -154,9 +154,7 @@ impl core::fmt::Display for ErrorKind {
                 write!(f, "a section of {size} bytes at {at} cannot be there")
             }
             Self::Compressed => f.write_str("the records are compressed; this build has no zstd"),
-            Self::Decompression => {
-                f.write_str("compressed records are damaged up to the next zstd frame")
-            }
+            Self::Decompression => f.write_str("compressed records are damaged up to the next zstd frame"),
             Self::Limit { size, limit } => {
                 write!(f, "metadata of {size} bytes is over the limit of {limit}")
             }

@@ -206,7 +206,7 @@ pub(crate) fn moved(task: Task, whole: bool) {
 fn run(running: &mut Running, task: Task, since: u64) {
     let group = group(task);
     let forgot = FORGOT.get(0).copied().unwrap_or(0);
-    if running.since == 0 || running.group != group || running.forgot != forgot {
+    if running.number == NONE || running.since == 0 || running.group != group || running.forgot != forgot {
         running.number = number(&group);
         running.group = group;
         running.forgot = forgot;
