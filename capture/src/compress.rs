@@ -41,31 +41,35 @@ impl Compressor {
         let mut out = Vec::new();
         let mut compressed = vec![0; 2 * PIECE - 64];
         let failed = |error: std::io::Error| Error::other(format!("zstd failed: {error}"));
-        for plain in pieces.iter().flat_map(|piece| piece.chunks(PIECE)) {
+        let mut all = pieces.iter().flat_map(|piece| piece.chunks(PIECE)).peekable();
+        while let Some(plain) = all.next() {
+            self.held += plain.len();
+            // The end is in a record with others: perf takes none that has nothing in it.
+            let ends = self.held >= FRAME && all.peek().is_none();
             let mut input = InBuffer::around(plain);
             loop {
                 let mut output = OutBuffer::around(compressed.as_mut_slice());
                 if input.pos() < plain.len() {
                     self.stream.run(&mut input, &mut output).map_err(failed)?;
                 }
-                let left = self.stream.flush(&mut output).map_err(failed)?;
+                let is_taken = input.pos() == plain.len();
+                let left = if ends && is_taken {
+                    self.stream.finish(&mut output, true).map_err(failed)?
+                } else {
+                    self.stream.flush(&mut output).map_err(failed)?
+                };
                 let produced = output.pos();
                 if produced > 0 {
                     out.extend(user_record(RecordType::COMPRESSED, &[&compressed[..produced]], false));
                 }
-                if left == 0 && input.pos() == plain.len() {
+                if left == 0 && is_taken {
                     break;
                 }
             }
-            self.held += plain.len();
-        }
-        if self.held >= FRAME {
-            self.held = 0;
-            let mut output = OutBuffer::around(compressed.as_mut_slice());
-            // All that it held was flushed, so its end is a few bytes.
-            self.stream.finish(&mut output, true).and_then(|_| self.stream.reinit()).map_err(failed)?;
-            let produced = output.pos();
-            out.extend(user_record(RecordType::COMPRESSED, &[&compressed[..produced]], false));
+            if ends {
+                self.held = 0;
+                self.stream.reinit().map_err(failed)?;
+            }
         }
         Ok(out)
     }

@@ -166,8 +166,8 @@ fn walk<O: Order>(file: &mut File, start: &[u8], (from, limit): (u64, u64)) -> i
     if let Some((from, before)) = walked.compressed {
         let mut there = Inflate::new(from, None);
         decode(file, start, limit, &mut there)?;
-        // perf reads none that is compressed behind one that is damaged.
-        if there.is_damaged || there.last >= end {
+        // perf reads none that is compressed behind one that is damaged. That the last record is cut is no damage.
+        if there.damage < end || there.last >= end {
             walked.pieces.retain(|piece| piece.0 <= from);
             if let Some(last) = walked.pieces.last_mut() {
                 last.1 = last.1.min(from);
@@ -188,12 +188,13 @@ struct Inflate<'w> {
     records: u64,
     /// Where the last is, or was.
     last: u64,
-    is_damaged: bool,
+    /// Where the first is that is damaged.
+    damage: u64,
 }
 
 impl<'w> Inflate<'w> {
     fn new(from: u64, to: Option<&'w mut dyn Write>) -> Self {
-        Self { from, to, written: Ok(()), size: 0, records: 0, last: 0, is_damaged: false }
+        Self { from, to, written: Ok(()), size: 0, records: 0, last: 0, damage: u64::MAX }
     }
 }
 
@@ -214,7 +215,9 @@ impl Visitor for Inflate<'_> {
     }
 
     fn fault(&mut self, error: Error) {
-        self.is_damaged |= error.kind == ErrorKind::Decompression;
+        if error.kind == ErrorKind::Decompression {
+            self.damage = self.damage.min(error.offset);
+        }
     }
 }
 
