@@ -8,6 +8,7 @@ use nsscope_tests::{
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 const KINDS: [&str; 7] = ["net", "uts", "ipc", "pid", "user", "mnt", "cgroup"];
@@ -338,18 +339,22 @@ fn a_namespace_has_the_number_that_is_never_given_again() {
 fn namespaces_that_had_the_same_inode_are_told_apart() {
     needs!("namespaces_that_had_the_same_inode", cannot_record(), not_root());
     let dir = tempfile::tempdir().unwrap();
+    // What a capture says of network namespaces, while it is recorded too.
+    let recorded = |file: &Path| -> Vec<u64> {
+        let report = json_of(nsscope().args(["report", "--json", "--definition", "by:net", "-i"]).arg(file));
+        let found = report["containers"].as_array().unwrap().iter();
+        found.filter_map(|one| one["namespaces_unique"]["net"].as_u64()).collect()
+    };
     for backend in ["perf", "bpf"].into_iter().filter(|&backend| works(backend)) {
         let file = dir.path().join(backend);
         let recorder = start(&file, &["-a", "--backend", backend]);
         let (mut inodes, mut numbers) = (Vec::new(), Vec::new());
         // The kernel gives the lowest inode that is free; others may be quicker than we are.
         while inodes.iter().collect::<std::collections::BTreeSet<_>>().len() == inodes.len() {
-            let one = Running(Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap());
+            let mut one = Running(Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap());
             let link = format!("/proc/{}/ns/net", one.0.id());
             let own = fs::read_link("/proc/self/ns/net").unwrap();
             wait_for(|| fs::read_link(&link).is_ok_and(|link| link != own));
-            // Its program has started, and a round of the recorder's has passed.
-            std::thread::sleep(std::time::Duration::from_millis(300));
             let ino = fs::metadata(&link).unwrap().ino();
             let now = json_of(nsscope().args(["ps", "--json"]));
             let census = now["namespaces"].as_array().unwrap();
@@ -358,6 +363,8 @@ fn namespaces_that_had_the_same_inode_are_told_apart() {
                 stop(recorder);
                 return skip("namespaces_that_had_the_same_inode", "this kernel has no NS_GET_ID (Linux 6.18)");
             };
+            // A recorder that has little time asks later, but while it is there.
+            wait_for(|| recorded(&file).contains(&number) || one.0.try_wait().unwrap().is_some());
             inodes.push(ino);
             numbers.push(number);
             drop(one);
@@ -365,10 +372,7 @@ fn namespaces_that_had_the_same_inode_are_told_apart() {
             std::thread::sleep(std::time::Duration::from_millis(500));
         }
         stop(recorder);
-        let report = json_of(nsscope().args(["report", "--json", "--definition", "by:net", "-i"]).arg(&file));
-        let found = report["containers"].as_array().unwrap();
-        let found: Vec<u64> = found.iter().filter_map(|one| one["namespaces_unique"]["net"].as_u64()).collect();
-        let ours: Vec<u64> = found.into_iter().filter(|number| numbers.contains(number)).collect();
+        let ours: Vec<u64> = recorded(&file).into_iter().filter(|number| numbers.contains(number)).collect();
         assert_eq!(ours, numbers, "{backend}: {inodes:?}");
     }
 }
