@@ -175,9 +175,17 @@ pub fn report(file: &Path) -> Value {
 /// # Panics
 /// Where it is not JSON, or has no counts.
 pub fn count_records(file: &Path) -> u64 {
+    count_kinds(file).values().sum()
+}
+
+/// The same, by kind.
+///
+/// # Panics
+/// Likewise.
+pub fn count_kinds(file: &Path) -> BTreeMap<String, u64> {
     let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
-    let kinds = stat["kinds"].as_object().expect("kinds").values();
-    kinds.map(|kind| kind["count"].as_u64().expect("a count")).sum()
+    let kinds = stat["kinds"].as_object().expect("kinds").iter();
+    kinds.map(|(kind, of)| (kind.clone(), of["count"].as_u64().expect("a count"))).collect()
 }
 
 /// Why this machine cannot record, if it cannot.

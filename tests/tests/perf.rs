@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    actor, cannot_record, count_records, errors, events, json_of, kernel_that_refuses, missing, needs, no_perf,
-    nsscope, perf_counts, perf_script, record, run, text,
+    actor, cannot_record, count_kinds, count_records, errors, events, json_of, kernel_that_refuses, missing, needs,
+    no_perf, nsscope, perf_counts, perf_script, record, run, text,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -460,10 +460,9 @@ fn behind_a_hole_compressed_records_are_there() {
 
 /// Records by kind, without those that hold others.
 fn plain_counts(file: &Path) -> BTreeMap<String, u64> {
-    let stat = json_of(nsscope().args(["stat", "--json"]).arg(file));
-    let kinds = stat["kinds"].as_object().unwrap().iter();
-    let counts = kinds.map(|(kind, of)| (kind.clone(), of["count"].as_u64().unwrap()));
-    counts.filter(|(kind, _)| kind != "compressed").collect()
+    let mut counts = count_kinds(file);
+    counts.remove("compressed");
+    counts
 }
 
 #[test]

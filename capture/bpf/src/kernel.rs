@@ -90,7 +90,7 @@ impl Task {
     #[inline(always)]
     pub(crate) fn ids(self) -> (u32, u32) {
         if set!(SETTINGS.pid_ns) == INIT_PID_NS {
-            return (self.0.u32(set!(OFFSETS.tgid)), self.0.u32(set!(OFFSETS.pid)));
+            return (self.process_of_host(), self.pid_of_host());
         }
         (Self(self.0.to(set!(OFFSETS.group_leader))).id_inside(), self.id_inside())
     }

@@ -254,16 +254,12 @@ fn left(running: &Running, out: Task, now: u64) {
         && let Some(moves) = unsafe { MOVED.get(running.process) }
     {
         // What it ran before a move is the group's that it left.
-        for moved in moves.of(running.thread) {
-            if moved.at <= since || moved.at > now {
-                continue;
-            }
-            ran(group, moved.at);
+        (since, group) = moves.cut(running.thread, (since, group), now, |group, from, to| {
+            ran(group, to);
             if running.watched != 0 {
-                add(group, |sum| sum.ran += moved.at - since);
+                add(group, |sum| sum.ran += to - from);
             }
-            (since, group) = (moved.at, moved.group);
-        }
+        });
     }
     ran(group, now);
     if !watch::watched(out) {

@@ -192,9 +192,27 @@ pub(crate) struct Moves {
 
 impl Moves {
     /// Those of a thread, the oldest first.
-    pub(crate) fn of(&self, tid: u32) -> impl Iterator<Item = &Move> {
+    fn of(&self, tid: u32) -> impl Iterator<Item = &Move> {
         let places = (0..MAX_MOVES).map(|back| (self.count as usize).wrapping_add(back) % MAX_MOVES);
         places.map(|place| &self.last[place]).filter(move |moved| moved.at != 0 && (moved.tid == 0 || moved.tid == tid))
+    }
+
+    /// Cuts what a thread ran from `since` to `until`, ns, first for the group of this number, where it moved: `ended` is told
+    /// each group that it left, from when and until when it ran for it. Returns since when it has run for which group.
+    pub(crate) fn cut(
+        &self,
+        tid: u32,
+        (mut since, mut group): (u64, u32),
+        until: u64,
+        mut ended: impl FnMut(u32, u64, u64),
+    ) -> (u64, u32) {
+        for moved in self.of(tid) {
+            if since < moved.at && moved.at <= until {
+                ended(group, since, moved.at);
+                (since, group) = (moved.at, moved.group);
+            }
+        }
+        (since, group)
     }
 }
 

@@ -175,13 +175,8 @@ impl Sums {
             let (mut since, mut number) = (running.since, running.number);
             // As the programs will sum it.
             if let Ok(moves) = self.moved.get(&running.process, 0) {
-                for moved in moves.of(running.thread) {
-                    if moved.at <= since || moved.at > now {
-                        continue;
-                    }
-                    ran(number, moved.at - since);
-                    (since, number) = (moved.at, moved.group);
-                }
+                (since, number) =
+                    moves.cut(running.thread, (since, number), now, |number, from, to| ran(number, to - from));
             }
             ran(number, now.saturating_sub(since));
         }
