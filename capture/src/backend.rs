@@ -11,7 +11,8 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The first that works here of perf, eBPF and /proc.
+    /// The first that works here of perf, eBPF and /proc. Of eBPF and perf where wake-ups are recorded: perf writes a
+    /// tracepoint's record for each of them, the programs one of two thirds of its size.
     #[default]
     Auto,
     /// The kernel's own records, by perf_event_open(2).
@@ -41,6 +42,13 @@ pub(crate) fn open(target: &Target, backend: Backend, wanted: &Wanted) -> Result
         Backend::Bpf => bpf(),
         Backend::Proc => Ok(Box::new(Proc::new(target))),
         Backend::Auto if only_perf => perf(),
+        Backend::Auto if wanted.wakeups => bpf().or_else(|bpf_error| {
+            if !bpf_error.another_backend_may_work() {
+                return Err(bpf_error);
+            }
+            log::info!("recording wake-ups by perf, not by eBPF programs: {bpf_error}");
+            perf()
+        }),
         Backend::Auto => perf().or_else(|perf_error| {
             if !perf_error.another_backend_may_work() {
                 return Err(perf_error);

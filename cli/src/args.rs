@@ -87,7 +87,7 @@ Examples:
   nsscope record --container web                  one container, by id or name
   nsscope record --backend bpf                    by eBPF programs, with time namespaces and pids inside
   nsscope record --backend proc                   without privileges, by looking at /proc
-  nsscope record --backend bpf --summary 10s -z   for days: who ran and waited, every ten seconds
+  nsscope record --summary 10s -z                 for days: who ran and waited, every ten seconds
   nsscope record --max-size 64M --max-files 8     for as long as you like, in files of 64 MiB
   nsscope record --snapshot                       keeps the latest in memory; pkill -USR2 nsscope writes it
   nsscope record -F 99 --duration 10s             with CPU time, for nsscope report --cpu
@@ -287,7 +287,7 @@ pub(crate) struct Record {
     #[arg(long)]
     pub(crate) wakeups: bool,
     /// Also record how long each container ran and waited, and for whom, summed in the kernel over intervals of this
-    /// length: for recordings of days. Needs --backend bpf
+    /// length: for recordings of days. By eBPF programs alone
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["switch_events", "wakeups"])]
     pub(crate) summary: Option<Duration>,
     /// Begin a new file when this one reaches this size, such as 64M; FILE.1 is the one before, FILE.2 the one before
@@ -319,7 +319,7 @@ pub(crate) struct Record {
 /// Where records come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
-    /// perf where the kernel lets us, else bpf, else proc
+    /// perf where the kernel lets us, else bpf, else proc; with --wakeups and --summary bpf first
     #[default]
     Auto,
     /// The kernel's own records, exact

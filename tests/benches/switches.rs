@@ -24,8 +24,8 @@ const RECORDERS: [(&str, &[&str]); 6] = [
     ("perf sched record", &["sched", "record", "-q", "-a", "-o"]),
     ("--switch-events", &["record", "-a", "--switch-events", "-o"]),
     ("--wakeups", &["record", "-a", "--wakeups", "-o"]),
-    ("  by bpf", &["record", "-a", "--backend", "bpf", "--wakeups", "-o"]),
-    (SUMMARY, &["record", "-a", "--backend", "bpf", "--summary", "1s", "-z", "-o"]),
+    ("  by perf", &["record", "-a", "--backend", "perf", "--wakeups", "-o"]),
+    (SUMMARY, &["record", "-a", "--summary", "1s", "-z", "-o"]),
     (BPFTRACE, &["-e", WAITS, "-o"]),
 ];
 const SUMMARY: &str = "--summary 1s -z";

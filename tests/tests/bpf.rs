@@ -424,7 +424,8 @@ fn a_machine_without_tracefs_tells_of_unshare() {
     assert!(reasons.map(|event| &event["fields"]["reason"]).any(|reason| *reason == json!(2)), "an unshare");
 }
 
-/// By default perf, where that is refused bpf, where that is refused too /proc; it is said which, and why.
+/// By default perf, where that is refused bpf, where that is refused too /proc; it is said which, and why. Of wake-ups bpf,
+/// where that is refused perf.
 #[test]
 fn the_backend_is_the_best_that_is_allowed() {
     needs!("the_backend_is_the_best", cannot_record(), no_bpf(), not_root(), missing("gcc", "gcc"));
@@ -446,6 +447,13 @@ fn the_backend_is_the_best_that_is_allowed() {
     let (by, said) = backend(without.args(["--bounding-set=-all", "--inh-caps=-all", program, "record"]));
     assert_eq!(by, "proc");
     assert!(said.contains("the kernel refuses perf_event_open") && said.contains("eBPF programs"), "{said}");
+
+    assert_eq!(backend(Command::new(program).args(["record", "-a", "--wakeups"])).0, "bpf");
+    let without = ["--bounding-set=-bpf,-sys_admin", "--inh-caps=-bpf,-sys_admin", program];
+    let mut record = Command::new("setpriv");
+    let (by, said) = backend(record.args(without).args(["record", "-v", "-a", "--wakeups"]));
+    assert_eq!(by, "perf");
+    assert!(said.contains("recording wake-ups by perf, not by eBPF programs"), "{said}");
 }
 
 /// What no record of the kernel has, against what the process itself finds in /proc.

@@ -194,6 +194,7 @@ impl Random {
         if self.0.bool() {
             options.extend(["--backend", "bpf"].map(String::from));
         } else {
+            options.extend(["--backend", "perf"].map(String::from));
             self.may(40, &["-F", "999"], &mut options);
         }
         for (percent, options_of) in

@@ -345,10 +345,11 @@ fn cpu_time_is_of_the_container_that_had_the_inode_then() {
 
 #[test]
 fn perf_prints_the_switches_that_we_print() {
-    needs!("perf_prints_the_switches", cannot_record(), no_perf());
+    needs!("perf_prints_the_switches", cannot_record(), no_perf(), no_bpf(), not_root());
     let dir = tempfile::tempdir().unwrap();
     for (name, args) in [
-        ("all", &["-a", "--switch-events", "--wakeups"][..]),
+        ("all", &["-a", "--switch-events", "--wakeups", "--backend", "perf"][..]),
+        ("bpf", &["-a", "--wakeups", "--backend", "bpf"]),
         ("packed", &["-a", "-z", "--switch-events"]),
         ("own", &["--switch-events"]),
     ] {
