@@ -31,6 +31,15 @@ pub(crate) fn online_cpus() -> Result<Vec<u32>> {
     Ok(cpus)
 }
 
+/// How many numbers of CPUs there are, offline ones and those that may be plugged in among them.
+#[cfg(feature = "bpf")]
+pub(crate) fn possible_cpus() -> Result<u32> {
+    let path = Path::new("/sys/devices/system/cpu/possible");
+    let text = fs::read_to_string(path).map_err(|error| Error::file("read", path, error))?;
+    let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<u32>().ok());
+    last.map(|last| last + 1).ok_or_else(|| Error::other(format!("{}: {text:?}", path.display())))
+}
+
 /// `/proc/sys/kernel/perf_event_paranoid`; `None` where the kernel has no perf events.
 pub(crate) fn paranoid() -> Option<i32> {
     fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok()?.trim().parse().ok()

@@ -78,6 +78,8 @@ date -s 2031-01-01 > /dev/null
 echo 0 > /sys/devices/system/cpu/cpu1/online
 sleep 2
 ns-actor unshare uts > offline.first
+nsscope record --backend bpf -a -o late.data 2> late.log &
+begun late.data $!
 echo 1 > /sys/devices/system/cpu/cpu1/online
 sleep 3
 date -s 2001-01-01 > /dev/null
@@ -124,6 +126,9 @@ fn a_cpu_that_goes(left: &Left) -> Result<()> {
             ensure!(said.contains(says) && said.contains(" 0 lost"), "{data}: {said}");
         }
     }
+    let (events, back) = (left.events("late.data")?, left.json("offline.back")?);
+    let is_there = events.iter().any(|event| event["kind"] == "namespaces" && event["pid"] == back["pid"]);
+    ensure!(is_there, "what CPU 1 did that was offline when bpf began: {}", left.text("late.log")?);
     println!("a CPU that went and came back, a clock that was set, a sleep: what was recorded stays, and it goes on");
     Ok(())
 }

@@ -3,11 +3,14 @@
 
 use crate::kernel::{Cgroup, Task, set};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_probe_read_kernel_str};
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{ArrayOfMaps, RingBuf};
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_ringbuf_query};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::PerCpuArray;
 use core::arch::asm;
 use core::mem::MaybeUninit;
+use core::ptr::from_ref;
 use nsscope_codec::Native;
 use nsscope_codec::encode::{Encode, Exit, Fork, Namespaces, TaskIds};
 use nsscope_codec::wire::cgroup::CgroupFixed;
@@ -21,9 +24,13 @@ use nsscope_codec::wire::task_namespaces::{Reason, TaskNamespaces};
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::{U16, U32, U64};
 
-/// Whole records, one behind the other. Made larger when loaded.
-#[map]
-static RECORDS: RingBuf = RingBuf::with_byte_size(4096, 0);
+/// Whole records, one behind the other. A ring has a lock, which all who write to it wait for: each CPU has its own. They are
+/// put in when the programs are loaded.
+#[btf_map]
+static RECORDS: ArrayOfMaps<Ring, 1> = ArrayOfMaps::new();
+
+/// What the kernel's verifier takes each of them for. The size is none of theirs; it is whole pages, however large they are.
+type Ring = RingBuf<u64, { 1 << 16 }>;
 
 /// Records that had no room in the ring, for each CPU.
 #[map]
@@ -65,11 +72,19 @@ fn now() -> SampleId {
     }
 }
 
+/// That of this CPU.
+#[inline(always)]
+fn ring() -> Option<&'static Ring> {
+    // SAFETY: takes nothing.
+    RECORDS.get(unsafe { bpf_get_smp_processor_id() })
+}
+
 /// The reader is woken when there is enough for it to do, and looks by itself now and then: waking costs more than all
 /// the rest.
 #[inline(always)]
-fn wake() -> u64 {
-    let waiting = RECORDS.query(BPF_RB_AVAIL_DATA as u64);
+fn wake(ring: &Ring) -> u64 {
+    // SAFETY: a ring, as the kernel has found it.
+    let waiting = unsafe { bpf_ringbuf_query(from_ref(ring).cast_mut().cast(), BPF_RB_AVAIL_DATA as u64) };
     (if waiting >= set!(SETTINGS.wake_at) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }) as u64
 }
 
@@ -86,10 +101,12 @@ fn lost(records: u64) {
 /// Reserves `N` bytes of the ring, has them filled, and hands them over.
 #[inline(always)]
 fn put<const N: usize>(records: u64, fill: impl FnOnce(&mut [u8; N])) {
-    let Some(mut room) = RECORDS.reserve::<[u8; N]>(0) else { return lost(records) };
+    let Some(ring) = ring() else { return lost(records) };
+    let wake = wake(ring);
+    let Some(mut room) = ring.reserve_untyped::<[u8; N]>(0) else { return lost(records) };
     // SAFETY: bytes may have any value, and all are written before anybody reads them.
     fill(unsafe { MaybeUninit::assume_init_mut(&mut room) });
-    room.submit(wake());
+    room.submit(wake);
 }
 
 /// A new task, the running one's child.
@@ -327,7 +344,7 @@ fn with_path(at: usize, path: *const u8, fill: impl FnOnce(&mut [u8; SCRATCH_SIZ
     }
     let size = fill(room, len) & (SCRATCH_SIZE as u32 - 1);
     if let Some(record) = room.get(..size as usize)
-        && RECORDS.output::<[u8]>(record, wake()).is_err()
+        && ring().is_none_or(|ring| ring.output_untyped::<[u8]>(record, wake(ring)).is_err())
     {
         lost(1);
     }

@@ -3,7 +3,7 @@
 //!
 //! Each program runs where the kernel would write its own record: a new task (`task_newtask`, behind
 //! `perf_event_fork()` in kernel/fork.c), an exec or another change of name (`task_rename`), an end
-//! (`sched_process_exit`), unshare and setns (on return from them). What goes into the BPF ring is what goes into the
+//! (`sched_process_exit`), unshare and setns (on return from them). What goes into a CPU's BPF ring is what goes into the
 //! file. The structures of the running kernel are read at offsets that userspace took from its BTF.
 
 #![no_std]

@@ -1,11 +1,12 @@
 //! Records from eBPF programs, with what the kernel's own leave out. Not here: what the programs do in the kernel,
 //! which is in `capture/bpf`.
 //!
-//! The programs (`capture/bpf`) put whole records into one BPF ring; what is taken out of it goes into the file as it is.
+//! The programs (`capture/bpf`) put whole records into BPF rings; what is taken out of them goes into the file as it is.
 
 mod btf;
 mod chain;
 mod offsets;
+mod rings;
 mod shared;
 mod sums;
 
@@ -17,12 +18,13 @@ use crate::synth::Synthesizer;
 use crate::sys::Event;
 use crate::target::Target;
 use crate::{machine, mounts, tracefs};
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use chain::{chain, failed, map};
 use nsscope_codec::synthetic;
 use nsscope_codec::wire::namespaces::new_encode_dev;
+use rings::Rings;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{major, minor, stat};
@@ -38,14 +40,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NSSCOPE_BPF_OBJECT"));
 /// Id that the records' trailers carry.
 const ID: u64 = 1;
 
-/// Bytes of the ring for each CPU, where the user names no size.
-const RING_SIZE: usize = 2 << 20;
-
 /// The reader is woken when a ring is full to this part.
 const WAKE_AT: u64 = 4;
-
-/// How much is taken out of the ring at once: whoever writes may be as fast as we are.
-const TAKEN: usize = 4 << 20;
 
 /// How many processes are watched at once, where not everything is.
 const MAX_WATCHED: u32 = 1 << 16;
@@ -108,20 +104,18 @@ impl Attach {
     }
 }
 
-/// Programs that run, and their ring.
+/// Programs that run, and their rings.
 pub(crate) struct Bpf {
     pub(crate) described: Vec<EventDesc>,
-    records: RingBuf<MapData>,
+    records: Rings,
     lost: PerCpuArray<MapData, u64>,
     told_lost: u64,
     watched: HashMap<MapData, u32, u8>,
     /// Whether the map says who is recorded; otherwise all are.
     watches: bool,
-    /// Readable when the programs have woken us. The ring itself is whenever there is anything in it, which in a storm
+    /// Readable when the programs have woken us. A ring itself is whenever there is anything in it, which in a storm
     /// is always.
     woken: OwnedFd,
-    /// Bytes that were taken out of the ring.
-    taken: Vec<u8>,
     /// What the programs have summed, where that is wanted in place of each switch.
     sums: Option<Sums>,
     /// What is seen.
@@ -139,10 +133,8 @@ impl Bpf {
             return Err(missing());
         }
         let offsets = offsets::read()?;
-        let cpus = machine::online_cpus()?.len();
-        let ring = (wanted.ring_size.unwrap_or(RING_SIZE).max(machine::page_size()) * cpus).next_power_of_two();
-        let ring = u32::try_from(ring.min(1 << 30)).unwrap_or(1 << 30);
-        let mut settings = settings(target, ring)?;
+        let ring_size = rings::size(wanted.ring_size);
+        let mut settings = settings(target, ring_size)?;
         let mut watch = PROGRAMS.to_vec();
         settings.interval = wanted.sums.map_or(0, sums::nanoseconds);
         let is_summed = wanted.sums.is_some();
@@ -158,7 +150,7 @@ impl Bpf {
             .btf(Some(&btf))
             .override_global("OFFSETS", offsets.as_bytes(), true)
             .override_global("SETTINGS", settings.as_bytes(), true)
-            .map_max_entries("RECORDS", ring)
+            .map_max_entries("RECORDS", machine::possible_cpus()?)
             .map_max_entries("WATCHED", if settings.watch == WATCH_ALL { 1 } else { MAX_WATCHED })
             .map_max_entries("GROUPS", if is_summed { sums::MAX_GROUPS } else { 1 })
             .map_max_entries("FREE", if is_summed { sums::MAX_GROUPS } else { 1 })
@@ -170,11 +162,11 @@ impl Bpf {
             .load(OBJECT)
             .map_err(|error| refused(&chain(&error)))?;
         let sums = wanted.sums.map(|interval| Sums::new(&mut programs, interval)).transpose()?;
-        let records: RingBuf<MapData> = map(&mut programs, "RECORDS")?;
+        let records = Rings::new(&mut programs, ring_size)?;
         let lost = map(&mut programs, "LOST")?;
         let watched = map(&mut programs, "WATCHED")?;
         let woken = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for fd in [Some(records.as_fd()), sums.as_ref().map(Sums::timer)].into_iter().flatten() {
+        for fd in records.fds().chain(sums.as_ref().map(Sums::timer)) {
             epoll::add(&woken, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
         }
         let side_band = side_band(side_band_attr(wanted.switches), vec![ID]);
@@ -187,7 +179,6 @@ impl Bpf {
             watched,
             watches: settings.watch != WATCH_ALL,
             woken,
-            taken: Vec::new(),
             sums,
             watch,
             attached: Vec::new(),
@@ -270,12 +261,11 @@ impl Source for Bpf {
         Ok(())
     }
 
-    /// Stops the programs; what is in the ring stays.
+    /// Stops the programs; what is in the rings stays.
     fn disable(&mut self) {
         self.programs = None;
     }
 
-    /// Takes out what is in the ring: whole records, [`TAKEN`] bytes of them and the last.
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
         // What comes from now on wakes again.
         epoll::wait(&self.woken, spare_capacity(&mut Vec::with_capacity(2)), Some(&Timespec::default()))?;
@@ -291,17 +281,12 @@ impl Source for Bpf {
                 self.sums = None;
             }
         }
-        self.taken.clear();
-        while self.taken.len() < TAKEN
-            && let Some(item) = self.records.next()
-        {
-            self.taken.extend_from_slice(&item);
-        }
-        take(&[[&self.taken, &[]], [&synth.records, &[]]])?;
-        Ok(!self.taken.is_empty())
+        let any = self.records.drain(take)?;
+        take(&[[&synth.records, &[]]])?;
+        Ok(any)
     }
 
-    /// Readable when there is much in the ring.
+    /// Readable when there is much in a ring.
     fn fds(&self) -> Vec<BorrowedFd<'_>> {
         vec![self.woken.as_fd()]
     }
