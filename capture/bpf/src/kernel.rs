@@ -1,7 +1,8 @@
 //! The kernel's structures, read at the offsets of the kernel that runs. Not here: what is made of the fields.
 //!
 //! The offsets are constants to the verifier, which knows the types: it lets the programs load fields as the kernel
-//! itself does, and a pointer that leads nowhere gives 0. Only where an offset depends on what was read before
+//! itself does, and a pointer that leads nowhere gives 0. A kernel that clang has built says which pointers are RCU's
+//! (`btf_type_tag`); the verifier wants those compared with null before anything is added to them. Only where an offset depends on what was read before
 //! (`pid.numbers[level]`) a helper reads.
 
 use crate::shared::{GONE, Offsets, Settings};
@@ -32,7 +33,10 @@ pub(crate) struct At(*const u8);
 
 impl At {
     #[inline(always)]
-    fn read<T: Copy>(self, offset: u32) -> T {
+    fn read<T: Copy + Default>(self, offset: u32) -> T {
+        if self.0.is_null() {
+            return T::default();
+        }
         // SAFETY: the verifier knows the structure, and that there is such a field at this offset.
         unsafe { core::ptr::read_volatile(self.0.add(offset as usize).cast()) }
     }
@@ -45,7 +49,7 @@ impl At {
     /// What a pointer points to.
     #[inline(always)]
     fn to(self, offset: u32) -> Self {
-        Self(self.read(offset))
+        Self(self.read::<u64>(offset) as *const u8)
     }
 
     /// A namespace's inode, where this has a pointer to one.
@@ -58,6 +62,9 @@ impl At {
     /// Reads where the verifier knows no type.
     #[inline(always)]
     fn probe<T: Copy + Default>(self, offset: u32) -> T {
+        if self.0.is_null() {
+            return T::default();
+        }
         // SAFETY: the helper checks what it reads.
         unsafe { bpf_probe_read_kernel(self.0.wrapping_add(offset as usize).cast()) }.unwrap_or_default()
     }
