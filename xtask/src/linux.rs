@@ -25,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libssl-dev", "its certificates"),
     ("xz-utils", "unpacks it"),
     ("clang-22", "compiles its C"),
+    ("dwarves", "its types, for eBPF"),
     ("llvm-22", "its binary tools"),
     ("libclang-22-dev", "reads its headers for Rust"),
     ("linux-perf", "records in it"),
@@ -172,14 +173,18 @@ impl Tree {
         Ok(Self { dir, bindgen, hash: hasher.finish() })
     }
 
+    /// Where a kernel is kept that was built of these sources.
+    fn kept(&self, variant: Variant) -> Result<PathBuf> {
+        let mut hasher = DefaultHasher::new();
+        (self.hash, variant.config()?).hash(&mut hasher);
+        Ok(self.dir.join("built").join(variant.name()).join(format!("{:016x}", hasher.finish())))
+    }
+
     /// A kernel, from the cache where it was built of the same.
     fn build(&self, variant: Variant) -> Result<Built> {
-        let config = variant.config()?;
-        let mut hasher = DefaultHasher::new();
-        (self.hash, &config).hash(&mut hasher);
-        let name = variant.name();
-        let kept = self.dir.join("built").join(&name).join(format!("{:016x}", hasher.finish()));
+        let (kept, name) = (self.kept(variant)?, variant.name());
         if !kept.exists() {
+            let config = variant.config()?;
             let begun = Instant::now();
             // A configuration that turns much around has a folder of its own.
             let build = self.dir.join(if variant == Variant::Debug { "debug" } else { "build" });

@@ -53,7 +53,7 @@ enum Chore {
         /// Instead, build Linux with the record written by Rust, and compare it with Linux as it is
         #[arg(long)]
         rust: bool,
-        /// Also build one without each type of namespace, and one that looks for faults: a quarter of an hour more
+        /// Also build one without each type of namespace, and one that looks for faults: half an hour more
         #[arg(long, requires = "rust")]
         all: bool,
         /// Only the one with KASAN, lockdep and kmemleak
