@@ -1,11 +1,27 @@
 //! The JSON shapes of containers, groups, processes and namespaces, which several commands print. Not here: which
 //! containers are shown.
 
+use crate::error::Outcome;
 use crate::select::{Selection, role, running, sharers, title};
 use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::{Container, CpuStat, Group, KeptNamespace, Key, NsSet, Process, Timeline};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::{self, BufWriter, Write};
+
+/// Standard output. By itself it hands over each line as it ends, by a system call.
+pub(crate) fn buffered() -> impl Write {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Prints a document.
+pub(crate) fn print_json(document: &impl Serialize) -> Outcome<()> {
+    let mut out = buffered();
+    serde_json::to_writer_pretty(&mut out, document)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
 
 /// A namespace that something but a task keeps, for a program.
 pub(crate) fn kept_json(kept: &KeptNamespace) -> Value {

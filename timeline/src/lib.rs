@@ -80,6 +80,7 @@ mod limit;
 mod lives;
 mod members;
 mod membership;
+mod numbers;
 pub mod order;
 pub mod process;
 mod registry;

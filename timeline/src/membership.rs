@@ -1,7 +1,7 @@
 //! What a task is a member of at a time: namespaces, cgroups, and the container that its namespaces are of.
 //! Not here: a task's name.
 
-use alloc::collections::BTreeMap;
+use crate::numbers::Numbers;
 use alloc::string::String;
 use nsscope_codec::wire::namespaces::{NsId, NsKind};
 use zerocopy::{Immutable, IntoBytes};
@@ -51,9 +51,9 @@ pub(crate) struct Membership {
 #[derive(Debug, Default)]
 pub(crate) struct MembershipNumbers {
     /// Namespaces and cgroups to the number of the pair.
-    pairs: BTreeMap<u64, u32>,
+    pairs: Numbers,
     /// Pair and owner to the number of the membership.
-    memberships: BTreeMap<u64, u32>,
+    memberships: Numbers,
     len: u32,
 }
 

@@ -4,6 +4,7 @@ use crate::ended::Ended;
 use crate::intern::Interner;
 use crate::limit::{Read, Throttled};
 use crate::membership::{Membership, MembershipNumbers, NsSet};
+use crate::numbers::Numbers;
 use crate::registry::Registry;
 use crate::task::{Since, Source, Task, set_value};
 use crate::tracepoint::{Tracepoints, Wakeup};
@@ -94,20 +95,20 @@ pub struct Timeline {
     pub(crate) states: Vec<(Membership, u64, Option<u64>)>,
     pub(crate) way: Vec<u32>,
     /// Thread id to the task that has it now, or had it last.
-    pub(crate) current: BTreeMap<u64, u32>,
+    pub(crate) current: Numbers,
     /// Entries of it that were of use last, a task's and a parent's: records of a task stand together, and those of its
     /// children.
     pub(crate) recent: [Option<(u32, u32)>; 2],
     /// Process id to the first of its threads that live, the leader left out.
-    pub(crate) threads: BTreeMap<u64, u32>,
+    pub(crate) threads: Numbers,
     /// What the tasks with each membership do, by its number.
     pub(crate) usage: Vec<Usage>,
     pub(crate) memberships: MembershipNumbers,
     /// Cgroup id to path, from CGROUP records.
-    pub(crate) cgroup_ids: BTreeMap<u64, u32>,
+    pub(crate) cgroup_ids: Numbers,
     pub(crate) registry: Registry,
     /// Pids that runtimes have named as those of their containers' inits, of processes that have not ended.
-    pub(crate) inits: BTreeMap<u64, u32>,
+    pub(crate) inits: Numbers,
     /// Namespaces that nobody need be in.
     #[cfg(feature = "full")]
     pub(crate) kept: Vec<KeptNamespace>,

@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::error::Outcome;
-use crate::json::{container_json, kind_names, namespaces_json};
+use crate::json::{buffered, container_json, kind_names, namespaces_json, print_json};
 use crate::loaded::Capture;
 use crate::safe::safe;
 use crate::select::title;
@@ -11,7 +11,7 @@ use nsscope_codec::wire::namespaces::NsKind;
 use nsscope_timeline::{Container, NsSet, Timeline};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// A process that is in both captures with other namespaces.
@@ -34,7 +34,6 @@ pub(crate) fn run(args: &args::Diff) -> Outcome {
     };
     let (appeared, vanished) = (missing(&new, &old), missing(&old, &new));
     let moved = moved(&before, &after);
-    let mut out = io::stdout().lock();
     if args.json {
         let list = |timeline: &Timeline, containers: &[Container]| -> Vec<Value> {
             containers.iter().map(|container| container_json(timeline, container)).collect()
@@ -49,10 +48,10 @@ pub(crate) fn run(args: &args::Diff) -> Outcome {
             "appeared": list(&after, &appeared), "vanished": list(&before, &vanished),
             "moved": moved.collect::<Vec<_>>(),
         });
-        serde_json::to_writer_pretty(&mut out, &document)?;
-        writeln!(out)?;
+        print_json(&document)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut out = buffered();
     for (sign, containers) in [('+', &appeared), ('-', &vanished)] {
         for container in containers {
             let own = container.own_namespaces().collect::<Vec<_>>().join(" ");

@@ -3,7 +3,7 @@
 
 use crate::args::{self, Sort};
 use crate::error::Outcome;
-use crate::json::{container_json, groups_json, kept_json, members_json, namespaces_json, shares};
+use crate::json::{container_json, groups_json, kept_json, members_json, namespaces_json, print_json, shares};
 use crate::loaded::Capture;
 use crate::safe::safe;
 use crate::select::{Selection, running, select, sharers, title};
@@ -22,7 +22,6 @@ use std::process::ExitCode;
 pub(crate) fn run(args: &args::Ps) -> Outcome {
     let Capture { timeline, .. } = Capture::now()?;
     let selection = select(&timeline, &args.which, (0, u64::MAX), Sort::Root);
-    let mut out = io::stdout().lock();
     if args.json {
         let containers = selection.containers.iter().zip(&selection.members).map(|(container, members)| {
             let mut value = container_json(&timeline, container);
@@ -38,12 +37,12 @@ pub(crate) fn run(args: &args::Ps) -> Outcome {
             "namespaces": census(&timeline),
             "kept": timeline.kept().iter().map(kept_json).collect::<Vec<_>>(),
         });
-        serde_json::to_writer_pretty(&mut out, &document)?;
-        writeln!(out)?;
+        print_json(&document)?;
     } else {
+        let mut out = io::stdout().lock();
         out.write_all(as_text(&timeline, &selection, args).as_bytes())?;
+        out.flush()?;
     }
-    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 

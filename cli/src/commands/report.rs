@@ -4,7 +4,9 @@ use super::slow::no_switches;
 use super::waits;
 use crate::args::{self, Most, Sort};
 use crate::error::Outcome;
-use crate::json::{container_json, groups_json, kept_json, kind_names, members_json, namespaces_json, shares};
+use crate::json::{
+    container_json, groups_json, kept_json, kind_names, members_json, namespaces_json, print_json, shares,
+};
 use crate::loaded::Capture;
 use crate::safe::safe;
 use crate::select::{self, Selection, role, title};
@@ -37,13 +39,11 @@ pub(crate) fn print(args: &args::Report) -> Outcome<()> {
     if args.waits && !capture.timeline.has_switches() {
         return Err(no_switches(args.input.path()));
     }
-    let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &as_json(&capture, &selection, &namespaced, args))?;
-        writeln!(out)?;
-    } else {
-        out.write_all(as_text(&capture, &selection, &namespaced, args).as_bytes())?;
+        return print_json(&as_json(&capture, &selection, &namespaced, args));
     }
+    let mut out = io::stdout().lock();
+    out.write_all(as_text(&capture, &selection, &namespaced, args).as_bytes())?;
     Ok(out.flush()?)
 }
 

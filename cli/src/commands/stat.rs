@@ -3,6 +3,7 @@
 use crate::args;
 use crate::error::{Outcome, note};
 use crate::input::{self, Consumer};
+use crate::json::print_json;
 use crate::table::Style;
 use crate::time::seconds;
 use nsscope_codec::RecordCounts;
@@ -70,7 +71,6 @@ pub(crate) fn run(args: &args::Stat) -> Outcome {
     let rate = |count: u64| if length == 0 { 0.0 } else { count as f64 * 1e9 / length as f64 };
     let forks = counts.kinds.of(RecordType::FORK) - counts.synthesized;
     let kinds: BTreeMap<String, u64> = counts.kinds.counts().collect();
-    let mut out = io::stdout().lock();
     if args.json {
         let kinds: BTreeMap<_, _> =
             kinds.iter().map(|(kind, &count)| (kind, json!({ "count": count, "per_second": rate(count) }))).collect();
@@ -81,10 +81,10 @@ pub(crate) fn run(args: &args::Stat) -> Outcome {
             "unreadable_records": counts.unreadable,
             "busiest_second": { "second": counts.busiest.0, "records": counts.busiest.1 },
         });
-        serde_json::to_writer_pretty(&mut out, &document)?;
-        writeln!(out)?;
+        print_json(&document)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut out = io::stdout().lock();
     let style = Style::of_stdout();
     let mut table = style.table(&["KIND", "RECORDS", "PER SECOND"]);
     for (kind, &count) in &kinds {

@@ -3,7 +3,7 @@
 
 use crate::args;
 use crate::error::{Failure, Outcome};
-use crate::json::process_json;
+use crate::json::{buffered, print_json, process_json};
 use crate::loaded::Capture;
 use crate::safe::safe;
 use crate::select::{container_of, title};
@@ -13,7 +13,7 @@ use nsscope_timeline::process::in_tree_order;
 use nsscope_timeline::{Container, Process};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &args::Tree) -> Outcome {
@@ -39,7 +39,6 @@ pub(crate) fn run(args: &args::Tree) -> Outcome {
     }
     let line = lineage(&processes, &wanted);
     let of = |process: &Process| container_of(timeline, &args.definition, &containers, process.leader);
-    let mut out = io::stdout().lock();
     if args.json {
         let list = line.iter().map(|&(depth, process, chosen)| {
             let mut value = process_json(timeline, process);
@@ -48,10 +47,10 @@ pub(crate) fn run(args: &args::Tree) -> Outcome {
             value["container"] = json!(of(process).map(Container::id));
             value
         });
-        serde_json::to_writer_pretty(&mut out, &list.collect::<Vec<_>>())?;
-        writeln!(out)?;
+        print_json(&list.collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut out = buffered();
     let style = Style::of_stdout();
     let (first, _) = timeline.span().unwrap_or_default();
     for (index, &(depth, process, chosen)) in line.iter().enumerate() {
