@@ -35,6 +35,10 @@ pub(crate) struct Args {
     /// Print more to standard error: what is tried, opened and given up
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
+    /// Read captures with so many threads; by default with one for each CPU, and never with more than two. It changes
+    /// nothing but the time
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
     /// Print to the terminal without a pager (NSSCOPE_PAGER, PAGER or less): nsscope --no-pager report
     #[arg(long)]
     pub(crate) no_pager: bool,

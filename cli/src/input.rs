@@ -1,32 +1,20 @@
 //! Reads a perf.data file or pipe and hands out its records in time order. Not here: what the records mean.
 
 use crate::archive::{is_archive, unarchived};
+use crate::deliver::{Consumer, Deliver};
 use crate::error::{Failure, Outcome, note, reason};
 use crate::folder::join;
 use crate::packed::{is_packed, unpacked};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nsscope_codec::perf_data::{Decoder, Ordered, Reader, Session, Visitor};
-use nsscope_codec::{Error, ErrorKind, Order, RawRecord};
+use nsscope_codec::perf_data::{Decoder, Ordered, Reader, Session};
+use nsscope_codec::{Error, ErrorKind};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
-
-/// Takes a capture's records in time order.
-pub(crate) trait Consumer {
-    /// Whether damage is not said: the capture is read again.
-    const QUIET: bool = false;
-
-    /// A record of the kernel.
-    fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> Outcome<()>;
-
-    /// Whether nothing more is wanted.
-    fn done(&self) -> bool {
-        false
-    }
-}
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -70,15 +58,17 @@ pub(crate) fn read<C: Consumer>(path: &Path, consumer: &mut C) -> Outcome<Sessio
 fn read_file<C: Consumer>(file: &File, path: &Path, consumer: &mut C) -> Outcome<Session> {
     let mut chunk = vec![0; CHUNK];
     let mut reader = Reader::new();
-    let mut ordered = Ordered::new(Deliver::new(consumer), SORT_LIMIT);
-    let progress = Progress::of(file.metadata().map_or(0, |metadata| metadata.len()), path);
-    while let Some(offset) = reader.wanted().filter(|_| !ordered.visitor().stop()) {
-        progress.show(offset);
-        let len = read_at(file, &mut chunk, offset).map_err(|e| Failure::file("read", path, &e))?;
-        reader.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
-    }
-    drop(progress);
-    finish(ordered, reader.session())
+    thread::scope(|scope| {
+        let mut ordered = Ordered::new(Deliver::new(scope, consumer), SORT_LIMIT);
+        let progress = Progress::of(file.metadata().map_or(0, |metadata| metadata.len()), path);
+        while let Some(offset) = reader.wanted().filter(|_| !ordered.visitor().stop()) {
+            progress.show(offset);
+            let len = read_at(file, &mut chunk, offset).map_err(|e| Failure::file("read", path, &e))?;
+            reader.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
+        }
+        drop(progress);
+        finish(ordered, reader.session())
+    })
 }
 
 /// A bar on a terminal, once reading takes long; gone when it is over.
@@ -114,29 +104,31 @@ impl Drop for Progress {
 }
 
 fn read_stream<C: Consumer>(input: &mut impl Read, path: &Path, consumer: &mut C) -> Outcome<Session> {
+    // A file's metadata may be behind its records: it is put aside to be looked at twice.
+    let mut start = Vec::new();
+    input.by_ref().take(16).read_to_end(&mut start).map_err(|error| Failure::file("read", path, &error))?;
+    let mut input = start.chain(input);
+    if is_file_mode(&start) {
+        let mut spool = spool()?;
+        io::copy(&mut input, &mut spool).map_err(|error| Failure::file("read", path, &error))?;
+        return read_file(&spool, path, consumer);
+    }
     let mut chunk = vec![0; CHUNK];
     let mut decoder = Decoder::new();
-    let mut ordered = Ordered::new(Deliver::new(consumer), SORT_LIMIT);
-    loop {
-        let len = match input.read(&mut chunk) {
-            Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Failure::file("read", path, &error)),
-        };
-        if len == 0 || ordered.visitor().stop() {
-            break;
+    thread::scope(|scope| {
+        let mut ordered = Ordered::new(Deliver::new(scope, consumer), SORT_LIMIT);
+        while !ordered.visitor().stop() {
+            let len = match input.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Failure::file("read", path, &error)),
+            };
+            decoder.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
         }
-        // A file's metadata may be behind its records: it is put aside to be looked at twice.
-        if decoder.position() == 0 && is_file_mode(&chunk[..len]) {
-            let mut spool = spool()?;
-            io::Write::write_all(&mut spool, &chunk[..len])?;
-            io::copy(input, &mut spool).map_err(|error| Failure::file("read", path, &error))?;
-            return read_file(&spool, path, ordered.finish(decoder.session()).consumer);
-        }
-        decoder.push(&chunk[..len], &mut ordered).map_err(|e| not_perf_data(path, e))?;
-    }
-    decoder.finish(&mut ordered).map_err(|e| not_perf_data(path, e))?;
-    finish(ordered, decoder.session())
+        decoder.finish(&mut ordered).map_err(|e| not_perf_data(path, e))?;
+        finish(ordered, decoder.session())
+    })
 }
 
 /// A file without a name: a reader may make no other (`confine`). Where the file system has none, memory has.
@@ -171,9 +163,11 @@ fn not_perf_data(path: &Path, error: Error) -> Failure {
 }
 
 /// The end of a read: what there is to say about it.
-fn finish<C: Consumer>(ordered: Ordered<Deliver<'_, C>>, session: &Session) -> Outcome<Session> {
+fn finish<C: Consumer>(ordered: Ordered<Deliver<'_, '_, C>>, session: &Session) -> Outcome<Session> {
     let late = ordered.late();
-    let Deliver { failed, faults, .. } = ordered.finish(session);
+    let mut deliver = ordered.finish(session);
+    let failed = deliver.finish();
+    let faults = deliver.faults;
     if faults > 1 && !C::QUIET {
         note(format_args!("{faults} faults in all; everything else was read"));
     }
@@ -183,37 +177,5 @@ fn finish<C: Consumer>(ordered: Ordered<Deliver<'_, C>>, session: &Session) -> O
     match failed {
         Some(failure) => Err(failure),
         None => Ok(session.clone()),
-    }
-}
-
-/// Gives the kernel's records to the consumer until it has had enough or fails.
-struct Deliver<'c, C> {
-    consumer: &'c mut C,
-    failed: Option<Failure>,
-    faults: u64,
-}
-
-impl<'c, C: Consumer> Deliver<'c, C> {
-    fn new(consumer: &'c mut C) -> Self {
-        Self { consumer, failed: None, faults: 0 }
-    }
-
-    fn stop(&self) -> bool {
-        self.failed.is_some() || self.consumer.done()
-    }
-}
-
-impl<C: Consumer> Visitor for Deliver<'_, C> {
-    fn record<O: Order>(&mut self, session: &Session, record: RawRecord<'_, O>) {
-        if !record.kind().is_user() && self.failed.is_none() {
-            self.failed = self.consumer.record(session, &record).err();
-        }
-    }
-
-    fn fault(&mut self, error: Error) {
-        self.faults += 1;
-        if self.faults == 1 && !C::QUIET {
-            note(format_args!("the capture is damaged {error}"));
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! A timeline of a capture, or of what runs now. Not here: what is shown of it.
 
+use crate::deliver::Consumer;
 use crate::error::{Failure, Outcome, note};
-use crate::input::{self, Consumer};
+use crate::input;
 use nsscope_codec::perf_data::{Decoder, Ordered, Session, Visitor};
 use nsscope_codec::{Error, Order, RawRecord};
 use nsscope_timeline::Timeline;

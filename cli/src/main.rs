@@ -7,6 +7,7 @@ mod archive;
 mod args;
 mod commands;
 mod confine;
+mod deliver;
 mod error;
 mod events;
 mod folder;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
     error::be_quiet(args.quiet);
     if args.verbose {
         error::be_verbose();
+    }
+    if let Some(threads) = args.threads {
+        deliver::use_threads(threads.into());
     }
     let Some(command) = args.command else {
         // A pipe that is closed is no error.

@@ -33,7 +33,7 @@ impl<W: Write> Arrow<W> {
     }
 }
 
-impl<W: Write> Rows for Arrow<W> {
+impl<W: Write + Send> Rows for Arrow<W> {
     fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
         match self.batches.row(row)? {
             Some(batch) => self.writer.write(&batch).map_err(other),

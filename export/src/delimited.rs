@@ -20,7 +20,7 @@ impl<W: Write> Csv<W> {
     }
 }
 
-impl<W: Write> Rows for Csv<W> {
+impl<W: Write + Send> Rows for Csv<W> {
     fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
         for value in row {
             match value {
@@ -53,7 +53,7 @@ impl<W: Write> Jsonl<W> {
     }
 }
 
-impl<W: Write> Rows for Jsonl<W> {
+impl<W: Write + Send> Rows for Jsonl<W> {
     fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
         let out = &mut self.out;
         let mut before = '{';

@@ -89,7 +89,7 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 }
 
 /// Takes the rows of one table.
-pub trait Rows {
+pub trait Rows: Send {
     /// Takes a row: a value for each column of the table.
     ///
     /// # Errors

@@ -81,4 +81,25 @@ fn main() {
     );
     println!("{:<40} {:>8.2} M records/s", "the same by its own CPU time", switches as f64 / cpu_time / 1e6);
     println!("{:<40} {:>8.1} MB            < 200", "its peak memory", usage.ru_maxrss as f64 / 1e3);
+
+    let large = dir.path().join("large.pipe");
+    run(Command::new(repeat()).arg(&file).arg(SWITCHES.to_string()).stdout(fs::File::create(&large).unwrap()));
+    // Taken in turns: the machine is not the same for long.
+    let mut took = [f64::MAX; 2];
+    for _ in 0..3 {
+        let outputs = ["1", "2"].map(|threads| {
+            let begun = Instant::now();
+            let output = run(nsscope().args(["report", "--waits", "--json", "--threads", threads]).arg(&large));
+            (begun.elapsed().as_secs_f64(), output.stdout)
+        });
+        assert!(outputs[0].1 == outputs[1].1, "two threads tell something else");
+        took = [0, 1].map(|at| outputs[at].0.min(took[at]));
+    }
+    println!(
+        "report --waits of {:.1} GB: {:.2} s with one thread, {:.2} s with two {:>8.2} x            >= 1.7",
+        fs::metadata(&large).unwrap().len() as f64 / 1e9,
+        took[0],
+        took[1],
+        took[0] / took[1]
+    );
 }

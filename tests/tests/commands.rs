@@ -564,3 +564,78 @@ fn a_terminal_gets_a_pager() {
     let left = on_terminal("head -c 1", &format!("script {}", file.display()));
     assert!(left.status.success(), "{}", text(&left));
 }
+
+/// A pipe's stream with a description of itself repeated behind most of its records.
+fn described_again(stream: &[u8]) -> Vec<u8> {
+    const TRACING_DATA: u32 = 66;
+    const FEATURE: u32 = 80;
+    let u32_at = |at: usize| u32::from_ne_bytes(stream[at..at + 4].try_into().unwrap());
+    let (mut at, mut feature) = (16, None);
+    while at < stream.len() * 3 / 4 {
+        // Its upper half: the lower one has the flags.
+        let end = at + (u32_at(at + 4) >> 16) as usize;
+        assert!(end > at, "an empty record");
+        let kind = u32_at(at);
+        if kind == FEATURE {
+            feature = Some(at..end);
+        }
+        // What it describes is behind it.
+        let behind = if kind == TRACING_DATA { u32_at(at + 8).next_multiple_of(8) as usize } else { 0 };
+        at = end + behind;
+    }
+    [&stream[..at], &stream[feature.expect("a feature")], &stream[at..]].concat()
+}
+
+#[test]
+fn threads_change_nothing_but_the_time() {
+    needs!("threads_change_nothing", cannot_record(), not_root());
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    let storm = ["--", actor().to_str().unwrap(), "storm", "5000", "2"].map(String::from);
+    run(nsscope().args(["record", "-a", "--switch-events", "-o"]).arg(&whole).args(&storm));
+    let stream = run(nsscope().args(["record", "-a", "--switch-events", "-o", "-"]).args(&storm)).stdout;
+    let bytes = fs::read(&whole).unwrap();
+    assert!(bytes.len() > 3 << 20 && stream.len() > 3 << 20, "{} {}", bytes.len(), stream.len());
+    let mut damaged = bytes.clone();
+    let hole = bytes.len() / 2;
+    damaged[hole..hole + 5000].fill(0);
+    let files =
+        [("whole", bytes), ("damaged", damaged), ("stream", stream.clone()), ("again", described_again(&stream))];
+    for (name, bytes) in &files {
+        let file = dir.path().join(name);
+        fs::write(&file, bytes).unwrap();
+        for command in [
+            &["report", "--waits"][..],
+            &["report", "--json"],
+            &["script"],
+            &["script", "--format", "perf"],
+            &["script", "--kind", "fork", "--format", "json"],
+            &["stat", "--json"],
+        ] {
+            let with =
+                |threads: &str| nsscope().args(command).args(["--threads", threads]).arg(&file).output().unwrap();
+            let one = with("1");
+            assert!(one.status.success() && one.stdout.len() > 200, "{name} {command:?}: {}", errors(&one));
+            for threads in ["2", "7"] {
+                let more = with(threads);
+                assert!(
+                    one.stdout == more.stdout,
+                    "{name} {command:?}: {} and {}",
+                    one.stdout.len(),
+                    more.stdout.len()
+                );
+                assert_eq!(errors(&one), errors(&more), "{name} {command:?}");
+            }
+        }
+    }
+    // What a stream is told of itself once more is nothing new.
+    let script = |name: &str| run(nsscope().arg("script").arg(dir.path().join(name))).stdout;
+    assert!(script("stream") == script("again"));
+    // Who reads no further ends it.
+    let mut head = nsscope();
+    let mut head = head.args(["--threads", "2", "script"]).arg(&whole).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(head.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(head.wait().unwrap().success() && !line.is_empty());
+    assert_eq!(nsscope().args(["report", "--threads", "0"]).output().unwrap().status.code(), Some(2));
+}

@@ -5,7 +5,7 @@ use crate::definition::Definition;
 use crate::keys::{Key, Keys};
 use crate::limit::CpuStat;
 use crate::membership::Membership;
-use crate::order::sorted;
+use crate::order::{distinct, sorted};
 use crate::switches::{ALL_CPUS, Counted, IDLE, KERNEL, Runs, UNKNOWN, Wait};
 use crate::timeline::Timeline;
 use alloc::collections::BTreeMap;
@@ -141,7 +141,7 @@ impl Timeline {
                 limit: own_limit(&runner),
                 runner,
                 on_cpu: counted.on_cpu.values().sum(),
-                cpus: on_cpus(counted.on_cpu.into_iter().map(|(cpu, ns)| (cpu as u32, ns))),
+                cpus: on_cpus(distinct(counted.on_cpu).into_iter().map(|(cpu, ns)| (cpu as u32, ns))),
                 waited: counted.waited,
                 waits: counted.waits,
                 p50: quantile(500),
@@ -243,10 +243,14 @@ impl Timeline {
     ) {
         let id = session.sample_id(raw);
         let (Some(tid), Some(cpu)) = (id.tid, id.cpu) else { return };
+        let out = raw.misc() & MISC_SWITCH_OUT != 0;
+        // Mostly the record of who left has said who comes.
+        if !out && self.switches.is_running(cpu, tid) {
+            return;
+        }
         // It matters at the first switch of a CPU alone.
         let began = if self.switches.knows(cpu) { time } else { self.began(session, time) };
         let runs = |tid| Runs { tid, who: self.counted_as(tid) };
-        let out = raw.misc() & MISC_SWITCH_OUT != 0;
         let preempted = raw.misc() & MISC_SWITCH_OUT_PREEMPT != 0;
         let this = runs(tid);
         match (out, other.map(runs)) {

@@ -6,7 +6,7 @@
 //! preempted until it runs, a task waits. Memory grows with the threads that live and the pairs that waited for each other,
 //! not with switches.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
@@ -76,7 +76,7 @@ impl Histogram {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counted {
     /// By CPU, ns.
-    pub(crate) on_cpu: BTreeMap<u64, u64>,
+    pub(crate) on_cpu: HashMap<u64, u64>,
     pub(crate) waited: u64,
     pub(crate) waits: u64,
     pub(crate) longest: u64,
@@ -97,10 +97,29 @@ struct Stretch {
 
 #[derive(Debug)]
 struct Cpu {
-    /// The thread that runs, and what it is counted as.
-    running: Option<(u32, u32)>,
+    running: Option<Runs>,
     since: u64,
     past: VecDeque<Stretch>,
+}
+
+impl Cpu {
+    fn new(running: Option<Runs>, since: u64) -> Self {
+        Self { running, since, past: VecDeque::new() }
+    }
+
+    /// Somebody had it until now. Returns for how long, ns.
+    fn ran(&mut self, who: u32, from: u64, to: u64) -> u64 {
+        let to = to.max(from);
+        self.since = to;
+        match self.past.back_mut().filter(|last| last.who == who && last.to == from) {
+            Some(last) => last.to = to,
+            None => self.past.push_back(Stretch { from, to, who }),
+        }
+        if self.past.len() > PAST {
+            self.past.pop_front();
+        }
+        to - from
+    }
 }
 
 /// A thread that was seen to run or to wake up.
@@ -111,6 +130,14 @@ struct Thread {
     /// Since when it waits, and for which CPU.
     waits: Option<(u64, u64)>,
     running: bool,
+    /// It has ended, and leaves its CPU for the last time when it is not preempted.
+    ended: bool,
+}
+
+impl Thread {
+    fn new(cpu: Option<u64>) -> Self {
+        Self { cpu, waits: None, running: false, ended: false }
+    }
 }
 
 /// A thread and what it is counted as.
@@ -138,7 +165,7 @@ pub(crate) struct Switches {
     cpus: HashMap<u64, Cpu>,
     threads: HashMap<u64, Thread>,
     /// Threads that ran before it was known what they are counted as: how long, by CPU, ns.
-    unplaced: BTreeMap<u64, BTreeMap<u64, u64>>,
+    unplaced: HashMap<u64, HashMap<u64, u64>>,
     /// By what runs: memberships from 0 on, and [`IDLE`], [`KERNEL`], [`UNKNOWN`].
     pub(crate) counted: HashMap<u64, Counted>,
     /// Who waited while who ran, and where, ns: both numbers and the CPU's.
@@ -172,6 +199,11 @@ impl Switches {
         }
     }
 
+    /// Whether this thread runs on this CPU.
+    pub(crate) fn is_running(&self, cpu: u32, tid: u32) -> bool {
+        self.cpus.get(&u64::from(cpu)).is_some_and(|cpu| cpu.running.is_some_and(|runs| runs.tid == tid))
+    }
+
     /// Whether a switch on this CPU has been seen.
     pub(crate) fn knows(&self, cpu: u32) -> bool {
         self.cpus.contains_key(&u64::from(cpu))
@@ -180,45 +212,47 @@ impl Switches {
     /// One leaves the CPU at `time`, another comes. `began`: since when there are records.
     pub(crate) fn switch(&mut self, cpu: u32, out: Runs, preempted: bool, next: Runs, time: u64, began: u64) {
         let number = u64::from(cpu);
-        let known = self.cpus.get(&number).map(|cpu| (cpu.running, cpu.since));
-        let (who, since) = match known {
-            // Nothing has switched since the beginning: it was there all along.
-            None => (out.who, began),
+        // Nothing has switched since the beginning: it was there all along.
+        let cpu = self.cpus.entry(number).or_insert_with(|| Cpu::new(Some(out), began));
+        let (running, since) = (cpu.running.map(|runs| runs.tid), cpu.since);
+        let who = match cpu.running {
             // One that has ended has no id any more.
-            Some((Some((tid, who)), since)) if tid == out.tid || out.tid == GONE => (who, since),
+            Some(runs) if runs.tid == out.tid || out.tid == GONE => runs.who,
             // A switch in between is missing.
-            Some((_, since)) => (UNKNOWN, since),
+            _ => UNKNOWN,
         };
-        if who == UNKNOWN && known.is_some_and(|(running, _)| running.is_some_and(|(tid, _)| tid == out.tid)) {
-            *self.unplaced.entry(u64::from(out.tid)).or_default().entry(number).or_default() +=
-                time.saturating_sub(since);
+        let ran = cpu.ran(who, since, time);
+        cpu.running = Some(next);
+        if who == UNKNOWN && running == Some(out.tid) {
+            *self.unplaced.entry(u64::from(out.tid)).or_default().entry(number).or_default() += ran;
         }
-        self.ran(number, who, since, time);
+        self.count(who, number, ran);
         if out.tid != 0 && out.tid != GONE {
-            let counted = self.counted(out.who);
+            // One that has ended is nobody's any more, but it ran as somebody's.
+            let counted = self.counted(if out.who == UNKNOWN { who } else { out.who });
             *(if preempted { &mut counted.preempted } else { &mut counted.slept }) += 1;
-            let thread = self.threads.entry(u64::from(out.tid)).or_insert(Thread {
-                cpu: Some(number),
-                waits: None,
-                running: false,
-            });
-            thread.running = false;
-            thread.waits = preempted.then_some((time, number));
+            let thread = self.threads.entry(u64::from(out.tid)).or_insert(Thread::new(Some(number)));
+            if thread.ended && !preempted {
+                self.threads.remove(&u64::from(out.tid));
+            } else {
+                thread.running = false;
+                thread.waits = preempted.then_some((time, number));
+            }
         }
         self.comes(number, next, time);
     }
 
-    /// One comes to the CPU. Mostly that was said by the record of who leaves; the idle task has none.
+    /// One comes to the CPU, of whom no record of who leaves has said it: the idle task has none.
     pub(crate) fn switch_in(&mut self, cpu: u32, next: Runs, before: Option<Runs>, time: u64, began: u64) {
         let number = u64::from(cpu);
-        let known = self.cpus.get(&number).map(|cpu| (cpu.running, cpu.since));
-        let (who, since) = match (known, before) {
-            (Some((Some((tid, _)), _)), _) if tid == next.tid => return,
-            (Some((Some((tid, who)), since)), Some(before)) if tid == before.tid => (who, since),
-            (None, Some(before)) => (before.who, began),
-            (known, _) => (UNKNOWN, known.map_or(began, |(_, since)| since)),
+        let cpu = self.cpus.entry(number).or_insert_with(|| Cpu::new(before, began));
+        let who = match (cpu.running, before) {
+            (Some(runs), Some(before)) if runs.tid == before.tid => runs.who,
+            _ => UNKNOWN,
         };
-        self.ran(number, who, since, time);
+        let ran = cpu.ran(who, cpu.since, time);
+        cpu.running = Some(next);
+        self.count(who, number, ran);
         self.comes(number, next, time);
     }
 
@@ -227,34 +261,25 @@ impl Switches {
         self.switch(cpu, out, preempted, Runs { tid: GONE, who: UNKNOWN }, time, began);
     }
 
-    /// So much of a CPU's time is somebody's.
-    fn ran(&mut self, cpu: u64, who: u32, from: u64, to: u64) {
-        let to = to.max(from);
-        *self.counted(who).on_cpu.entry(cpu).or_default() += to - from;
-        let cpu = self.cpus.entry(cpu).or_insert(Cpu { running: None, since: to, past: VecDeque::new() });
-        cpu.since = to;
-        match cpu.past.back_mut().filter(|last| last.who == who && last.to == from) {
-            Some(last) => last.to = to,
-            None => cpu.past.push_back(Stretch { from, to, who }),
-        }
-        if cpu.past.len() > PAST {
-            cpu.past.pop_front();
-        }
+    /// So much of a CPU's time is somebody's, ns.
+    fn count(&mut self, who: u32, cpu: u64, ran: u64) {
+        *self.counted(who).on_cpu.entry(cpu).or_default() += ran;
     }
 
+    /// A thread runs from now on.
     fn comes(&mut self, cpu: u64, next: Runs, time: u64) {
-        if let Some(cpu) = self.cpus.get_mut(&cpu) {
-            cpu.running = Some((next.tid, next.who));
-        }
         if next.tid == 0 || next.tid == GONE {
             return;
         }
-        let thread =
-            self.threads.entry(u64::from(next.tid)).or_insert(Thread { cpu: None, waits: None, running: false });
+        let thread = self.threads.entry(u64::from(next.tid)).or_insert(Thread::new(None));
         let waits = thread.waits.take();
         let before = thread.cpu.replace(cpu);
         thread.running = true;
-        self.counted(next.who).migrations += u64::from(before.is_some_and(|before| before != cpu));
+        // Where it did not wait to go on, it is another that has the id now.
+        thread.ended &= waits.is_some();
+        if before.is_some_and(|before| before != cpu) {
+            self.counted(next.who).migrations += 1;
+        }
         if let Some((since, waited_for)) = waits {
             self.waited(next, waited_for, since, time);
         }
@@ -288,9 +313,9 @@ impl Switches {
                 }
             }
             // What runs there now, where that is another CPU than the one it came to.
-            if let Some((_, ran)) = cpu.running.filter(|_| cpu.since < to) {
+            if let Some(runs) = cpu.running.filter(|_| cpu.since < to) {
                 let ns = (to - cpu.since.max(from)).min(left);
-                add(ran, ns);
+                add(runs.who, ns);
                 left -= ns;
             }
         }
@@ -301,7 +326,7 @@ impl Switches {
 
     /// One is woken up and would run on a CPU.
     pub(crate) fn wakeup(&mut self, tid: u32, cpu: u32, time: u64) {
-        let thread = self.threads.entry(u64::from(tid)).or_insert(Thread { cpu: None, waits: None, running: false });
+        let thread = self.threads.entry(u64::from(tid)).or_insert(Thread::new(None));
         if !thread.running && thread.waits.is_none() {
             thread.waits = Some((time, u64::from(cpu)));
         }
@@ -314,25 +339,33 @@ impl Switches {
             if let Some(unknown) = self.counted(UNKNOWN).on_cpu.get_mut(&cpu) {
                 *unknown = unknown.saturating_sub(ns);
             }
-            *self.counted(who).on_cpu.entry(cpu).or_default() += ns;
+            self.count(who, cpu, ns);
         }
-        let Some(cpu) = self.threads.get(&u64::from(tid)).filter(|thread| thread.running).and_then(|thread| thread.cpu)
+        let Some(number) =
+            self.threads.get(&u64::from(tid)).filter(|thread| thread.running).and_then(|thread| thread.cpu)
         else {
             return;
         };
-        let running = self.cpus.get(&cpu).and_then(|cpu| Some((cpu.running?, cpu.since)));
-        if let Some(((_, before), since)) = running.filter(|&((of, before), _)| of == tid && before != who) {
-            self.ran(cpu, before, since, time);
-            if let Some(cpu) = self.cpus.get_mut(&cpu) {
-                cpu.running = Some((tid, who));
-            }
+        let Some(cpu) = self.cpus.get_mut(&number) else { return };
+        if let Some(before) = cpu.running.filter(|runs| runs.tid == tid && runs.who != who) {
+            let ran = cpu.ran(before.who, cpu.since, time);
+            cpu.running = Some(Runs { tid, who });
+            self.count(before.who, number, ran);
         }
     }
 
     /// A thread has ended.
     pub(crate) fn ended(&mut self, tid: u32) {
-        self.threads.remove(&u64::from(tid));
-        self.unplaced.remove(&u64::from(tid));
+        let tid = u64::from(tid);
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            // It is on its CPU for a moment more.
+            if thread.running {
+                thread.ended = true;
+            } else {
+                self.threads.remove(&tid);
+            }
+        }
+        self.unplaced.remove(&tid);
     }
 
     /// Records of a CPU are missing: who runs there, and who waits for it, is not known until it is told again.
@@ -352,7 +385,7 @@ impl Switches {
     pub(crate) fn running(&self, time: u64) -> impl Iterator<Item = (u32, u64, u64)> {
         let all = self.cpus.iter();
         all.map(move |(&number, cpu)| {
-            (cpu.running.map_or(UNKNOWN, |(_, who)| who), number, time.saturating_sub(cpu.since))
+            (cpu.running.map_or(UNKNOWN, |runs| runs.who), number, time.saturating_sub(cpu.since))
         })
     }
 
@@ -364,13 +397,12 @@ impl Switches {
 
     /// The recording ends: what runs ran until then, and who waits waited. `who` says what a thread is counted as.
     pub(crate) fn finish(&mut self, time: u64, who: impl Fn(u32) -> u32) {
-        let running: Vec<(u64, u32, u64)> = self
-            .cpus
-            .iter()
-            .map(|(&number, cpu)| (number, cpu.running.map_or(UNKNOWN, |(_, who)| who), cpu.since))
-            .collect();
-        for (cpu, who, since) in running {
-            self.ran(cpu, who, since, time);
+        let ended = self.cpus.iter_mut().map(|(&number, cpu)| {
+            let who = cpu.running.map_or(UNKNOWN, |runs| runs.who);
+            (who, number, cpu.ran(who, cpu.since, time))
+        });
+        for (who, cpu, ran) in ended.collect::<Vec<_>>() {
+            self.count(who, cpu, ran);
         }
         let waiting: Vec<(u32, u64, u64)> = self
             .threads
@@ -435,6 +467,26 @@ mod tests {
     }
 
     #[test]
+    fn who_has_ended_is_forgotten_once_it_has_left() {
+        let mut all = Switches::default();
+        let gone = Runs { tid: 20, who: UNKNOWN };
+        all.switch(0, runs(10), false, runs(20), 1_000, 0);
+        all.ended(20);
+        // On its way out it is preempted, and waits.
+        all.switch(0, gone, true, runs(10), 2_000, 0);
+        all.switch(0, runs(10), false, gone, 3_000, 0);
+        assert_eq!(all.last_wait, Some(Wait { tid: 20, cpu: 0, from: 2_000, to: 3_000 }));
+        all.switch(0, gone, false, runs(30), 4_000, 0);
+        assert!(!all.threads.contains_key(&20));
+        // Another that has its id was never elsewhere. It ends in one go, as what it was.
+        all.switch(1, runs(0), false, runs(20), 5_000, 0);
+        all.ended(20);
+        all.switch(1, gone, false, runs(0), 6_000, 0);
+        assert!(!all.threads.contains_key(&20));
+        assert_eq!((all.counted[&2].migrations, all.counted[&2].preempted, all.counted[&2].slept), (0, 1, 1));
+    }
+
+    #[test]
     fn what_is_lost_is_unknown_and_all_of_a_cpu_adds_up() {
         let mut all = Switches::default();
         all.switch(0, runs(10), false, runs(20), 1_000, 0);
@@ -454,9 +506,9 @@ mod tests {
         all.switch_in(0, runs(10), Some(runs(0)), 1_000, 0);
         all.switch(0, runs(10), false, runs(0), 1_500, 0);
         all.switch_in(0, runs(20), Some(runs(0)), 4_000, 0);
-        // Said twice.
         all.switch(0, runs(20), false, runs(10), 5_000, 0);
-        all.switch_in(0, runs(10), Some(runs(20)), 5_000, 0);
+        // A record of who comes says no more.
+        assert!(all.is_running(0, 10) && !all.is_running(0, 20) && !all.is_running(1, 10));
         all.finish(6_000, |_| UNKNOWN);
         assert_eq!([1, 2, IDLE, UNKNOWN].map(|who| on_cpu(&all, who)), [1_500, 1_000, 3_500, 0]);
     }

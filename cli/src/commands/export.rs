@@ -2,8 +2,9 @@
 //! `nsscope-export`'s.
 
 use crate::args::{self, ExportFormat, PartitionKey};
+use crate::deliver::Consumer;
 use crate::error::{Failure, Outcome, note};
-use crate::input::{self, Consumer};
+use crate::input;
 use crate::loaded::Capture;
 use nsscope_codec::perf_data::{Feature, Session};
 use nsscope_codec::{Order, RawRecord};
@@ -106,7 +107,7 @@ fn host(session: &Session) -> String {
 /// Hands records on to what may fail at each.
 struct Each<F>(F);
 
-trait Sink {
+trait Sink: Send {
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()>;
 }
 
@@ -122,7 +123,7 @@ impl Sink for Events<'_> {
     }
 }
 
-impl<W: Write> Sink for Perfetto<W> {
+impl<W: Write + Send> Sink for Perfetto<W> {
     fn record<O: Order>(&mut self, session: &Session, record: &RawRecord<'_, O>) -> io::Result<()> {
         Perfetto::record(self, session, record)
     }

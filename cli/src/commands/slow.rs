@@ -2,10 +2,11 @@
 //! waits are measured.
 
 use crate::args::{self, Format};
+use crate::deliver::Consumer;
 use crate::error::{Failure, Outcome, note};
 use crate::events::stream::PIECE;
 use crate::events::watch::{Seen, Watch};
-use crate::input::{self, Consumer};
+use crate::input;
 use crate::safe::safe;
 use crate::text::runner_title;
 use crate::{signals, time};

@@ -1,8 +1,9 @@
 //! `nsscope stat`: what a capture holds, counted. Not here: what the records mean.
 
 use crate::args;
+use crate::deliver::Consumer;
 use crate::error::{Outcome, note};
-use crate::input::{self, Consumer};
+use crate::input;
 use crate::json::print_json;
 use crate::table::Style;
 use crate::time::seconds;

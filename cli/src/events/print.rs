@@ -8,7 +8,7 @@ use nsscope_codec::{Order, RawRecord};
 use rustc_hash::FxHashMap;
 
 /// A way to print an event.
-pub(crate) trait Print {
+pub(crate) trait Print: Send {
     /// Whether it prints samples that are not of tracepoints.
     const SAMPLES: bool;
 

@@ -3,8 +3,8 @@
 use super::print::{Context, Print};
 use super::watch::{Seen, Watch};
 use crate::args::Kind;
+use crate::deliver::Consumer;
 use crate::error::{Outcome, note};
-use crate::input::Consumer;
 use nsscope_codec::perf_data::Session;
 use nsscope_codec::wire::attr::TYPE_TRACEPOINT;
 use nsscope_codec::wire::header::RecordType;

@@ -2,8 +2,9 @@
 //! written.
 
 use crate::args::Which;
+use crate::deliver::Consumer;
 use crate::error::Outcome;
-use crate::input::{self, Consumer};
+use crate::input;
 use crate::safe::safe;
 use crate::select::{of_key, of_task};
 use nsscope_codec::perf_data::Session;
