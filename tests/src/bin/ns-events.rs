@@ -20,7 +20,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 use zerocopy::IntoBytes;
@@ -211,8 +210,10 @@ fn check(count: u64, time: bool) -> io::Result<()> {
     }
     drop(event);
 
-    // Events that come and go while records are made.
-    let over = AtomicBool::new(false);
+    // Events that come and go while records are made: of tasks that end meanwhile, too.
+    let mut event = Event::open(ON, ALL, 64)?;
+    let mut stacks = vec![[0u128; 256]; 16];
+    let mut ended = 0;
     thread::scope(|scope| {
         let opener = scope.spawn(|| {
             stay_on(1)?;
@@ -220,29 +221,21 @@ fn check(count: u64, time: bool) -> io::Result<()> {
                 progress("events that come and go", turn, begun);
                 drop(Event::open(ON, ALL, 1)?);
             }
-            over.store(true, Ordering::Relaxed);
             Ok::<_, io::Error>(())
         });
-        while !over.load(Ordering::Relaxed) && !opener.is_finished() {
+        while ended < count || !opener.is_finished() {
+            progress("tasks that end", ended, begun);
             enter(&own)?;
+            let children: Vec<io::Result<i32>> = stacks.iter_mut().map(|stack| lodger(stack)).collect();
+            children.iter().flatten().for_each(|&child| wait(child));
+            children.into_iter().collect::<io::Result<Vec<i32>>>()?;
+            ended += stacks.len() as u64;
+            let ring = &mut event.ring;
+            let available = ring.available().len();
+            ring.release(available);
         }
         opener.join().expect("does not panic")
     })?;
-
-    // Tasks that end while the records of their fork and of their last step are made.
-    let mut event = Event::open(ON, ALL, 64)?;
-    let mut stacks = vec![[0u128; 256]; 16];
-    let mut ended = 0;
-    while ended < count {
-        progress("tasks that end", ended, begun);
-        let children: Vec<io::Result<i32>> = stacks.iter_mut().map(|stack| lodger(stack)).collect();
-        children.iter().flatten().for_each(|&child| wait(child));
-        children.into_iter().collect::<io::Result<Vec<i32>>>()?;
-        ended += stacks.len() as u64;
-        let ring = &mut event.ring;
-        let available = ring.available().len();
-        ring.release(available);
-    }
     println!("{}", json!({ "turns": count, "lost": lost, "seconds": begun.elapsed().as_secs() }));
     Ok(())
 }
