@@ -1,8 +1,7 @@
 //! The kernel's structures, read at the offsets of the kernel that runs. Not here: what is made of the fields.
 //!
 //! The offsets are constants to the verifier, which knows the types: it lets the programs load fields as the kernel
-//! itself does, and a pointer that leads nowhere gives 0. A kernel that clang has built says which pointers are RCU's
-//! (`btf_type_tag`); the verifier wants those compared with null before anything is added to them. Only where an offset depends on what was read before
+//! itself does, and a pointer that leads nowhere gives 0. Only where an offset depends on what was read before
 //! (`pid.numbers[level]`) a helper reads.
 
 use crate::shared::{GONE, Offsets, Settings};
@@ -33,10 +32,7 @@ pub(crate) struct At(*const u8);
 
 impl At {
     #[inline(always)]
-    fn read<T: Copy + Default>(self, offset: u32) -> T {
-        if self.0.is_null() {
-            return T::default();
-        }
+    fn read<T: Copy>(self, offset: u32) -> T {
         // SAFETY: the verifier knows the structure, and that there is such a field at this offset.
         unsafe { core::ptr::read_volatile(self.0.add(offset as usize).cast()) }
     }
@@ -49,7 +45,7 @@ impl At {
     /// What a pointer points to.
     #[inline(always)]
     fn to(self, offset: u32) -> Self {
-        Self(self.read::<u64>(offset) as *const u8)
+        Self(self.read(offset))
     }
 
     /// A namespace's inode, where this has a pointer to one.
@@ -62,9 +58,6 @@ impl At {
     /// Reads where the verifier knows no type.
     #[inline(always)]
     fn probe<T: Copy + Default>(self, offset: u32) -> T {
-        if self.0.is_null() {
-            return T::default();
-        }
         // SAFETY: the helper checks what it reads.
         unsafe { bpf_probe_read_kernel(self.0.wrapping_add(offset as usize).cast()) }.unwrap_or_default()
     }
@@ -196,10 +189,22 @@ impl Task {
             id(proxy.namespace(set!(OFFSETS.uts_ns), set!(OFFSETS.uts_inum))),
             id(proxy.namespace(set!(OFFSETS.ipc_ns), set!(OFFSETS.ipc_inum))),
             id(self.pid_ns()),
-            id(self.0.to(set!(OFFSETS.real_cred)).namespace(set!(OFFSETS.cred_user_ns), set!(OFFSETS.user_inum))),
+            id(self.user_ns()),
             id(proxy.namespace(set!(OFFSETS.mnt_ns), set!(OFFSETS.mnt_inum))),
             id(proxy.namespace(set!(OFFSETS.cgroup_ns), set!(OFFSETS.cgroup_inum))),
         ]
+    }
+
+    /// The inode of its user namespace. A kernel that clang has built says that the credentials are RCU's
+    /// (`btf_type_tag`), and its verifier lets nothing be added to such a pointer before it was compared with null. Of the
+    /// others here it knows that they are none (`BTF_TYPE_SAFE_RCU` in kernel/bpf/verifier.c).
+    #[inline(always)]
+    fn user_ns(self) -> u32 {
+        let credentials = self.0.to(set!(OFFSETS.real_cred));
+        if credentials.0.is_null() {
+            return 0;
+        }
+        credentials.namespace(set!(OFFSETS.cred_user_ns), set!(OFFSETS.user_inum))
     }
 
     /// The pid namespace that it is in: that of the innermost of its pids (`task_active_pid_ns()`).
