@@ -86,7 +86,9 @@ impl<'scope, 'env, C: Consumer> Deliver<'scope, 'env, C> {
         }
         self.there = Some(Away { batch: Vec::new(), full, empty, failed, worker });
     }
+}
 
+impl<C> Deliver<'_, '_, C> {
     fn come_back(&mut self) {
         let Some(Away { batch, full, worker, .. }) = self.there.take() else { return };
         // Where it has failed, nobody takes it.
@@ -96,6 +98,13 @@ impl<'scope, 'env, C: Consumer> Deliver<'scope, 'env, C> {
             self.here = Some(consumer);
             self.failed = failed;
         }
+    }
+}
+
+/// Also where reading has failed: the consumer has all that came before.
+impl<C> Drop for Deliver<'_, '_, C> {
+    fn drop(&mut self) {
+        self.come_back();
     }
 }
 
@@ -181,4 +190,45 @@ fn give<O: Order, C: Consumer>(consumer: &mut C, session: &Session, mut batch: &
         batch = rest;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nsscope_codec::perf_data::Decoder;
+
+    struct Count(u64);
+
+    impl Consumer for Count {
+        fn record<O: Order>(&mut self, _: &Session, record: &RawRecord<'_, O>) -> Outcome<()> {
+            assert_eq!(record.offset(), self.0);
+            self.0 += 1;
+            if self.0 == 400_000 { Err(Failure::new("enough")) } else { Ok(()) }
+        }
+    }
+
+    /// Gives so many records, and then perhaps no more notice. Returns how many the consumer had, and whether it failed.
+    fn given(records: u64, finish: bool) -> (u64, bool) {
+        let mut count = Count(0);
+        let failed = std::thread::scope(|scope| {
+            let decoder = Decoder::new();
+            let mut deliver = Deliver::new(scope, &mut count);
+            for offset in 0..records {
+                let comm = [3, 0, 0, 0, 0, 0, 16, 0, 1, 0, 0, 0, 1, 0, 0, 0];
+                let (record, _) = RawRecord::<LittleEndian>::split(&comm, offset).unwrap();
+                deliver.record(decoder.session(), record);
+            }
+            finish && deliver.finish().is_some()
+        });
+        (count.0, failed)
+    }
+
+    #[test]
+    fn a_consumer_has_all_records_in_order() {
+        assert_eq!(given(10, true), (10, false));
+        assert_eq!(given(300_000, true), (300_000, false));
+        // Reading has failed.
+        assert_eq!(given(300_000, false), (300_000, false));
+        assert_eq!(given(500_000, true), (400_000, true));
+    }
 }

@@ -68,6 +68,10 @@ impl Rings {
         Ok(any)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.online.len()
+    }
+
     /// Readable when there is anything in one.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.online.iter().map(AsFd::as_fd)
