@@ -130,6 +130,12 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
+/// Copies a program that is run at once. Not by ourselves: who is forked meanwhile, by another test, holds the file that we
+/// write for a moment more, and execve(2) does not take it then (ETXTBSY).
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    run(Command::new("cp").arg(from.as_ref()).arg(to.as_ref()));
+}
+
 /// Standard output as text.
 pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -135,7 +135,7 @@ pub fn busybox(root: &Path) {
     for dir in ["bin", "proc", "dev", "sys", "tmp", "etc", "usr", "run"] {
         fs::create_dir_all(root.join(dir)).expect("made");
     }
-    fs::copy("/usr/bin/busybox", root.join("bin/busybox")).expect("busybox (Debian: busybox-static)");
+    crate::copy_program("/usr/bin/busybox", root.join("bin/busybox"));
     for applet in ["sh", "sleep", "true", "cat", "readlink"] {
         symlink("busybox", root.join("bin").join(applet)).expect("a link");
     }

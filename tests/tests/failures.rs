@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::mutants::{Numbers, mutate};
-use nsscope_tests::{cannot_record, errors, events, needs, not_root, nsscope, record, run, text};
+use nsscope_tests::{cannot_record, copy_program, errors, events, needs, not_root, nsscope, record, run, text};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -94,7 +94,7 @@ fn without_the_right_to_record() {
     let dir = tempfile::tempdir().unwrap();
     // The program must be reachable for a user who may not look into the target directory.
     let program = dir.path().join("nsscope");
-    fs::copy(nsscope().get_program(), &program).unwrap();
+    copy_program(nsscope().get_program(), &program);
     let home = dir.path().join("home");
     fs::create_dir(&home).unwrap();
     for path in [dir.path(), &home, &program] {
@@ -336,7 +336,7 @@ fn doctor_lets_a_user_record_without_sudo_and_takes_it_back() {
     needs!("doctor_lets_a_user_record", cannot_record(), not_root(), setcap);
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("nsscope");
-    fs::copy(nsscope().get_program(), &program).unwrap();
+    copy_program(nsscope().get_program(), &program);
     run(Command::new("chmod").arg("a+rx").arg(dir.path()).arg(&program));
     let name = program.to_str().unwrap();
     let dry = Command::new(&program).args(["doctor", "--fix"]).stdin(Stdio::null()).output().unwrap();

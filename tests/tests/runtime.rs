@@ -1,8 +1,8 @@
 //! Containers of real runtimes and sandboxes, as the capture shows them.
 
 use nsscope_tests::{
-    Group, actor, by_id, cannot_record, errors, missing, needs, no_cgroup2, not_root, nsscope, report, run, start,
-    stop, text, wait_for,
+    Group, actor, by_id, cannot_record, copy_program, errors, missing, needs, no_cgroup2, not_root, nsscope, report,
+    run, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -20,7 +20,7 @@ fn no_busybox() -> Option<String> {
 fn rootfs(dir: &Path) {
     let bin = dir.join("rootfs/bin");
     fs::create_dir_all(&bin).unwrap();
-    fs::copy("/usr/bin/busybox", bin.join("busybox")).unwrap();
+    copy_program("/usr/bin/busybox", bin.join("busybox"));
     for applet in ["sh", "sleep", "readlink"] {
         symlink("busybox", bin.join(applet)).unwrap();
     }
@@ -100,7 +100,7 @@ fn a_container_of_podman_has_the_name_that_its_socket_tells() {
     let mut service = podman(&["system", "service", "--time", "0", &format!("unix://{socket}")]).spawn().unwrap();
     wait_for(|| Path::new(socket).exists());
     let program = dir.path().join("nsscope");
-    fs::copy(nsscope().get_program(), &program).unwrap();
+    copy_program(nsscope().get_program(), &program);
     for path in [dir.path(), &program, Path::new(socket)] {
         std::os::unix::fs::chown(path, Some(65_533), Some(65_533)).unwrap();
     }

@@ -4,8 +4,8 @@
 
 use nsscope_tests::runtimes::{IMAGE, World, docker};
 use nsscope_tests::{
-    Running, cannot_record, errors, json_of, missing, needs, no_bpf, no_perf, not_root, nsscope, perf_script, report,
-    run, skip, start, stop, text, wait_for,
+    Running, cannot_record, copy_program, errors, json_of, missing, needs, no_bpf, no_perf, not_root, nsscope,
+    perf_script, report, run, skip, start, stop, text, wait_for,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ impl Drop for Busy {
 /// A container by unshare(1) that is busy on the first CPU under a name of its own.
 fn busy(dir: &Path, name: &str) -> Busy {
     let shell = dir.join(name);
-    fs::copy("/bin/sh", &shell).unwrap();
+    copy_program("/bin/sh", &shell);
     let mut command = Command::new("taskset");
     command.args(["-c", "0", "unshare", "-p", "-m", "-f"]).arg(&shell).args(["-c", BUSY]);
     Busy(Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()))

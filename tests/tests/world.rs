@@ -3,8 +3,8 @@
 #![allow(missing_docs)]
 
 use nsscope_tests::{
-    Group, actor, cannot_record, errors, events, json_of, missing, needs, no_bpf, no_cgroup2, not_root, nsscope, run,
-    start, stop, text,
+    Group, actor, cannot_record, copy_program, errors, events, json_of, missing, needs, no_bpf, no_cgroup2, not_root,
+    nsscope, run, start, stop, text,
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::Value;
@@ -78,7 +78,7 @@ const AS_RECORDER: [&str; 5] = ["--clear-groups", "--inh-caps", "+perfmon", "--a
 fn for_everybody(dir: &Path) -> (PathBuf, PathBuf) {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
     let program = dir.join("nsscope");
-    fs::copy(nsscope().get_program(), &program).unwrap();
+    copy_program(nsscope().get_program(), &program);
     (program, dir.join("a.data"))
 }
 
