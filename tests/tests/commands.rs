@@ -1,6 +1,8 @@
 //! The commands people live in, on the running kernel and against what else tells the same.
 #![allow(missing_docs)]
 
+use nsscope_codec::wire::header::RecordType;
+use nsscope_codec::{Native, RawRecord};
 use nsscope_tests::terminal::{Terminal, no_tmux};
 use nsscope_tests::{
     Running, actor, cannot_record, cgroup2, cpu_usage, errors, inode, json_of, missing, needs, no_cgroup2, no_perf,
@@ -567,23 +569,21 @@ fn a_terminal_gets_a_pager() {
 
 /// A pipe's stream with a description of itself repeated behind most of its records.
 fn described_again(stream: &[u8]) -> Vec<u8> {
-    const TRACING_DATA: u32 = 66;
-    const FEATURE: u32 = 80;
-    let u32_at = |at: usize| u32::from_ne_bytes(stream[at..at + 4].try_into().unwrap());
     let (mut at, mut feature) = (16, None);
     while at < stream.len() * 3 / 4 {
-        // Its upper half: the lower one has the flags.
-        let end = at + (u32_at(at + 4) >> 16) as usize;
-        assert!(end > at, "an empty record");
-        let kind = u32_at(at);
-        if kind == FEATURE {
-            feature = Some(at..end);
+        let (record, _) = RawRecord::<Native>::split(&stream[at..], at as u64).unwrap();
+        at += record.bytes().len();
+        match record.kind() {
+            RecordType::HEADER_FEATURE => feature = Some(record.bytes()),
+            // What it describes is behind it.
+            RecordType::HEADER_TRACING_DATA => {
+                let size = u32::from_ne_bytes(record.body()[..4].try_into().unwrap());
+                at += size.next_multiple_of(8) as usize;
+            }
+            _ => {}
         }
-        // What it describes is behind it.
-        let behind = if kind == TRACING_DATA { u32_at(at + 8).next_multiple_of(8) as usize } else { 0 };
-        at = end + behind;
     }
-    [&stream[..at], &stream[feature.expect("a feature")], &stream[at..]].concat()
+    [&stream[..at], feature.expect("a feature"), &stream[at..]].concat()
 }
 
 #[test]

@@ -268,7 +268,7 @@ impl Source for Bpf {
 
     fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
         // What comes from now on wakes again: each ring, and the timer.
-        let mut woken = Vec::with_capacity(self.records.count() + 1);
+        let mut woken = Vec::with_capacity(self.records.fds().count() + 1);
         epoll::wait(&self.woken, spare_capacity(&mut woken), Some(&Timespec::default()))?;
         let mut synth = Synthesizer::of(&self.described, true);
         match self.lost()? {

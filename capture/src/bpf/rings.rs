@@ -21,7 +21,7 @@ pub(super) struct Rings {
     online: Vec<RingBuf<MapData>>,
     /// Bytes of each.
     size: u32,
-    /// Bytes that were taken out of one.
+    /// Bytes that were taken out of them.
     taken: Vec<u8>,
 }
 
@@ -48,28 +48,23 @@ impl Rings {
     /// meanwhile: whoever writes may be as fast as we are. Returns whether there was anything.
     pub(super) fn drain(&mut self, take: &mut dyn FnMut(&[Chunk<'_>]) -> Result<()>) -> Result<bool> {
         let mut any = false;
+        self.taken.clear();
         for ring in &mut self.online {
             let mut left = self.size as usize;
-            loop {
-                self.taken.clear();
-                while self.taken.len() < TAKEN
-                    && let Some(item) = ring.next()
-                {
-                    self.taken.extend_from_slice(&item);
-                }
-                take(&[[&self.taken, &[]]])?;
-                any |= !self.taken.is_empty();
-                left = left.saturating_sub(self.taken.len());
-                if self.taken.len() < TAKEN || left == 0 {
-                    break;
+            while left > 0
+                && let Some(item) = ring.next()
+            {
+                any = true;
+                left = left.saturating_sub(item.len());
+                self.taken.extend_from_slice(&item);
+                if self.taken.len() >= TAKEN {
+                    take(&[[&self.taken, &[]]])?;
+                    self.taken.clear();
                 }
             }
         }
+        take(&[[&self.taken, &[]]])?;
         Ok(any)
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.online.len()
     }
 
     /// Readable when there is anything in one.
